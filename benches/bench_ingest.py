@@ -1,0 +1,131 @@
+"""The ingest pass against the sum of its parts, and two passes on two threads against one.
+
+The parts, each over the same bytes on one thread: OpenSSL's SHA-256 (hashlib), the blake3 and xxhash
+packages, and the gear hash alone (`chunk_lengths`). They and the pass are timed in turns, so that a noisy
+machine is noisy for all, and the best turn of each counts. RUNSTONE_BENCH_MB sets the size (16),
+RUNSTONE_BENCH_TURNS the turns (7); with -s the figures are printed:
+
+    RUNSTONE_BENCH_MB=256 python -m pytest benches/bench_ingest.py --benchmark-enable -s
+"""
+
+import hashlib
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import blake3
+import pytest
+import xxhash
+
+from runstone._native import digests, ingest
+
+SIZE = int(os.environ.get("RUNSTONE_BENCH_MB", "16")) << 20
+TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "7"))
+# What an upload hands over at a time.
+READ = 1 << 20
+KEY = bytes(range(32))
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return os.urandom(SIZE)
+
+
+def run_pass(data: bytes) -> ingest.Ingest:
+    target, view = ingest.Ingest(), memoryview(data)
+    for at in range(0, len(data), READ):
+        target.update(view[at : at + READ])
+    target.finish()
+    return target
+
+
+def run_two(data: bytes) -> None:
+    threads = [threading.Thread(target=run_pass, args=(data,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def best_of_turns(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """The least seconds of each work over TURNS rounds in which every work has one turn."""
+    best = dict.fromkeys(works, float("inf"))
+    for _ in range(TURNS):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "?")
+    return f"{platform.machine()}, {model}, {os.cpu_count()} CPUs, kernel level {ingest._levels()[-1]}"
+
+
+def report(benchmark: Any, figures: dict[str, Any]) -> None:
+    figures = {"machine": machine(), "bytes": SIZE, **figures}
+    benchmark.extra_info.update(figures)
+    print()
+    for name, figure in figures.items():
+        print(f"  {name:34} {figure:.2f}" if isinstance(figure, float) else f"  {name:34} {figure}")
+
+
+def test_pass_against_the_sum_of_its_parts(benchmark: Any, data: bytes):
+    parts: dict[str, Callable[[], Any]] = {
+        "SHA-256 (hashlib)": lambda: hashlib.sha256(data).digest(),
+        "BLAKE3 (blake3, one thread)": lambda: blake3.blake3(data, key=KEY, max_threads=1).digest(),
+        "gear hash (ours)": lambda: ingest.chunk_lengths(data),
+        "xxh3-64 (xxhash)": lambda: xxhash.xxh3_64_intdigest(data),
+    }
+    best = best_of_turns(
+        {**parts, "pass": lambda: run_pass(data), "two passes, two threads": lambda: run_two(data)}
+    )
+    together = sum(best[name] for name in parts)
+    figures = {
+        f"{name}, GB/s": SIZE / seconds / 1e9 for name, seconds in best.items() if name in (*parts, "pass")
+    }
+    figures["pass / sum of parts (speed)"] = together / best["pass"]
+    figures["two threads / one (throughput)"] = 2 * best["pass"] / best["two passes, two threads"]
+    report(benchmark, figures)
+    done = benchmark.pedantic(run_pass, args=(data,), rounds=1)
+    assert done.sha256() == hashlib.sha256(data).digest()
+
+
+def test_verification_of_chunks(benchmark: Any, data: bytes):
+    target = ingest.Ingest()
+    records = target.update(data) + target.finish()
+    best = best_of_turns(
+        {
+            "verify_chunks": lambda: digests.verify_chunks(data, records),
+            "check_chunks": lambda: digests.check_chunks(data, records),
+        }
+    )
+    report(benchmark, {f"{name}, GB/s": SIZE / seconds / 1e9 for name, seconds in best.items()})
+    assert benchmark.pedantic(digests.verify_chunks, args=(data, records), rounds=1) == -1
+    assert digests.check_chunks(data, records) == -1
+
+
+@pytest.mark.parametrize("size", [32, 120, 1000])
+def test_small_values(benchmark: Any, size: int):
+    key, body, state, calls = os.urandom(24), os.urandom(size), os.urandom(32), 2000
+    stored, rows = digests.seal(1, key, body), [os.urandom(size) for _ in range(100)]
+
+    def times(work: Callable[[], Any], count: int) -> Callable[[], Any]:
+        return lambda: [work() for _ in range(count)]
+
+    best = best_of_turns(
+        {
+            "seal": times(lambda: digests.seal(1, key, body), calls),
+            "unseal": times(lambda: digests.unseal(1, key, stored), calls),
+            "fold, one row": times(lambda: digests.fold(state, [body], ()), calls),
+            "fold, a row of 100": times(lambda: digests.fold(state, rows, ()), calls // len(rows)),
+        }
+    )
+    report(benchmark, {"value, bytes": size, **{f"{k}, ns": v / calls * 1e9 for k, v in best.items()}})
+    assert benchmark.pedantic(digests.unseal, args=(1, key, stored), rounds=1) == body

@@ -1,0 +1,57 @@
+"""Builds the native kernels: ``ext/<kernel>.pyx`` becomes ``runstone._native.<kernel>``.
+
+``RUNSTONE_DEBUG_KERNELS=1`` builds with bounds checks and assertions, for the tests.
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("RUNSTONE_DEBUG_KERNELS") == "1"
+
+# What both "ingest" and "digests" are made of.
+HASHES = [
+    *(
+        f"ext/{name}.{end}"
+        for name in ("blake3", "cpu", "gear", "md5", "sha256", "xet", "xxh3")
+        for end in "ch"
+    ),
+    *("ext/blake3_lanes.h", "ext/ingest_impl.h"),
+]
+
+# Each kernel and the C files and headers beside it, listed by name: sources found by a glob are missing from an sdist.
+KERNELS: dict[str, list[str]] = {
+    "ingest": ["ext/ingest_impl.c", *HASHES],
+    "digests": ["ext/multiset.h", *HASHES],
+    "pump": ["ext/pump_impl.c", "ext/pump_impl.h", "ext/pump_cache.c", "ext/pump_cache.h"],
+}
+
+DIRECTIVES = {
+    "language_level": 3,
+    "freethreading_compatible": True,
+    "embedsignature": True,
+    "wraparound": False,
+    "boundscheck": DEBUG,
+}
+
+
+def extension(name: str, beside: list[str]) -> Extension:
+    source = f"ext/{name}.pyx"
+    return Extension(
+        f"runstone._native.{name}",
+        [source, *(path for path in beside if path.endswith(".c"))],
+        depends=[source, *beside],
+        include_dirs=["ext"],
+        extra_compile_args=["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"],
+        extra_link_args=["-pthread"],
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(name, beside) for name, beside in KERNELS.items()],
+        build_dir="build/cython",
+        compiler_directives=DIRECTIVES,
+    )
+)

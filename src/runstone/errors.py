@@ -1,0 +1,176 @@
+"""Every error that runstone raises, one class per fact.
+
+::
+
+    RunstoneError
+    ├── Missing               404  the thing that was named does not exist
+    ├── Denied                403  the principal may not do this
+    │   └── Unauthenticated   401  no principal: the key is absent, unknown, expired or revoked
+    ├── Conflict              409  the state is not the one the caller expected
+    │   ├── Exists            409  the name is taken
+    │   ├── AliasMoved        412  an alias's compare-and-set lost
+    │   └── OffsetMismatch    409  an upload part does not continue where the upload stands
+    ├── Gone                  410  it existed, and was deleted or has expired
+    ├── Corrupt               500  stored bytes fail their check; they are never served
+    │   └── Quarantined       409  the version holds damaged bytes and is withdrawn
+    ├── Invalid               422  the request can never succeed as it stands
+    │   ├── Malformed         400  the bytes of the request do not parse
+    │   ├── DigestMismatch    422  received bytes are not the announced ones
+    │   └── TooLarge          413  a limit was passed; the message names the limit
+    ├── RangeUnsatisfiable    416  the range asked for lies outside the file
+    └── TryAgain              503  a passing condition; the same request may succeed later
+        ├── Overloaded        429  too many requests or connections
+        ├── StorageFull       507  no room on the disk; reads go on
+        └── StorageFailed     503  the disk reported an I/O error; the store refuses writes until it is reopened
+
+A class is what a caller can act on, ``code`` is its stable name on the wire, ``status`` its HTTP status.
+A message names the thing and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class RunstoneError(Exception):
+    """The root of every error that runstone raises on purpose.
+
+    ``details`` are JSON values that a program may want beside the message.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Error"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class Missing(RunstoneError):
+    """The thing that was named does not exist, or may not be seen by this principal."""
+
+    code, status, title = "missing", 404, "Not found"
+
+
+class Denied(RunstoneError):
+    """The principal is known and may not do this."""
+
+    code, status, title = "denied", 403, "Forbidden"
+
+
+class Unauthenticated(Denied):
+    """There is no principal: the key is absent, unknown, expired or revoked."""
+
+    code, status, title = "unauthenticated", 401, "Unauthenticated"
+
+
+class Conflict(RunstoneError):
+    """The state is not the one the caller expected; read it again and decide."""
+
+    code, status, title = "conflict", 409, "Conflict"
+
+
+class Exists(Conflict):
+    """The name is taken."""
+
+    code, title = "exists", "Already exists"
+
+
+class AliasMoved(Conflict):
+    """An alias's compare-and-set lost: it no longer points at the expected version."""
+
+    code, status, title = "alias_moved", 412, "Alias has moved"
+
+
+class OffsetMismatch(Conflict):
+    """A part does not continue where the upload stands; ``details["offset"]`` says where it does."""
+
+    code, title = "offset_mismatch", "Upload offset mismatch"
+
+
+class Gone(RunstoneError):
+    """It existed, and was deleted or has expired."""
+
+    code, status, title = "gone", 410, "Gone"
+
+
+class Corrupt(RunstoneError):
+    """Stored bytes fail their check. They are never served."""
+
+    code, status, title = "corrupt", 500, "Corrupt data"
+
+
+class Quarantined(Corrupt):
+    """The version holds damaged bytes and has been withdrawn."""
+
+    code, status, title = "quarantined", 409, "Version is quarantined"
+
+
+class Invalid(RunstoneError):
+    """The request can never succeed as it stands."""
+
+    code, status, title = "invalid", 422, "Invalid"
+
+
+class Malformed(Invalid):
+    """The bytes of the request do not parse."""
+
+    code, status, title = "malformed", 400, "Malformed request"
+
+
+class DigestMismatch(Invalid):
+    """The bytes received are not the ones that were announced."""
+
+    code, title = "digest_mismatch", "Digest mismatch"
+
+
+class TooLarge(Invalid):
+    """A limit was passed; the message names the limit."""
+
+    code, status, title = "too_large", 413, "Too large"
+
+
+class RangeUnsatisfiable(RunstoneError):
+    """The range asked for lies outside the file."""
+
+    code, status, title = "range_unsatisfiable", 416, "Range not satisfiable"
+
+
+class TryAgain(RunstoneError):
+    """A passing condition; the same request may succeed after ``retry_after`` seconds."""
+
+    code, status, title = "try_again", 503, "Try again"
+    retry_after: ClassVar[int] = 1
+
+
+class Overloaded(TryAgain):
+    """Too many requests or connections."""
+
+    code, status, title = "overloaded", 429, "Too many requests"
+
+
+class StorageFull(TryAgain):
+    """There is no room on the disk for this write; reads go on."""
+
+    code, status, title = "storage_full", 507, "Insufficient storage"
+    retry_after = 30
+
+
+class StorageFailed(TryAgain):
+    """The disk reported an I/O error; the store refuses writes until it is reopened."""
+
+    code, title = "storage_failed", "Storage failed"
+    retry_after = 30
+
+
+def by_code() -> dict[str, type[RunstoneError]]:
+    """Every error class by its wire code, for clients that raise what a server answered."""
+    found: dict[str, type[RunstoneError]] = {}
+    queue: list[type[RunstoneError]] = [RunstoneError]
+    while queue:
+        cls = queue.pop()
+        found[cls.code] = cls
+        queue.extend(cls.__subclasses__())
+    return found

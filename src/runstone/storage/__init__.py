@@ -1,0 +1,1 @@
+"""Durable bytes: the LMDB index, the change log, packs and chunks, and what keeps them true."""

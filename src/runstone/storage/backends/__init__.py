@@ -1,0 +1,1 @@
+"""Where logs and packs may be kept: interfaces, and the local implementation of each."""

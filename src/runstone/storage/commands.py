@@ -1,0 +1,101 @@
+"""Commands: the small typed records by which everything changes, and the functions that apply them.
+
+A caller fixes in a command all that is not deterministic (ids, times, random names). ``apply`` is a pure function of state and
+command: same log, same state, on every machine, for ever. So an apply function reads no clock, file, environment or random
+number, and a released one keeps its meaning: a new rule is a new kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import msgspec
+
+from runstone.errors import Corrupt
+
+if TYPE_CHECKING:
+    from runstone.storage.state import State
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A change, asked for by ``actor`` (the name of a principal). ``reason`` is free text for those who read the log."""
+
+    actor: str
+    reason: str = ""
+
+
+class Stamp(NamedTuple):
+    """A command's place in the log: its entry number and its time in microseconds since 1970."""
+
+    seq: int
+    time: int
+
+    @property
+    def id(self) -> int:
+        """The id of the object that this command makes: never 0, so that 0 can stand for none."""
+        return self.seq + 1
+
+
+C = TypeVar("C", bound=Command)
+Apply = Callable[["State", Stamp, C], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of command: its number in log headers, its name, how to decode and apply it, and what it answers."""
+
+    number: int
+    name: str
+    command: type[Command]
+    apply: Apply[Any]
+    result: Any
+    decode: Callable[[bytes], Command]
+    decode_result: Callable[[bytes], Any]
+
+
+_BY_NUMBER: dict[int, Kind] = {}
+_BY_TYPE: dict[type[Command], Kind] = {}
+
+
+def applies(
+    number: int, name: str, command: type[C], result: Any = type(None)
+) -> Callable[[Apply[C]], Apply[C]]:
+    """Registers the function that applies a type of command; ``result`` is the type of what it answers."""
+
+    def register(function: Apply[C]) -> Apply[C]:
+        assert number not in _BY_NUMBER, f"command number {number} is taken by {_BY_NUMBER[number].name}"
+        kind = Kind(
+            number,
+            name,
+            command,
+            function,
+            result,
+            msgspec.msgpack.Decoder(command).decode,
+            msgspec.msgpack.Decoder(result).decode,
+        )
+        _BY_NUMBER[number] = _BY_TYPE[command] = kind
+        return function
+
+    return register
+
+
+def kind_of(command: Command) -> Kind:
+    """The kind of a command."""
+    return _BY_TYPE[type(command)]
+
+
+def kind_numbered(number: int) -> Kind:
+    """The kind with a number; raises :class:`Corrupt` for one this release does not know."""
+    try:
+        return _BY_NUMBER[number]
+    except KeyError:
+        raise Corrupt(
+            f"the log holds a command of kind {number}, which this release does not know; use a newer runstone"
+        ) from None
+
+
+def kinds() -> list[Kind]:
+    """Every kind, by number."""
+    return [_BY_NUMBER[number] for number in sorted(_BY_NUMBER)]

@@ -1,0 +1,506 @@
+"""The index: one LMDB environment, opened so that what LMDB leaves to its user is taken care of.
+
+LMDB has no checksums, so every value carries one over its key and body, checked on each read. Its map has a fixed size, so a
+large one is reserved and grown when it fills. One long read transaction makes the file grow without end, so reads are
+``with index.read() as view`` blocks that refuse to go on after :data:`READ_SECONDS`. After a failed page write an environment is
+of no use, so it is reopened (no space) or refuses writes (I/O error).
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import lmdb
+import msgspec
+
+from runstone._native.digests import seal, unseal
+from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull, TryAgain
+from runstone.storage import filesystem
+from runstone.storage.tables import TABLES, Table
+
+V = TypeVar("V")
+
+#: A read transaction pins every page that changes while it is open.
+READ_SECONDS = 10.0
+#: Address space, not disk: LMDB files grow as they are written. Small enough for a 39-bit address space.
+MAP_SIZE = 64 << 30
+MAX_READERS = 1024
+_SCAN_CHECK = 256
+
+
+class View:
+    """Typed, verified reads in one transaction; values are decoded copies and outlive it."""
+
+    def __init__(self, index: Index, txn: lmdb.Transaction, seconds: float = READ_SECONDS) -> None:
+        self._txn = txn
+        self._dbs = index.databases
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+
+    def get(self, table: Table[V], *key: Any) -> V | None:
+        """The value under a key, or None; raises :class:`Corrupt` when its checksum fails."""
+        packed = table.key.pack(*key)
+        stored = self._txn.get(packed, db=self._dbs[table.name])
+        return None if stored is None else decode(table, packed, stored)
+
+    def get_body(self, table: Table[Any], packed: bytes) -> bytes | None:
+        """The verified, undecoded body under a packed key."""
+        stored = self._txn.get(packed, db=self._dbs[table.name])
+        return None if stored is None else _open(table, packed, stored)
+
+    def scan(
+        self, table: Table[V], *prefix: Any, after: tuple[Any, ...] | None = None, reverse: bool = False
+    ) -> Iterator[tuple[tuple[Any, ...], V]]:
+        """Rows whose key begins with ``prefix``, in key order, from just past the key ``after`` (or before it, in reverse)."""
+        unpack = table.key.unpack
+        start = None if after is None else table.key.prefix(*after)
+        for key, body in self.scan_bodies(table, table.key.prefix(*prefix), start, reverse):
+            yield unpack(key), _decode_body(table, key, body)
+
+    def scan_bodies(
+        self, table: Table[Any], prefix: bytes = b"", after: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Verified (packed key, body) rows under a packed prefix."""
+        cursor = self._txn.cursor(db=self._dbs[table.name])
+        step = cursor.prev if reverse else cursor.next
+        found = _seek_last(cursor, prefix, after) if reverse else _seek_first(cursor, prefix, after)
+        seen = 0
+        while found:
+            key = bytes(cursor.key())
+            if not key.startswith(prefix):
+                return
+            yield key, _open(table, key, cursor.value())
+            seen += 1
+            if seen % _SCAN_CHECK == 0 and time.monotonic() > self._until:
+                raise TryAgain(
+                    f"a read of {table.name} went on for over {self._seconds:.0f} s; ask for smaller pages"
+                )
+            found = step()
+
+    def last(self, table: Table[V], *prefix: Any) -> tuple[tuple[Any, ...], V] | None:
+        """The row with the greatest key under a prefix."""
+        return next(self.scan(table, *prefix, reverse=True), None)
+
+    def count(self, table: Table[Any]) -> int:
+        """How many rows a table has."""
+        entries: int = self._txn.stat(self._dbs[table.name])["entries"]
+        return entries
+
+
+class Index:
+    """An LMDB environment with every table open; safe from threads, and from several processes at once."""
+
+    def __init__(
+        self, path: Path, *, readonly: bool = False, create: bool = True, map_size: int = MAP_SIZE
+    ) -> None:
+        """Opens (or creates) the environment in the directory ``path``.
+
+        Raises :class:`Invalid` on a network file system or a file that is not an index, :class:`Corrupt` on one cut short.
+        """
+        filesystem.refuse_network_file_system(path)
+        self.path = path
+        self.readonly = readonly
+        self._map_size = map_size
+        self._gate = _Gate()
+        self._failed: str | None = None
+        self._env: lmdb.Environment
+        self.databases: dict[str, Any] = {}
+        fresh = not (path / "data.mdb").exists()
+        if fresh and (readonly or not create):
+            raise Invalid(f"{path} holds no index")
+        if fresh:
+            filesystem.make_directory(path)
+        self._open()
+        if fresh:
+            self._env.sync(True)
+            filesystem.fsync_directory(path)
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _open(self) -> None:
+        try:
+            env = lmdb.open(
+                str(self.path),
+                map_size=max(self._map_size, _file_size(self.path)),
+                max_dbs=len(TABLES) + 64,
+                max_readers=MAX_READERS,
+                max_spare_txns=32,
+                readonly=self.readonly,
+                metasync=True,
+                sync=True,
+                readahead=False,
+                meminit=False,
+                mode=0o600,
+            )
+        except lmdb.Error as error:
+            raise _opening_error(error, self.path) from error
+        self._env = env
+        size = self._extend(env)
+        try:
+            env.reader_check()
+            self.databases = {name: env.open_db(name.encode(), create=not self.readonly) for name in TABLES}
+            if size is not None:
+                self._read_everything()
+        except (lmdb.Error, Corrupt) as error:
+            env.close()
+            if size is None:
+                raise _opening_error(error, self.path) from error
+            os.truncate(self.path / "data.mdb", size)
+            raise Corrupt(f"{self.path}: the index is cut short at {size} bytes; restore it from a backup") from error
+
+    def _extend(self, env: lmdb.Environment) -> int | None:
+        # LMDB maps past the end of a shortened file without a word, and touching such a page is a SIGBUS.
+        size, needed = _file_size(self.path), _used_bytes(env)
+        if size >= needed:
+            return None
+        os.truncate(self.path / "data.mdb", needed)
+        return size
+
+    def _read_everything(self) -> None:
+        # A file may be short with good reason (free pages at its end that were never written): then every row reads well.
+        for table in TABLES.values():
+            for _ in self.rows(table):
+                pass
+
+    def rows(
+        self, table: Table[Any], prefix: bytes = b"", batch: int = 4096
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Verified (packed key, body) rows of a table of any size, in one short read transaction per ``batch`` rows."""
+        after: bytes | None = None
+        while True:
+            with self.read() as view:
+                found = list(itertools.islice(view.scan_bodies(table, prefix, after), batch))
+            yield from found
+            if len(found) < batch:
+                return
+            after = found[-1][0]
+
+    def _after_fork(self) -> None:
+        self._failed = "this process was forked after the store was opened; open the store again in the child"
+        self._gate = _Gate()
+
+    def read(self, seconds: float = READ_SECONDS) -> _Reading:
+        """A read transaction: ``with index.read() as view``. Keep it short: scans are refused past ``seconds``.
+
+        Only verification asks for more than the usual: all it sees must be of one moment.
+        """
+        return _Reading(self, seconds)
+
+    def write(self) -> _Writing:
+        """The write transaction, one at a time over all processes: ``with index.write() as txn``."""
+        return _Writing(self)
+
+    @property
+    def failed(self) -> str | None:
+        """Why writes are refused, or None."""
+        return self._failed
+
+    def last_commit(self) -> int:
+        """The number of the last committed transaction of any process: equal numbers, equal contents."""
+        number: int = self._env.info()["last_txnid"]
+        return number
+
+    def check_readers(self) -> int:
+        """Frees the slots of readers that died; how many there were."""
+        stale: int = self._env.reader_check()
+        return stale
+
+    def used_bytes(self) -> int:
+        """Bytes of the file that hold pages."""
+        return _used_bytes(self._env)
+
+    def copy(self, target: Path) -> None:
+        """Writes a consistent, compacted copy of the environment into an empty directory, durably."""
+        target.mkdir(parents=True, exist_ok=True)
+        with self._gate.shared():
+            self._env.copy(str(target), compact=True)
+        handle = os.open(target / "data.mdb", os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        filesystem.fsync_directory(target)
+
+    def close(self) -> None:
+        """Closes the environment; any later use raises."""
+        with self._gate.exclusive():
+            self._failed = self._failed or "the store is closed"
+            self._env.close()
+
+    def begin(self, write: bool) -> lmdb.Transaction:
+        """A raw transaction; for this module's own context managers."""
+        try:
+            return self._env.begin(write=write, buffers=True)
+        except lmdb.MapResizedError:
+            return self._grown_elsewhere(write)
+        except lmdb.Error as error:
+            raise _wrap(error, self.path) from error
+
+    def _grown_elsewhere(self, write: bool) -> lmdb.Transaction:
+        # The gate is held shared by this thread; it is taken exclusively for the resize and shared again after.
+        self._gate.release_shared()
+        try:
+            with self._gate.exclusive():
+                self._env.set_mapsize(0)
+        finally:
+            self._gate.acquire_shared()
+        return self._env.begin(write=write, buffers=True)
+
+    def grow(self) -> None:
+        """Doubles the map. No transaction of this process may be open in the calling thread."""
+        with self._gate.exclusive():
+            self._map_size = max(self._map_size, self._env.info()["map_size"]) * 2
+            self._env.set_mapsize(self._map_size)
+
+    def recover(self, error: BaseException) -> RunstoneError:
+        """After a failed write: reopens on a full disk, refuses further writes on an I/O error; the error to raise."""
+        wrapped = _wrap(error, self.path)
+        if isinstance(wrapped, StorageFull):
+            with self._gate.exclusive():
+                self._env.close()
+                self._open()
+        elif isinstance(wrapped, StorageFailed):
+            self._failed = wrapped.message
+        return wrapped
+
+
+class _Reading:
+    """A read transaction as a context manager."""
+
+    __slots__ = ("_index", "_seconds", "_txn")
+
+    def __init__(self, index: Index, seconds: float) -> None:
+        self._index = index
+        self._seconds = seconds
+
+    def __enter__(self) -> View:
+        self._index._gate.acquire_shared()
+        try:
+            self._txn = self._index.begin(write=False)
+        except BaseException:
+            self._index._gate.release_shared()
+            raise
+        return View(self._index, self._txn, self._seconds)
+
+    def __exit__(self, *exc: object) -> None:
+        self._txn.abort()
+        self._index._gate.release_shared()
+
+
+class MapGrown(Exception):  # noqa: N818 - not an error: run the transaction again
+    """The map was full and has been doubled; the transaction must run again."""
+
+
+class Txn(View):
+    """The write transaction: verified reads, sealed writes."""
+
+    def put_body(self, table: Table[Any], packed: bytes, body: bytes, *, append: bool = False) -> None:
+        """Stores a body under a packed key; ``append`` says that the key is greater than all present."""
+        stored = seal(table.number, packed, body)
+        self._txn.put(packed, stored, db=self._dbs[table.name], append=append)
+
+    def put_bodies(self, table: Table[Any], rows: list[tuple[bytes, bytes]], *, append: bool = False) -> None:
+        """Stores many (packed key, body) rows, sorted by key."""
+        number = table.number
+        sealed = [(key, seal(number, key, body)) for key, body in rows]
+        cursor = self._txn.cursor(db=self._dbs[table.name])
+        cursor.putmulti(sealed, append=append)
+        cursor.close()
+
+    def put(self, table: Table[V], *key_then_value: Any) -> None:
+        """Stores a value: the key's parts, then the value."""
+        *key, value = key_then_value
+        self.put_body(table, table.key.pack(*key), table.encode(value))
+
+    def delete_body(self, table: Table[Any], packed: bytes) -> bool:
+        """Removes a row; says whether it was there."""
+        found: bool = self._txn.delete(packed, db=self._dbs[table.name])
+        return found
+
+    def delete(self, table: Table[Any], *key: Any) -> bool:
+        """Removes a row; says whether it was there."""
+        return self.delete_body(table, table.key.pack(*key))
+
+
+class _Writing:
+    """The write transaction as a context manager: commits on a clean end, aborts on an error."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __enter__(self) -> Txn:
+        index = self._index
+        if index._failed:
+            raise StorageFailed(f"{index.path}: {index._failed}")
+        if index.readonly:
+            raise Invalid(f"{index.path} is open for reading only")
+        index._gate.acquire_shared()
+        try:
+            self._txn = index.begin(write=True)
+        except BaseException:
+            index._gate.release_shared()
+            raise
+        return Txn(index, self._txn)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        index = self._index
+        try:
+            if error is None:
+                self._txn.commit()
+            else:
+                self._txn.abort()
+        except lmdb.Error as failure:
+            error = failure
+        finally:
+            index._gate.release_shared()
+        if isinstance(error, lmdb.MapFullError):
+            index.grow()
+            raise MapGrown from error
+        if isinstance(error, lmdb.Error):
+            raise index.recover(error) from error
+
+
+class _Gate:
+    """Many transactions, or one change of the map. A waiting change holds new transactions back."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._inside = 0
+        self._closed = False
+
+    def acquire_shared(self) -> None:
+        with self._changed:
+            while self._closed:
+                self._changed.wait()
+            self._inside += 1
+
+    def release_shared(self) -> None:
+        with self._changed:
+            self._inside -= 1
+            if self._closed and not self._inside:
+                self._changed.notify_all()
+
+    def shared(self) -> _Shared:
+        return _Shared(self)
+
+    def exclusive(self) -> _Exclusive:
+        return _Exclusive(self)
+
+    def close(self) -> None:
+        with self._changed:
+            while self._closed:
+                self._changed.wait()
+            self._closed = True
+            while self._inside:
+                self._changed.wait()
+
+    def reopen(self) -> None:
+        with self._changed:
+            self._closed = False
+            self._changed.notify_all()
+
+
+class _Shared:
+    def __init__(self, gate: _Gate) -> None:
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        self._gate.acquire_shared()
+
+    def __exit__(self, *exc: object) -> None:
+        self._gate.release_shared()
+
+
+class _Exclusive:
+    def __init__(self, gate: _Gate) -> None:
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        self._gate.close()
+
+    def __exit__(self, *exc: object) -> None:
+        self._gate.reopen()
+
+
+def decode(table: Table[V], packed: bytes, stored: Any) -> V:
+    """The verified value of a stored row."""
+    return _decode_body(table, packed, _open(table, packed, stored))
+
+
+def _open(table: Table[Any], packed: bytes, stored: Any) -> bytes:
+    try:
+        return unseal(table.number, packed, stored)
+    except ValueError:
+        raise Corrupt(
+            f"index: the row {packed.hex()} of table {table.name} fails its checksum; "
+            "restore the index from a backup, or run 'runstone rebuild'",
+            table=table.name,
+            key=packed.hex(),
+        ) from None
+
+
+def _decode_body(table: Table[V], packed: bytes, body: bytes) -> V:
+    try:
+        value: V = table.decode(body)
+    except msgspec.DecodeError as error:
+        raise Corrupt(
+            f"index: the row {packed.hex()} of table {table.name} does not decode: {error}"
+        ) from error
+    return value
+
+
+def _seek_first(cursor: lmdb.Cursor, prefix: bytes, after: bytes | None) -> bool:
+    if after is None or after < prefix:
+        found: bool = cursor.set_range(prefix)
+        return found
+    found = cursor.set_range(after)
+    return bool(cursor.next()) if found and bytes(cursor.key()) == after else found
+
+
+def _seek_last(cursor: lmdb.Cursor, prefix: bytes, before: bytes | None) -> bool:
+    limit = before if before is not None else _after_prefix(prefix)
+    if limit is None or not cursor.set_range(limit):
+        return bool(cursor.last())
+    return bool(cursor.prev())
+
+
+def _after_prefix(prefix: bytes) -> bytes | None:
+    """The least byte string greater than every one that begins with ``prefix``; None when there is none."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return (path / "data.mdb").stat().st_size
+    except OSError:
+        return 0
+
+
+def _used_bytes(env: lmdb.Environment) -> int:
+    size: int = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    return size
+
+
+def _opening_error(error: BaseException, path: Path) -> RunstoneError:
+    if isinstance(error, lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.CorruptedError):
+        return Corrupt(f"{path}: not an index, or a damaged one ({error}); restore it from a backup")
+    return _wrap(error, path)
+
+
+def _wrap(error: BaseException, path: Path) -> RunstoneError:
+    text = str(error)
+    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.PanicError | lmdb.InvalidError):
+        return Corrupt(f"{path}: {text}; restore the index from a backup")
+    if os.strerror(errno.ENOSPC) in text or os.strerror(errno.EDQUOT) in text:
+        return StorageFull(f"{path}: no space left on the disk; free some and try again")
+    return StorageFailed(f"{path}: {text}; check the disk, then open the store again")

@@ -1,0 +1,117 @@
+"""Order-preserving key layouts: the byte order of an encoded key is the order of its parts.
+
+A layout is a string of part names and kinds, for example ``"collection:u64 alias:text seq:u64"``.
+
+=========  =========================================================================================
+``u8`` …   unsigned, big-endian, 1, 2, 4 or 8 bytes (``u8``, ``u16``, ``u32``, ``u64``)
+``b16``    exactly 16 raw bytes (``b32``: 32)
+``text``   UTF-8, without NUL; followed by one 0x00 unless it is the last part
+=========  =========================================================================================
+
+UTF-8 sorts by code point and 0x00 sorts before every other byte, so ``"a"`` comes before ``"ab"`` whatever follows.
+LMDB's limit is 511 bytes a key.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from runstone.errors import Invalid
+
+MAX_KEY = 511
+_FIXED = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "b16": "16s", "b32": "32s"}
+
+
+class KeyLayout:
+    """How the parts of a key become bytes and back."""
+
+    def __init__(self, layout: str) -> None:
+        parts = [part.split(":") for part in layout.split()]
+        self.layout = layout
+        self.names = tuple(name for name, _ in parts)
+        self.kinds = tuple(kind for _, kind in parts)
+        self._fixed = None
+        #: Encodes all the parts of a key; raises :class:`Invalid` for one that does not fit.
+        self.pack: Callable[..., bytes] = self.prefix
+        self._raw = [(place, int(kind[1:])) for place, kind in enumerate(self.kinds) if kind[0] == "b"]
+        if "text" not in self.kinds:
+            self._fixed = struct.Struct(">" + "".join(_FIXED[kind] for kind in self.kinds))
+            self.pack = self._packer(self._fixed)
+        elif self.kinds.index("text") == len(self.kinds) - 1:
+            self.pack = self._text_packer(
+                struct.Struct(">" + "".join(_FIXED[kind] for kind in self.kinds[:-1]))
+            )
+
+    # The two closures below are the common layouts; they only save time over prefix(), a third of what applying a command took.
+
+    def _packer(self, fixed: struct.Struct) -> Callable[..., bytes]:
+        pack, raw = fixed.pack, self._raw
+
+        def packed(*parts: Any) -> bytes:
+            try:
+                for place, size in raw:  # struct would pad or cut them without a word
+                    if len(parts[place]) != size:
+                        return self.prefix(*parts)
+                return pack(*parts)
+            except (struct.error, TypeError):
+                return self.prefix(*parts)
+
+        return packed
+
+    def _text_packer(self, fixed: struct.Struct) -> Callable[..., bytes]:
+        assert not self._raw, "no layout mixes raw bytes and text"
+        pack, room = fixed.pack, MAX_KEY - fixed.size
+
+        def packed(*parts: Any) -> bytes:
+            try:
+                text = parts[-1].encode()
+                if len(text) <= room and b"\0" not in text:
+                    return pack(*parts[:-1]) + text  # type: ignore[no-any-return]
+            except (struct.error, UnicodeEncodeError, AttributeError):
+                pass
+            return self.prefix(*parts)
+
+        return packed
+
+    def prefix(self, *parts: Any) -> bytes:
+        """Encodes the first parts of a key; raises :class:`Invalid` for one that does not fit."""
+        last = len(self.kinds) - 1
+        key = b"".join([self._pack_part(place, part, place == last) for place, part in enumerate(parts)])
+        if len(key) > MAX_KEY:
+            raise Invalid(f"a name is too long: its key takes {len(key)} bytes and the limit is {MAX_KEY}")
+        return key
+
+    def _pack_part(self, place: int, part: Any, last: bool) -> bytes:
+        kind = self.kinds[place]
+        try:
+            if kind != "text":
+                packed = struct.pack(">" + _FIXED[kind], part)
+                if kind[0] == "b" and len(part) != len(packed):
+                    raise Invalid(f"{self.names[place]} must be {len(packed)} bytes, not {len(part)}")
+                return packed
+            encoded: bytes = part.encode()
+        except (struct.error, UnicodeEncodeError, AttributeError) as error:
+            raise Invalid(f"{self.names[place]} cannot be {part!r}: {error}") from None
+        if b"\0" in encoded:
+            raise Invalid(f"{self.names[place]} must not contain a NUL character: {part!r}")
+        return encoded if last else encoded + b"\0"
+
+    def unpack(self, key: bytes) -> tuple[Any, ...]:
+        """The parts of a whole key."""
+        if self._fixed is not None:
+            return self._fixed.unpack(key)
+        return tuple(self._unpack_parts(key))
+
+    def _unpack_parts(self, key: bytes) -> Iterator[Any]:
+        at, last = 0, len(self.kinds) - 1
+        for place, kind in enumerate(self.kinds):
+            if kind == "text":
+                end = len(key) if place == last else key.index(0, at)
+                yield key[at:end].decode()
+                at = end + (place != last)
+            else:
+                size = struct.calcsize(_FIXED[kind])
+                yield struct.unpack_from(">" + _FIXED[kind], key, at)[0]
+                at += size

@@ -1,0 +1,318 @@
+"""Reading blobs: where their bytes lie, checked before they are handed out, and kept while somebody reads them.
+
+A reader holds its blob and its packs. The collector of this process deletes no blob and frees no range that is held; that of another
+process relies on the grace period, so a download must not outlast it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from runstone.errors import Corrupt, Missing, RangeUnsatisfiable, RunstoneError, StorageFailed
+from runstone.storage import damages
+from runstone.storage.holdings import BlobInfo, describe, require
+from runstone.storage.index import Index, View
+from runstone.storage.intervals import Intervals
+from runstone.storage.openpacks import Fault, OpenPack, OpenPacks, faults
+from runstone.storage.parts import RECORD_SIZE, Run, lengths, runs
+from runstone.storage.tables import BLOB_PARTS, Part
+
+_SINGLE_READ = 1 << 30
+_ATTEMPTS = 3
+
+
+class Segment(NamedTuple):
+    """Bytes of a blob in a file: descriptor, offset, length."""
+
+    handle: int
+    offset: int
+    length: int
+
+
+class Chunks(NamedTuple):
+    """Packed 44-byte chunk records that cover a range, and the offset of the first in the blob."""
+
+    offset: int
+    records: bytes
+
+
+class Held:
+    """What the readers of this process hold: blobs by key, and ranges of packs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blobs: Counter[tuple[int, bytes]] = Counter()
+        self._ranges: dict[int, dict[OpenBlob, list[tuple[int, int]]]] = {}
+
+    def hold(self, domain: int, sha256: bytes) -> None:
+        """Notes a reader of a blob."""
+        with self._lock:
+            self._blobs[domain, sha256] += 1
+
+    def hold_range(self, reader: OpenBlob, pack: int, start: int, stop: int) -> None:
+        """Notes that a reader uses a range of a pack, until it lets go."""
+        with self._lock:
+            self._ranges.setdefault(pack, {}).setdefault(reader, []).append((start, stop))
+
+    def let_go(self, reader: OpenBlob) -> None:
+        """Notes the end of a reader."""
+        key = reader.info.domain, reader.info.sha256
+        with self._lock:
+            self._release_blob(key)
+            for pack in [pack for pack, readers in self._ranges.items() if reader in readers]:
+                del self._ranges[pack][reader]
+                if not self._ranges[pack]:
+                    del self._ranges[pack]
+
+    def release_blob(self, domain: int, sha256: bytes) -> None:
+        """Takes back one :meth:`hold`."""
+        with self._lock:
+            self._release_blob((domain, sha256))
+
+    def _release_blob(self, key: tuple[int, bytes]) -> None:
+        self._blobs[key] -= 1
+        if not self._blobs[key]:
+            del self._blobs[key]
+
+    def holds(self, domain: int, sha256: bytes) -> bool:
+        """Whether a blob has a reader."""
+        with self._lock:
+            return (domain, sha256) in self._blobs
+
+    def free(self, pack: int, start: int, stop: int, punch: Callable[[int, int], None]) -> int:
+        """Calls ``punch(start, stop)`` on what of a range nobody holds, and lets nobody take hold meanwhile; bytes left out."""
+        with self._lock:
+            busy = Intervals(used for ranges in self._ranges.get(pack, {}).values() for used in ranges)
+            left = stop - start
+            for low, high in busy.gaps(start, stop):
+                punch(low, high)
+                left -= high - low
+            return left
+
+
+class Reader:
+    """Reads the blobs of one store; safe from threads."""
+
+    def __init__(self, index: Index, packs: OpenPacks, held: Held, clock: Callable[[], int]) -> None:
+        self.index, self.packs, self.held, self.clock = index, packs, held, clock
+
+    def stat(self, domain: int, sha256: bytes) -> BlobInfo:
+        """What is known of a blob; raises :class:`Missing`."""
+        with self.index.read() as view:
+            return describe(domain, sha256, require(view, domain, sha256))
+
+    def open(self, domain: int, sha256: bytes) -> OpenBlob:
+        """A blob to read from; raises :class:`Missing`. Close it, or use it in a ``with`` block."""
+        self.held.hold(domain, sha256)
+        try:
+            return OpenBlob(self, self.stat(domain, sha256))
+        except BaseException:
+            self.held.release_blob(domain, sha256)
+            raise
+
+
+class OpenBlob:
+    """A blob that is being read. Its descriptors stay open, and its bytes on the disk, until :meth:`close`; safe from threads."""
+
+    def __init__(self, reader: Reader, info: BlobInfo) -> None:
+        self._reader = reader
+        self.info = info
+        self.size = info.size
+        self._lock = threading.Lock()
+        self._packs: dict[int, OpenPack] = {}
+        self._superseded: list[OpenPack] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def segments(self, start: int = 0, stop: int | None = None) -> list[Segment]:
+        """Where the bytes from ``start`` to ``stop`` lie, all of them checked.
+
+        The whole of each chunk is checked of which a byte is asked for. Raises :class:`Corrupt` (``sha256``, ``offset``, ``length``,
+        ``pack``, ``how``) for one that fails, after recording it, and :class:`RangeUnsatisfiable`.
+        """
+        stop = self._bounded(start, stop)
+        for _ in range(_ATTEMPTS):
+            covering = self._covering(start, stop)
+            fault = next(self._faults(covering), None)
+            if fault is None:
+                return _cut(covering, self._packs, start, stop)
+            self._report(fault)
+        raise Missing(f"the blob {self.info.sha256.hex()} was deleted or moved while it was read; read it again")
+
+    def _bounded(self, start: int, stop: int | None) -> int:
+        stop = self.size if stop is None else stop
+        if not 0 <= start <= stop <= self.size:
+            raise RangeUnsatisfiable(
+                f"bytes {start} to {stop} do not lie in the blob {self.info.sha256.hex()} of {self.size} bytes",
+                size=self.size,
+            )
+        return stop
+
+    def _covering(self, start: int, stop: int) -> list[Run]:
+        with self._reader.index.read() as view:
+            parts = parts_covering(view, self.info.domain, self.info.sha256, start, stop)
+        return [run for base, part in parts for run in runs(part, base, start, stop)]
+
+    def _faults(self, covering: list[Run]) -> Iterator[Fault]:
+        held, packs = self._reader.held, self._reader.packs
+        for run in covering:
+            # Noted first and looked at after: a range that is freed in between is seen to have changed.
+            held.hold_range(self, run.pack, run.pack_offset, run.pack_offset + run.length)
+        for pack in dict.fromkeys(run.pack for run in covering):
+            self._look(pack)
+        for run in covering:
+            pack = self._packs.get(run.pack)
+            end = run.pack_offset + run.length
+            if pack is None:
+                yield Fault(run.offset, run.length, run.records, run.pack, run.pack_offset, "missing")
+            elif end > pack.signature[3] or not packs.is_verified(pack, run.pack_offset, end):
+                seen = pack.signature
+                yield from faults(pack.handle, run)
+                packs.mark_verified(pack, seen, run.pack_offset, end)
+
+    def _look(self, number: int) -> None:
+        try:
+            pack = self._reader.packs.hold(number)
+        except FileNotFoundError:
+            return
+        with self._lock:
+            before = self._packs.get(number)
+            if before is pack or self._closed:
+                self._reader.packs.release(pack)
+                return
+            if before is not None:
+                self._superseded.append(before)
+            self._packs[number] = pack
+
+    def _report(self, fault: Fault) -> None:
+        info = self.info
+        details = {
+            "sha256": info.sha256.hex(),
+            "offset": fault.offset,
+            "length": fault.length,
+            "pack": f"{fault.pack:016x}",
+            "how": fault.how,
+        }
+        message = (
+            f"blob {details['sha256']}: {fault.length} bytes at {fault.offset} are damaged ({fault.how}) in pack "
+            f"{details['pack']} at {fault.pack_offset}; upload the file again to repair it"
+        )
+        first = Fault(fault.offset, lengths(fault.record)[0], fault.record[:RECORD_SIZE], *fault[3:])
+        try:
+            real = damages.record(self._reader.index, info.domain, info.sha256, [first], self._reader.clock())
+        except RunstoneError as error:
+            raise Corrupt(message, **details, unrecorded=error.message) from error
+        if real:
+            raise Corrupt(message, **details)
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes from ``start`` to ``stop``, checked."""
+        segments = self.segments(start, stop)
+        into = memoryview(bytearray(sum(segment.length for segment in segments)))
+        at = 0
+        for segment in segments:
+            _read_all(segment, into[at : at + segment.length])
+            at += segment.length
+        return bytes(into)
+
+    def map(self, start: int = 0, stop: int | None = None) -> memoryview | None:
+        """The bytes from ``start`` to ``stop``, checked and mapped where they lie; None when they lie in several places.
+
+        The view is read-only, costs no copy, and keeps the blob held for as long as it or a slice of it lives, even after :meth:`close`.
+        A pack that something outside cuts short under a mapping is a SIGBUS: this is for a store that is yours alone.
+        """
+        segments = self.segments(start, stop)
+        if not segments:
+            return memoryview(b"")
+        if len(segments) > 1:
+            return None
+        handle, offset, length = segments[0]
+        begin = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(handle, offset - begin + length, mmap.MAP_SHARED, mmap.PROT_READ, offset=begin)
+        keeper = self._reader.open(self.info.domain, self.info.sha256)
+        self._reader.held.hold_range(keeper, self._number_of(handle), offset, offset + length)
+        weakref.finalize(mapped, keeper.close)
+        return memoryview(mapped)[offset - begin :]
+
+    def _number_of(self, handle: int) -> int:
+        return next(number for number, pack in self._packs.items() if pack.handle == handle)
+
+    def chunk_records(self, start: int = 0, stop: int | None = None) -> Chunks:
+        """The records of the chunks that cover ``start`` to ``stop``."""
+        covering = self._covering(start, self._bounded(start, stop))
+        return Chunks(covering[0].offset if covering else start, b"".join(run.records for run in covering))
+
+    def close(self) -> None:
+        """Lets go of everything. Nothing may read the descriptors any more; a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            packs = [*self._packs.values(), *self._superseded]
+            self._packs, self._superseded = {}, []
+        self._reader.held.let_go(self)
+        for pack in packs:
+            self._reader.packs.release(pack)
+
+
+def parts_covering(
+    view: View, domain: int, sha256: bytes, start: int, stop: int
+) -> list[tuple[int, Part]]:
+    """The parts that hold bytes ``start`` to ``stop`` of a blob, with their offsets; raises :class:`Missing`, :class:`Corrupt`."""
+    require(view, domain, sha256)
+    if start == stop:
+        return []
+    first = damages.part_at(view, domain, sha256, start)
+    found = [] if first is None else [first]
+    if first is not None and first[0] + first[1].size < stop:
+        for (_, _, offset), part in view.scan(BLOB_PARTS, domain, sha256, after=(domain, sha256, first[0])):
+            if offset >= stop:
+                break
+            found.append((offset, part))
+    at = found[0][0] if found else -1
+    for offset, part in found:
+        if offset != at:
+            break
+        at += part.size
+    if not found or found[0][0] > start or at < stop:
+        raise Corrupt(f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex())
+    return found
+
+
+def _cut(covering: list[Run], packs: dict[int, OpenPack], start: int, stop: int) -> list[Segment]:
+    segments: list[Segment] = []
+    for run in covering:
+        low, high = max(start, run.offset), min(stop, run.offset + run.length)
+        handle, offset = packs[run.pack].handle, run.pack_offset + low - run.offset
+        last = segments[-1] if segments else None
+        if last is not None and last.handle == handle and last.offset + last.length == offset:
+            segments[-1] = Segment(handle, last.offset, last.length + high - low)
+        else:
+            segments.append(Segment(handle, offset, high - low))
+    return segments
+
+
+def _read_all(segment: Segment, into: memoryview) -> None:
+    done = 0
+    try:
+        while done < len(into):
+            count = os.preadv(segment.handle, [into[done : done + _SINGLE_READ]], segment.offset + done)
+            if not count:
+                raise Corrupt("a pack was cut short while it was read")
+            done += count
+    except OSError as error:
+        raise StorageFailed(f"a pack cannot be read: {error.strerror}; check the disk") from error

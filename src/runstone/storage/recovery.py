@@ -1,0 +1,148 @@
+"""Folding the log into an index, and checking that an index is what its log says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from runstone._native.digests import fold
+from runstone.errors import Corrupt
+from runstone.storage import merkle
+from runstone.storage.changelog import ChangeLog
+from runstone.storage.entry import Header, payload_digest, unpack_header
+from runstone.storage.index import Index, MapGrown, View
+from runstone.storage.tables import COMMANDS, EMPTY_ROOT, HEAD, LOG_HEADERS, LOG_PAYLOADS, TABLES, TILES, Head, Stored
+
+Progress = Callable[[int, int], None]
+VERIFY_SECONDS = 24 * 3600.0
+_BATCH = 2048
+
+
+def rebuild(
+    source: ChangeLog, target: Path, *, upto: int | None = None, progress: Progress | None = None
+) -> Head:
+    """Folds the first ``upto`` entries of a log (default: all) into a new index in the empty directory ``target``.
+
+    Local tables (where the bytes are) are copied as they stand. Raises :class:`Corrupt` when the whole log does not give the root and
+    state hash that the source has; the target is then of no use.
+    """
+    head = source.head()
+    upto = head.size if upto is None else min(upto, head.size)
+    index = Index(target)
+    try:
+        log = ChangeLog(index)
+        for batch in _batches(source, upto):
+            log.replay(batch)
+            if progress:
+                progress(batch[-1][0].seq + 1, upto)
+        copy_local_tables(source.index, index)
+        made = log.head()
+        if made.root != source.root_at(upto) or (upto == head.size and made.state != head.state):
+            raise Corrupt(
+                "the log does not lead to the state that this index has; restore the index from a backup"
+            )
+        return made
+    finally:
+        index.close()
+
+
+def _batches(log: ChangeLog, upto: int) -> Iterator[list[tuple[Header, Stored]]]:
+    for start in range(0, upto, _BATCH):
+        yield list(log.entries(start, min(start + _BATCH, upto)))
+
+
+def copy_local_tables(source: Index, target: Index) -> None:
+    """Copies the tables that say where the bytes are."""
+    for table in TABLES.values():
+        if table.group != "local":
+            continue
+        rows = source.rows(table)
+        while batch := list(itertools.islice(rows, _BATCH)):
+            _put(target, table.name, batch)
+
+
+def _put(index: Index, table: str, rows: list[tuple[bytes, bytes]]) -> None:
+    while True:
+        try:
+            with index.write() as txn:
+                txn.put_bodies(TABLES[table], rows)
+            return
+        except MapGrown:
+            continue
+
+
+def verify(log: ChangeLog, progress: Progress | None = None) -> Head:
+    """Checks an index against its log: every row by scan and by key, payloads against headers, tree and state hash against the head.
+
+    All of it is of one moment, so the pages that writers free meanwhile are kept until it is done.
+    Raises :class:`Corrupt` naming what fails; the head that was verified.
+    """
+    with log.index.read(seconds=VERIFY_SECONDS) as view:
+        head = view.get(HEAD, 0) or Head()
+        _verify_entries(view, head, progress)
+        if _verify_rows(view) != head.state:
+            raise Corrupt(
+                "the rows of the index do not add up to its state hash: one was lost, added or changed; run 'runstone rebuild'"
+            )
+    return head
+
+
+def _verify_entries(view: View, head: Head, progress: Progress | None) -> None:
+    tree, root, size = _MemoryTiles(), EMPTY_ROOT, 0
+    headers = view.scan(LOG_HEADERS)
+    while batch := list(itertools.islice(headers, _BATCH)):
+        leaves = []
+        for (seq,), packed in batch:
+            _verify_entry(view, seq, size + len(leaves), packed)
+            leaves.append(merkle.leaf_hash(packed))
+        changed, root = merkle.append(tree, size, leaves)
+        tree.tiles.update(changed)
+        size += len(leaves)
+        if progress:
+            progress(size, head.size)
+    if (size, root) != (head.size, head.root):
+        raise Corrupt(
+            "the log's entries do not hash to the root that its head names; restore the index from a backup"
+        )
+    for place, hashes in tree.tiles.items():
+        if view.get(TILES, *place) != hashes:
+            raise Corrupt(f"tile {place} of the Merkle tree is not what its entries hash to")
+
+
+def _verify_entry(view: View, seq: int, place: int, packed: bytes) -> None:
+    header, stored = unpack_header(packed), view.get(LOG_PAYLOADS, seq)
+    if not seq == place == header.seq:
+        raise Corrupt(f"log entry {place} is missing, or calls itself {header.seq}")
+    if stored is None:
+        raise Corrupt(f"log entry {seq} has no payload row")
+    if stored.payload is not None and payload_digest(stored.salt, stored.payload) != header.digest:
+        raise Corrupt(f"the payload of log entry {seq} is not the one its header names")
+    if view.get(COMMANDS, header.command_id) != seq:
+        raise Corrupt(f"the command id of log entry {seq} does not lead to it")
+
+
+class _MemoryTiles:
+    def __init__(self) -> None:
+        self.tiles: dict[tuple[int, int], bytes] = {}
+
+    def tile(self, level: int, index: int) -> bytes:
+        return self.tiles.get((level, index), b"")
+
+
+def _verify_rows(view: View) -> bytes:
+    """Reads every row twice, by scan and by its key (which a damaged inner page would lead astray); the state hash."""
+    total = bytes(32)
+    for table in TABLES.values():
+        number, rows = table.number.to_bytes(2, "big"), view.scan_bodies(table)
+        while batch := list(itertools.islice(rows, _BATCH)):
+            for key, body in batch:
+                if view.get_body(table, key) != body:
+                    raise Corrupt(
+                        f"index: the row {key.hex()} of table {table.name} cannot be found by its key"
+                    )
+            if table.hashed:
+                total = fold(
+                    total, [number + len(key).to_bytes(2, "big") + key + body for key, body in batch], []
+                )
+    return total

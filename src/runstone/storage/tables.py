@@ -1,0 +1,406 @@
+"""Every table of the index: its key layout, its value record, and whether the state hash covers it.
+
+A stored value is ``xxh3-64(table id; key || body)`` in 8 little-endian bytes, then the body. A body is a MessagePack array of the
+record's fields in order; a field may be added at the end with a default, and is never removed or reordered. ``docs/format/index.md``
+has the byte tables.
+
+*State* tables are a pure function of the change log and are covered by the state hash. *Log* tables are the log itself.
+*Local* tables say where this machine keeps the bytes; they differ between replicas.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from runstone.storage.keys import KeyLayout
+
+FORMAT_VERSION = 1
+
+V = TypeVar("V")
+TABLES: dict[str, Table[Any]] = {}
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """A value of a table: a MessagePack array of the fields."""
+
+
+class Table(Generic[V]):
+    """One table: a named LMDB database with a key layout and a value type."""
+
+    def __init__(self, number: int, name: str, key: str, value: type[V], group: str) -> None:
+        self.number = number
+        self.name = name
+        self.key = KeyLayout(key)
+        self.value = value
+        self.group = group
+        self.hashed = group == "state"
+        if value is bytes:
+            self.encode: Any = bytes
+            self.decode: Any = bytes
+        else:
+            self.encode = msgspec.msgpack.Encoder().encode
+            self.decode = msgspec.msgpack.Decoder(value).decode
+        assert name not in TABLES and number not in {table.number for table in TABLES.values()}
+        TABLES[name] = self
+
+    def __repr__(self) -> str:
+        return f"<table {self.name}>"
+
+
+def _state(number: int, name: str, key: str, value: type[V]) -> Table[V]:
+    return Table(number, name, key, value, "state")
+
+
+def _log(number: int, name: str, key: str, value: type[V]) -> Table[V]:
+    return Table(number, name, key, value, "log")
+
+
+def _local(number: int, name: str, key: str, value: type[V]) -> Table[V]:
+    return Table(number, name, key, value, "local")
+
+
+# The log
+
+
+#: The Merkle root of a log without entries: SHA-256 of nothing (RFC 6962, section 2.1).
+EMPTY_ROOT = sha256().digest()
+
+
+class Head(Record):
+    """Where the log stands: entries, Merkle root, state hash, time of the last entry (microseconds)."""
+
+    size: int = 0
+    root: bytes = EMPTY_ROOT
+    state: bytes = bytes(32)
+    time: int = 0
+
+
+class Stored(Record):
+    """A log entry's payload with its salt, and what applying it answered (MessagePack)."""
+
+    salt: bytes
+    payload: bytes | None
+    result: bytes
+
+
+HEAD = _log(1, "head", "zero:u8", Head)
+LOG_HEADERS = _log(2, "log_headers", "seq:u64", bytes)
+LOG_PAYLOADS = _log(3, "log_payloads", "seq:u64", Stored)
+COMMANDS = _log(4, "commands", "id:b16", int)
+TILES = _log(5, "tiles", "level:u8 index:u64", bytes)
+
+
+# Who
+
+
+class Namespace(Record):
+    """A user's, team's or organisation's space. ``domain`` is the residency domain its bytes stay in."""
+
+    id: int
+    name: str
+    kind: str
+    created: int
+    description: str = ""
+    domain: int = 0
+    region: str = ""
+
+
+class User(Record):
+    """A person or a service account. ``namespace`` is the space of the same name."""
+
+    id: int
+    name: str
+    kind: str
+    created: int
+    admin: bool = False
+    disabled: bool = False
+    email: str = ""
+    full_name: str = ""
+    namespace: int = 0
+
+
+class Member(Record):
+    """A user's role in a namespace. ``mask`` is the bit set of field classes the member may read."""
+
+    role: str
+    since: int
+    mask: int = 0
+
+
+class Key(Record):
+    """An API key: only its HMAC-SHA256 is kept. ``expires`` is 0 for never."""
+
+    id: int
+    user: int
+    name: str
+    digest: bytes
+    hint: str
+    created: int
+    expires: int = 0
+    revoked: int = 0
+    role: str = ""
+
+
+NAMESPACES = _state(16, "namespaces", "id:u64", Namespace)
+NAMESPACE_NAMES = _state(17, "namespace_names", "name:text", int)
+USERS = _state(18, "users", "id:u64", User)
+USER_NAMES = _state(19, "user_names", "name:text", int)
+MEMBERS = _state(20, "members", "namespace:u64 user:u64", Member)
+USER_NAMESPACES = _state(21, "user_namespaces", "user:u64 namespace:u64", str)
+KEYS = _state(22, "keys", "id:u64", Key)
+KEY_DIGESTS = _state(23, "key_digests", "digest:b32", int)
+USER_KEYS = _state(24, "user_keys", "user:u64 key:u64", int)
+
+
+# Projects, collections, versions
+
+
+class Project(Record):
+    """A project, or a registry: a project that holds only collections. ``deleted`` is a time or 0."""
+
+    id: int
+    namespace: int
+    name: str
+    kind: str
+    created: int
+    by: str
+    updated: int = 0
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    visibility: str = "private"
+    deleted: int = 0
+
+
+class Collection(Record):
+    """A list of immutable versions. ``numbered`` is the highest number ever given; numbers are never reused."""
+
+    id: int
+    project: int
+    name: str
+    type: str
+    created: int
+    by: str
+    updated: int = 0
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: bytes = b"\x80"
+    numbered: int = 0
+    live: int = 0
+    deleted: int = 0
+
+
+class Version(Record):
+    """One immutable version. ``metadata`` is MessagePack; ``state`` is live, quarantined or deleted."""
+
+    id: int
+    collection: int
+    number: int
+    manifest: bytes
+    files: int
+    size: int
+    created: int
+    by: str
+    metadata: bytes = b"\x80"
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    expires: int = 0
+    hold: str = ""
+    state: str = "live"
+    reason: str = ""
+    updated: int = 0
+
+
+class Entry(Record):
+    """A file of a manifest: its bytes here (``sha256``) or elsewhere (``url`` with ``etag``)."""
+
+    path: str
+    size: int
+    sha256: bytes = b""
+    url: str = ""
+    etag: str = ""
+    media_type: str = ""
+
+
+class Manifest(Record):
+    """The head of a manifest: totals, and the first path of each page of entries."""
+
+    files: int
+    size: int
+    pages: tuple[str, ...]
+
+
+class Page(Record):
+    """Up to 256 entries of a manifest, by path."""
+
+    entries: tuple[Entry, ...]
+
+
+class Alias(Record):
+    """Where an alias points. ``fallback`` lets it move by itself when its version is quarantined."""
+
+    version: int
+    seq: int
+    time: int
+    by: str
+    fallback: bool = True
+
+
+class AliasMove(Record):
+    """One step of an alias's history; version 0 is a removal, previous 0 a creation."""
+
+    version: int
+    previous: int
+    time: int
+    by: str
+    reason: str = ""
+
+
+class FieldClass(Record):
+    """The class byte of a field name, and who set it."""
+
+    value: int
+    by: str
+    time: int
+
+
+PROJECTS = _state(32, "projects", "id:u64", Project)
+PROJECT_NAMES = _state(33, "project_names", "namespace:u64 name:text", int)
+COLLECTIONS = _state(34, "collections", "id:u64", Collection)
+COLLECTION_NAMES = _state(35, "collection_names", "project:u64 name:text", int)
+VERSIONS = _state(36, "versions", "collection:u64 number:u32", Version)
+VERSION_IDS = _state(37, "version_ids", "id:u64", tuple[int, int])
+MANIFESTS = _state(38, "manifests", "digest:b32", Manifest)
+MANIFEST_PAGES = _state(39, "manifest_pages", "digest:b32 page:u32", Page)
+MANIFEST_VERSIONS = _state(40, "manifest_versions", "digest:b32 version:u64", int)
+BLOB_VERSIONS = _state(41, "blob_versions", "sha256:b32 version:u64", int)
+ALIASES = _state(42, "aliases", "collection:u64 alias:text", Alias)
+VERSION_ALIASES = _state(43, "version_aliases", "collection:u64 number:u32 alias:text", int)
+ALIAS_HISTORY = _state(44, "alias_history", "collection:u64 alias:text seq:u64", AliasMove)
+EXPIRIES = _state(45, "expiries", "expires:u64 version:u64", int)
+QUARANTINES = _state(47, "quarantines", "version:u64", str)
+FIELD_CLASSES = _state(46, "field_classes", "project:u64 field:text", FieldClass)
+
+
+# Lineage and history
+
+
+class Node(Record):
+    """A lineage end that is not a version: a run, a consumer, or something outside."""
+
+    id: int
+    kind: str
+    namespace: int
+    name: str
+    created: int
+
+
+class Edge(Record):
+    """One lineage edge: when, by whom, how often seen."""
+
+    time: int
+    by: str
+    seq: int
+    count: int = 1
+
+
+NODES = _state(56, "nodes", "id:u64", Node)
+NODE_NAMES = _state(57, "node_names", "namespace:u64 kind:text name:text", int)
+DOWNSTREAM = _state(58, "downstream", "source:u64 relation:text target:u64", Edge)
+UPSTREAM = _state(59, "upstream", "target:u64 relation:text source:u64", int)
+HISTORY = _state(60, "history", "subject:u64 seq:u64", int)
+
+
+# Where the bytes are
+
+
+class Blob(Record):
+    """A file's bytes as this machine holds them.
+
+    ``garbage`` is the time it was found unreferenced, or 0, and ``epoch`` the collection that found it. ``indexed`` is false
+    while chunks of a live blob may lack their row in ``chunks``; ``dying`` is true while its rows are being deleted.
+    """
+
+    size: int
+    xet: bytes
+    created: int
+    md5: bytes = b""
+    garbage: int = 0
+    parts: int = 0
+    epoch: int = 0
+    indexed: bool = True
+    dying: bool = False
+
+
+class Part(Record):
+    """A stretch of a blob: packed 44-byte chunk records, and packed 24-byte extents (pack, offset, length)."""
+
+    size: int
+    chunks: bytes
+    extents: bytes
+
+
+class Pack(Record):
+    """An append-only file of raw bytes. ``size`` is what is accounted for; bytes past it are nobody's.
+
+    ``sealed`` forbids any further append: a sync of the file failed, and what is on the disk past ``size`` is unknown.
+    """
+
+    size: int
+    domain: int
+    created: int
+    sealed: bool = False
+
+
+class Upload(Record):
+    """A resumable upload: what has been taken in so far, and what it must become.
+
+    ``ranges`` are the (pack, start, stop) it wrote itself, ``carry`` the bytes after the last whole chunk. ``serial`` counts
+    the checkpoints, so that a process sees that another has gone on with the upload. ``epoch`` and ``generation`` are the
+    collector's counters as of its start. ``done`` is the SHA-256 of the blob that it became.
+    """
+
+    domain: int
+    owner: str
+    created: int
+    expires: int
+    offset: int = 0
+    size: int | None = None
+    sha256: bytes = b""
+    md5: bool = False
+    serial: int = 0
+    epoch: int = 0
+    generation: int = 0
+    carry: bytes = b""
+    ranges: tuple[tuple[int, int, int], ...] = ()
+    done: bytes = b""
+
+
+class Pin(Record):
+    """Keeps a blob from the garbage collector until ``expires`` (microseconds)."""
+
+    expires: int
+    owner: str
+
+
+class Damage(Record):
+    """A chunk of a blob that failed its check, and where its bytes were expected."""
+
+    length: int
+    pack: int
+    pack_offset: int
+    found: int
+    how: str
+
+
+BLOBS = _local(80, "blobs", "domain:u16 sha256:b32", Blob)
+BLOB_PARTS = _local(81, "blob_parts", "domain:u16 sha256:b32 offset:u64", Part)
+CHUNKS = _local(82, "chunks", "domain:u16 hash:b32", bytes)
+PACKS = _local(83, "packs", "pack:u64", Pack)
+UPLOADS = _local(84, "uploads", "id:b16", Upload)
+UPLOAD_PARTS = _local(85, "upload_parts", "id:b16 offset:u64", Part)
+PINS = _local(86, "pins", "domain:u16 sha256:b32 id:b16", Pin)
+DAMAGES = _local(87, "damages", "domain:u16 sha256:b32 offset:u64", Damage)
+SETTINGS = _local(88, "settings", "name:text", bytes)

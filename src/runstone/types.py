@@ -1,0 +1,254 @@
+"""The values that cross runstone's public interface: what the library returns and the server encodes.
+
+Times are microseconds since 1970 (UTC) and sizes are bytes. Digests are lower-case hexadecimal text.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["reader", "member", "owner"]
+Json = Any
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """A value of the public interface."""
+
+
+class NamespaceInfo(Value):
+    """A user's, team's or organisation's space. ``region`` names the residency domain that its bytes stay in."""
+
+    name: str
+    kind: str
+    description: str
+    region: str
+    created: int
+
+
+class UserInfo(Value):
+    """A person or a service account."""
+
+    name: str
+    kind: str
+    admin: bool
+    disabled: bool
+    email: str
+    full_name: str
+    created: int
+
+
+class MemberInfo(Value):
+    """A user's role in a namespace, and the field classes it may read."""
+
+    user: str
+    role: str
+    since: int
+    classes: tuple[str, ...]
+
+
+class KeyInfo(Value):
+    """An API key as it may be shown: never the key itself. ``expires`` is 0 for never."""
+
+    id: int
+    user: str
+    name: str
+    hint: str
+    role: str
+    created: int
+    expires: int
+    revoked: int
+
+
+class NewKey(Value):
+    """An API key just made. ``key`` is shown this once and is not kept."""
+
+    key: str
+    info: KeyInfo
+
+
+class ProjectInfo(Value):
+    """A project, or a registry (a project that holds only collections)."""
+
+    namespace: str
+    name: str
+    kind: str
+    description: str
+    tags: tuple[str, ...]
+    visibility: str
+    created: int
+    updated: int
+    by: str
+
+    @property
+    def path(self) -> str:
+        """``namespace/project``."""
+        return f"{self.namespace}/{self.name}"
+
+
+class CollectionInfo(Value):
+    """A list of immutable versions under one name. ``latest`` is the highest live version, or 0."""
+
+    id: int
+    namespace: str
+    project: str
+    name: str
+    type: str
+    description: str
+    tags: tuple[str, ...]
+    metadata: Json
+    versions: int
+    latest: int
+    created: int
+    updated: int
+    by: str
+
+    @property
+    def path(self) -> str:
+        """``namespace/project/collection``."""
+        return f"{self.namespace}/{self.project}/{self.name}"
+
+
+class VersionInfo(Value):
+    """One immutable version of a collection.
+
+    ``state`` is ``live``, ``quarantined`` or ``deleted``; ``expires`` is 0 for never; ``hold`` is why a legal hold keeps it.
+    """
+
+    id: int
+    collection: str
+    type: str
+    number: int
+    digest: str
+    files: int
+    size: int
+    metadata: Json
+    description: str
+    tags: tuple[str, ...]
+    aliases: tuple[str, ...]
+    state: str
+    state_reason: str
+    expires: int
+    hold: str
+    created: int
+    by: str
+
+    @property
+    def name(self) -> str:
+        """``namespace/project/collection:v3``."""
+        return f"{self.collection}:v{self.number}"
+
+
+class FileEntry(Value):
+    """A file of a version: bytes held here (``sha256``), or a reference to bytes elsewhere (``url``, not fetched)."""
+
+    path: str
+    size: int
+    sha256: str = ""
+    url: str = ""
+    etag: str = ""
+    media_type: str = ""
+
+
+class UploadInfo(Value):
+    """A resumable upload: ``offset`` is where its next byte belongs. ``size`` is None when it was not announced."""
+
+    id: str
+    offset: int
+    size: int | None
+    expires: int
+
+
+class AliasInfo(Value):
+    """An alias and the version it points at."""
+
+    alias: str
+    collection: str
+    version: int
+    seq: int
+    time: int
+    by: str
+    fallback: bool
+
+
+class AliasStep(Value):
+    """One step of an alias's history: log entry ``seq`` moved it from ``previous`` to ``version`` (0 is none)."""
+
+    seq: int
+    time: int
+    version: int
+    previous: int
+    by: str
+    reason: str
+
+
+class LineageNode(Value):
+    """An end of a lineage edge: a version (``name`` is its full name), a run, a consumer, or something outside."""
+
+    id: int
+    kind: str
+    name: str
+
+
+class LineageEdge(Value):
+    """``source`` relates to ``target``: used_by, produced, derived_to, fetched_by, invoked_by."""
+
+    source: int
+    target: int
+    relation: str
+    time: int
+    by: str
+    count: int
+
+
+class LineageGraph(Value):
+    """The closure around a node. ``truncated`` says that a limit cut it."""
+
+    root: int
+    nodes: tuple[LineageNode, ...]
+    edges: tuple[LineageEdge, ...]
+    truncated: bool
+
+
+class LogRecord(Value):
+    """A change as the log holds it. ``command`` is None when its payload has been compacted or erased."""
+
+    seq: int
+    time: int
+    kind: str
+    id: str
+    actor: str
+    command: Json
+
+
+class Resolved(Value):
+    """What an alias or version name stands for right now."""
+
+    collection: str
+    version: int
+    digest: str
+    size: int
+    files: int
+    alias: str
+    seq: int
+
+
+class DamageInfo(Value):
+    """A damaged stretch of stored bytes, and what it touches."""
+
+    sha256: str
+    offset: int
+    length: int
+    pack: str
+    pack_offset: int
+    found: int
+    versions: tuple[str, ...]
+    consumers: tuple[str, ...]
+
+
+class PageOf(Value):
+    """One page of a listing; ``next`` is the cursor of the page after it, or empty."""
+
+    items: tuple[Any, ...]
+    next: str = ""
