@@ -1,0 +1,50 @@
+"""runstone: a machine-learning registry and artifact engine.
+
+:func:`open` gives a data directory in this process, with no server; :func:`connect` gives a server the same methods;
+:func:`fetch` brings a version to this host. Importing this package loads no web stack and no numpy.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from runstone import errors
+from runstone.errors import RunstoneError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runstone.client.fetch import Fetched
+    from runstone.client.remote import Remote
+    from runstone.library import Library
+
+__version__ = "0.1.0"
+__all__ = ["RunstoneError", "__version__", "connect", "errors", "fetch", "open"]
+
+
+def open(
+    path: str | os.PathLike[str], *, create: bool = True, readonly: bool = False, map_size: int | None = None
+) -> Library:
+    """Opens a data directory in this process, or makes one in an empty or missing directory.
+
+    Raises :class:`errors.Invalid` for a foreign directory, a newer format or a network file system, and :class:`errors.Corrupt` for a
+    damaged one. ``map_size`` is the address space to begin with, in bytes; it grows by itself.
+    """
+    from runstone.library import open_library
+
+    return open_library(path, create=create, readonly=readonly, map_size=map_size)
+
+
+def connect(url: str, *, key: str | None = None) -> Remote:
+    """A server's store, with the methods of :func:`open`'s. ``key`` defaults to ``RUNSTONE_API_KEY``."""
+    from runstone.client.remote import Remote
+
+    return Remote(url, key=key)
+
+
+def fetch(name: str, target: str | Path | None = None, **options: Any) -> Fetched:
+    """Brings a version's files to this host through the shared cache; see :func:`runstone.client.fetch.fetch`."""
+    from runstone.client.fetch import fetch as fetch_version
+
+    return fetch_version(name, target, **options)

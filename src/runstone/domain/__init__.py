@@ -1,0 +1,1 @@
+"""What the product means, and the only place where rules live."""

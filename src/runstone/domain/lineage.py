@@ -1,0 +1,241 @@
+"""Lineage: what a version was made from and by, and who used it.
+
+Ends of an edge are versions, and named *nodes*: runs, consumers, and things outside. An edge runs downstream, from what was there
+to what came of it: ``version -used_by-> run``, ``run -produced-> version``, ``version -derived_to-> version``,
+``version -fetched_by-> consumer``, ``version -invoked_by-> consumer``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+from msgspec.structs import replace
+
+from runstone.domain import limits, names
+from runstone.domain.context import Context
+from runstone.domain.policy import Action
+from runstone.domain.store import Store
+from runstone.errors import Invalid, Missing
+from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.index import View
+from runstone.storage.state import State
+from runstone.storage.tables import (
+    DOWNSTREAM,
+    NAMESPACES,
+    NODE_NAMES,
+    NODES,
+    UPSTREAM,
+    VERSION_IDS,
+    Edge,
+    Node,
+)
+from runstone.types import LineageEdge, LineageGraph, LineageNode
+
+RELATIONS = ("used_by", "produced", "derived_to", "fetched_by", "invoked_by")
+NODE_KINDS = ("run", "consumer", "external")
+CONSUMING = ("used_by", "fetched_by", "invoked_by")
+MAX_NODES = 10_000
+Direction = Literal["upstream", "downstream", "both"]
+
+
+class CreateNode(Command, frozen=True, kw_only=True):
+    """Makes a lineage end that is not a version, or answers the one of that kind and name."""
+
+    namespace: int
+    kind: str
+    name: str
+
+
+class AddEdge(Command, frozen=True, kw_only=True):
+    """Adds an edge, or counts one that is there already."""
+
+    source: int
+    relation: str
+    target: int
+
+
+@applies(40, "create_node", CreateNode, int)
+def _create_node(state: State, at: Stamp, command: CreateNode) -> int:
+    held = state.get(NODE_NAMES, command.namespace, command.kind, command.name)
+    if held is not None:
+        return held
+    state.put(NODES, at.id, Node(at.id, command.kind, command.namespace, command.name, at.time))
+    state.put(NODE_NAMES, command.namespace, command.kind, command.name, at.id)
+    state.touch(at.id, at.seq, 40)
+    return at.id
+
+
+@applies(41, "add_edge", AddEdge)
+def _add_edge(state: State, at: Stamp, command: AddEdge) -> None:
+    for end in (command.source, command.target):
+        if state.get(VERSION_IDS, end) is None and state.get(NODES, end) is None:
+            raise Missing(f"lineage end {end} does not exist")
+    edge = state.get(DOWNSTREAM, command.source, command.relation, command.target)
+    if edge is None:
+        edge = Edge(at.time, command.actor, at.seq, 0)
+        state.put(UPSTREAM, command.target, command.relation, command.source, 1)
+    counted = replace(edge, count=edge.count + 1)
+    state.put(DOWNSTREAM, command.source, command.relation, command.target, counted)
+    state.touch(command.source, at.seq, 41)
+    state.touch(command.target, at.seq, 41)
+
+
+def link(store: Store, ctx: Context, source: str, relation: str, target: str) -> None:
+    """Adds an edge between two ends. An end is a version name, or ``run:``, ``consumer:`` or ``external:`` and
+    ``namespace/name``. Takes the right to write at the target, and to read the source.
+    """
+    if relation not in RELATIONS:
+        raise Invalid(f"relation {relation!r} must be one of {', '.join(RELATIONS)}")
+    ends = _end(store, ctx, source, "read"), _end(store, ctx, target, "write")
+    if ends[0] == ends[1]:
+        raise Invalid(f"{source} cannot be related to itself")
+    command = AddEdge(
+        actor=ctx.principal.name, reason=ctx.reason, source=ends[0], relation=relation, target=ends[1]
+    )
+    store.submit(ctx, command)
+
+
+def record_fetch(store: Store, ctx: Context, version_id: int, namespace: int) -> None:
+    """Notes that the context's consumer fetched a version; reading is right enough."""
+    node = _make_node(store, ctx, namespace, "consumer", ctx.consumer or ctx.principal.name)
+    command = AddEdge(actor=ctx.principal.name, source=version_id, relation="fetched_by", target=node)
+    store.submit(ctx.without_id(), command)
+
+
+def _end(store: Store, ctx: Context, text: str, action: Action) -> int:
+    kind, separator, rest = text.partition(":")
+    if separator and kind in NODE_KINDS:
+        namespace, slash, name = rest.partition("/")
+        if not slash:
+            namespace, name = names.own_namespace(ctx), rest
+        with store.index.read() as view:
+            held = names.find_namespace(store, view, ctx, namespace, action)
+        return _make_node(store, ctx, held.id, kind, name)
+    with store.index.read() as view:
+        return names.find_version(store, view, ctx, names.parse(ctx, text), action, any_state=True)[1].id
+
+
+def _make_node(store: Store, ctx: Context, namespace: int, kind: str, name: str) -> int:
+    limits.text(name, "name", 256)
+    with store.index.read() as view:
+        held = view.get(NODE_NAMES, namespace, kind, name)
+    if held is not None:
+        return held
+    command = CreateNode(actor=ctx.principal.name, namespace=namespace, kind=kind, name=name)
+    made: int = store.submit(ctx.without_id(), command).result
+    return made
+
+
+def closure(
+    store: Store,
+    ctx: Context,
+    name: str,
+    *,
+    direction: Direction = "both",
+    depth: int = 100,
+    limit: int = 1000,
+) -> LineageGraph:
+    """Everything within ``depth`` edges of a version or node, up to ``limit`` nodes; what the principal may not read is left out."""
+    if direction not in ("upstream", "downstream", "both"):
+        raise Invalid(f"direction {direction!r} must be upstream, downstream or both")
+    limit = min(limit, MAX_NODES)
+    with store.index.read() as view:
+        root = _find_end(store, view, ctx, name)
+        walk = _Walk(store, view, ctx, limit)
+        walk.add(root)
+        if direction in ("downstream", "both"):
+            walk.follow(root, depth, down=True)
+        if direction in ("upstream", "both"):
+            walk.follow(root, depth, down=False)
+        return LineageGraph(
+            root=root,
+            nodes=tuple(node for node in walk.nodes.values() if node is not None),
+            edges=tuple(walk.edges.values()),
+            truncated=walk.truncated,
+        )
+
+
+def _find_end(store: Store, view: View, ctx: Context, text: str) -> int:
+    kind, separator, rest = text.partition(":")
+    if not separator or kind not in NODE_KINDS:
+        return names.find_version(store, view, ctx, names.parse(ctx, text), any_state=True)[1].id
+    namespace, slash, name = rest.partition("/")
+    if not slash:
+        namespace, name = names.own_namespace(ctx), rest
+    held = view.get(NODE_NAMES, names.find_namespace(store, view, ctx, namespace).id, kind, name)
+    if held is None:
+        raise Missing(f"there is no {text} in the lineage")
+    return held
+
+
+class _Walk:
+    """A breadth-first walk over edges that leaves out what the principal may not read."""
+
+    def __init__(self, store: Store, view: View, ctx: Context, limit: int) -> None:
+        self._store, self._view, self._ctx, self._limit = store, view, ctx, limit
+        self.nodes: dict[int, LineageNode | None] = {}
+        self.edges: dict[tuple[int, str, int], LineageEdge] = {}
+        self.truncated = False
+
+    def add(self, end: int) -> bool:
+        """Takes a node in; says whether it may be seen."""
+        if end not in self.nodes:
+            if len(self.nodes) >= self._limit:
+                self.truncated = True
+                return False
+            self.nodes[end] = shown(self._store, self._view, self._ctx, end)
+        return self.nodes[end] is not None
+
+    def follow(self, root: int, depth: int, *, down: bool) -> None:
+        """Walks all edges in one direction."""
+        queue, seen = deque([(root, 0)]), {root}
+        while queue:
+            end, distance = queue.popleft()
+            for source, relation, target in self._edges(end, down):
+                other = target if down else source
+                if distance == depth or not self.add(other):
+                    self.truncated = self.truncated or distance == depth
+                    continue
+                self._keep(source, relation, target)
+                if other not in seen:
+                    seen.add(other)
+                    queue.append((other, distance + 1))
+
+    def _edges(self, end: int, down: bool) -> list[tuple[int, str, int]]:
+        self._ctx.check_deadline()
+        if down:
+            return [key for key, _ in self._view.scan(DOWNSTREAM, end)]
+        return [(source, relation, end) for (_, relation, source), _ in self._view.scan(UPSTREAM, end)]
+
+    def _keep(self, source: int, relation: str, target: int) -> None:
+        edge = self._view.get(DOWNSTREAM, source, relation, target)
+        if edge is not None:
+            self.edges[source, relation, target] = LineageEdge(
+                source=source, target=target, relation=relation, time=edge.time, by=edge.by, count=edge.count
+            )
+
+
+def shown(store: Store, view: View, ctx: Context, end: int) -> LineageNode | None:
+    """A lineage end as it is shown, or None when the principal may not read it."""
+    found = names.version_by_id(view, end)
+    if found is not None:
+        place, version = found
+        if not store.policy.allows(view, ctx, "read", place.namespace, place.project):
+            return None
+        return LineageNode(id=end, kind="version", name=f"{place}:v{version.number}")
+    node = view.get(NODES, end)
+    namespace = view.get(NAMESPACES, node.namespace) if node else None
+    if node is None or namespace is None or not store.policy.allows(view, ctx, "read", namespace, None):
+        return None
+    return LineageNode(id=end, kind=node.kind, name=f"{namespace.name}/{node.name}")
+
+
+def consumers(view: View, version_id: int) -> list[str]:
+    """The names of all that used, fetched or invoked a version; no policy is asked."""
+    found = []
+    for (_, relation, target), _ in view.scan(DOWNSTREAM, version_id):
+        node = view.get(NODES, target)
+        if relation in CONSUMING and node is not None:
+            found.append(f"{node.kind}:{node.name}")
+    return sorted(found)

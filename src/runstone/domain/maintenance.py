@@ -1,0 +1,155 @@
+"""Keeping a store well: expiry, garbage collection, scrubbing, verification, backups. Administrators only."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runstone.domain import accounts, integrity, names, policy
+from runstone.domain.context import LOCAL, Context
+from runstone.domain.store import Store, StoreLock
+from runstone.domain.versions import DeleteVersion
+from runstone.errors import Conflict, Missing
+from runstone.storage import recovery, snapshot
+from runstone.storage.changelog import ChangeLog
+from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.index import Index
+from runstone.storage.recovery import Progress
+from runstone.storage.state import State
+from runstone.storage.tables import EXPIRIES, Head
+
+DEFAULT_GRACE = 24 * 3600
+
+
+class Restored(Command, frozen=True, kw_only=True):
+    """Notes that this store was restored to an earlier point of another store's log, whose head it names."""
+
+    store: str
+    size: int
+    root: bytes
+
+
+@applies(56, "restored", Restored)
+def _restored(state: State, at: Stamp, command: Restored) -> None:
+    """Changes no table: the entry itself is what there is to know."""
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What a verification found to hold: log entries, and the bytes and files of blobs read."""
+
+    entries: int
+    root: str
+    state: str
+    blobs: int
+    bytes: int
+
+
+def expire(store: Store) -> list[str]:
+    """Deletes the versions whose time has come and that no legal hold keeps, with their aliases; their names."""
+    now = time.time_ns() // 1000
+    with store.index.read() as view:
+        due = []
+        for (expires, version_id), _ in view.scan(EXPIRIES):
+            if expires > now:
+                break
+            due.append(names.version_by_id(view, version_id))
+    deleted = []
+    for found in due:
+        if found is None or found[1].hold:
+            continue
+        place, version = found
+        command = DeleteVersion(
+            actor=integrity.SELF,
+            reason="its time to live has passed",
+            collection=version.collection,
+            number=version.number,
+            with_aliases=True,
+        )
+        try:
+            store.submit(Context(principal=LOCAL), command)
+        except (Conflict, Missing):  # held or deleted since
+            continue
+        deleted.append(f"{place}:v{version.number}")
+    return deleted
+
+
+def gc(store: Store, ctx: Context, *, grace_seconds: float = DEFAULT_GRACE) -> Any:
+    """Expires versions, then collects bytes that nothing refers to; the report says what was freed.
+
+    Bytes are freed once they have been unreferenced for ``grace_seconds``: mark in one run, free in a later one.
+    """
+    policy.require_admin(ctx, "collect garbage")
+    expire(store)
+    return store.blobs.collect(grace_seconds=grace_seconds)
+
+
+def scrub(store: Store, ctx: Context, *, deep: bool = False, progress: Progress | None = None) -> Any:
+    """Reads every row and every chunk, withdraws versions with damage, releases those that verify again; the report names it all."""
+    policy.require_admin(ctx, "scrub")
+    report = store.blobs.scrub(deep=deep, progress=progress)
+    integrity.withdraw(store)
+    return report
+
+
+def verify(store: Store, ctx: Context, progress: Progress | None = None) -> Head:
+    """Checks that the index is what the log says: every row, proof and hash. Raises :class:`Corrupt` naming what fails."""
+    policy.require_admin(ctx, "verify the store")
+    return recovery.verify(store.log, progress)
+
+
+def rebuild(data: Path, *, progress: Progress | None = None) -> Head:
+    """Folds a store's log into a new index of equal state hash and puts it in the place of the old one.
+
+    Nobody may have the store open. The old index stays beside it as ``index.old`` until the next rebuild.
+    """
+    with StoreLock(data, exclusive=True):
+        fresh = data / "index.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        index = Index(data / "index", create=False)
+        try:
+            head = recovery.rebuild(ChangeLog(index), fresh, progress=progress)
+        finally:
+            index.close()
+        shutil.rmtree(data / "index.old", ignore_errors=True)
+        (data / "index").rename(data / "index.old")
+        fresh.rename(data / "index")
+        return head
+
+
+def backup(store: Store, ctx: Context, target: Path, progress: Progress | None = None) -> snapshot.Backup:
+    """Copies the store into a directory from which it can be restored; a second time, only what is new."""
+    policy.require_admin(ctx, "back the store up")
+    with store.blobs.without_collection():
+        return snapshot.write(store.id, store.path, store.index, target, progress)
+
+
+def restore(source: Path, target: Path, *, to: int | None = None, progress: Progress | None = None) -> Head:
+    """Makes a data directory from a backup and verifies it; with ``to``, as it was after that many log entries.
+
+    A store that goes back in time is another log from there on: it gets an identity and a signing key of its own, and its next entry
+    names the log it came from.
+    """
+    found = snapshot.restore(source, target, progress)
+    with Store(target) as store:
+        head = recovery.verify(store.log)
+        if (head.size, head.root.hex(), head.state.hex()) != (found.size, found.root, found.state):
+            raise Conflict(f"{source} does not restore to the state it was made of; use another backup")
+    if to is None or to >= head.size:
+        return head
+    fresh = target / "index.new"
+    index = Index(target / "index", create=False)
+    try:
+        head = recovery.rebuild(ChangeLog(index), fresh, upto=to)
+    finally:
+        index.close()
+    shutil.rmtree(target / "index")
+    fresh.rename(target / "index")
+    Store.become_another(target)
+    with Store(target) as store:
+        origin = bytes.fromhex(found.root)
+        store.log.submit(Restored(actor=accounts.OWNER, store=found.store, size=found.size, root=origin))
+        return store.log.head()
