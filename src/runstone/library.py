@@ -30,7 +30,7 @@ from runstone.domain import (
 from runstone.domain.content import StoredFile
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.errors import Invalid
+from runstone.errors import Invalid, Missing
 from runstone.types import (
     AliasInfo,
     AliasStep,
@@ -121,8 +121,15 @@ class Library:
         )
 
     def _make_collection(self, name: names.Name, type: str) -> None:
-        projects.create(self.store, self.ctx, f"{name.namespace}/{name.project}", exist_ok=True)
-        collections.create(self.store, self.ctx, str(name), type=type, exist_ok=True)
+        project = f"{name.namespace}/{name.project}"
+        try:
+            projects.get(self.store, self.ctx, project)
+        except Missing:
+            projects.create(self.store, self.ctx, project, exist_ok=True)
+        try:
+            collections.get(self.store, self.ctx, str(name))
+        except Missing:
+            collections.create(self.store, self.ctx, str(name), type=type, exist_ok=True)
 
     def get(
         self, name: str, target: str | os.PathLike[str], *, prefix: str = "", progress: Progress | None = None

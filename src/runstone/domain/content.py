@@ -15,7 +15,7 @@ from runstone.domain import integrity, limits, lineage, manifests, names, versio
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Corrupt, Denied, Invalid, Missing
-from runstone.storage.reading import OpenBlob
+from runstone.storage.reading import BlobReader
 from runstone.storage.tables import Entry
 from runstone.types import FileEntry, UploadInfo, VersionInfo
 
@@ -40,7 +40,7 @@ def begin_upload(
 
 def upload_state(store: Store, ctx: Context, upload: str) -> UploadInfo:
     """Where an upload stands: the offset that the next byte belongs at."""
-    state = store.blobs.status(_own_upload(store, ctx, upload))
+    state = store.blobs.upload(_own_upload(store, ctx, upload))
     return UploadInfo(id=upload, offset=state.offset, size=state.size, expires=state.expires)
 
 
@@ -78,7 +78,7 @@ def _own_upload(store: Store, ctx: Context, upload: str) -> bytes:
         key = b""
     if len(key) != 16:
         raise Missing(f"there is no upload {upload!r}")
-    state = store.blobs.status(key)
+    state = store.blobs.upload(key)
     if state.owner != ctx.principal.name and not ctx.principal.admin:
         raise Missing(f"there is no upload {upload!r}")
     if ctx.principal.role == "reader":
@@ -101,7 +101,7 @@ class StoredFile:
     last_modified: float
     version: str
     version_id: int
-    _blob: OpenBlob
+    _blob: BlobReader
     _store: Store
 
     @property
@@ -163,7 +163,7 @@ class StoredFile:
 
     def chunks(self) -> bytes:
         """The file's chunks, in order, as packed 44-byte records: BLAKE3, xxh3 (u64 LE), length (u32 LE)."""
-        return self._blob.chunk_records().records
+        return self._blob.chunk_records()
 
     def close(self) -> None:
         """Lets the packs go; no segment may be in use."""
@@ -276,10 +276,10 @@ def put_files(
         if progress:
             progress(done, total)
 
-    batch = store.blobs.put_many(held.domain, ctx.principal.name, [path for _, path in pairs], advance)
+    blobs = store.blobs.put_many(held.domain, ctx.principal.name, [path for _, path in pairs], advance)
     return [
         FileEntry(path=name, size=blob.size, sha256=blob.sha256.hex())
-        for (name, _), blob in zip(pairs, batch.blobs, strict=True)
+        for (name, _), blob in zip(pairs, blobs, strict=True)
     ]
 
 

@@ -89,6 +89,7 @@ class Store:
         self.log = ChangeLog(self.index)
         self.blobs = Blobs(self.index, path)
         self.policy: Policy = policy or RolePolicy()
+        self._closed = False
         self._cached: dict[Any, tuple[int, Any]] = {}
 
     @property
@@ -125,10 +126,12 @@ class Store:
         return path.read_bytes()
 
     def close(self) -> None:
-        """Closes the store; any later use raises."""
-        self.blobs.close()
-        self.index.close()
-        self._lock.close()
+        """Closes the store; any later use raises, but for closing it again."""
+        if not self._closed:
+            self._closed = True
+            self.blobs.close()
+            self.index.close()
+            self._lock.close()
 
     def __enter__(self) -> Store:
         return self

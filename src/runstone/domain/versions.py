@@ -354,7 +354,7 @@ def commit_or_find(
         expires=limits.moment(expires, "expires"),
         reuse=reuse,
     )
-    guard = store.blobs.guard(place.namespace.domain, needed.items())
+    guard = store.blobs.guard(place.namespace.domain, needed)
     committed: Committed = store.submit(ctx, command, guard).result
     return get(store, ctx, f"{place}@v{committed.number}"), committed.reused
 
