@@ -1,6 +1,6 @@
 /* The stream pump: native threads that send files to sockets while nobody holds the interpreter's lock.
  *
- * Lanes (threads with an epoll each) run jobs with non-blocking sendfile; loaders (threads without one) read pages that are
+ * Lanes (threads with an epoll each) splice files into sockets; loaders (threads without one) read pages that are
  * not in the page cache, so that a disk read never stops a lane. A job belongs to exactly one of them at any time.
  */
 #ifndef RUNSTONE_PUMP_IMPL_H

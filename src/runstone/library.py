@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from runstone.domain import (
     accounts,
     aliases,
@@ -31,6 +33,7 @@ from runstone.domain.content import StoredFile
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
+from runstone.storage.index import MAP_SIZE
 from runstone.types import (
     AliasInfo,
     AliasStep,
@@ -517,19 +520,17 @@ class Library:
         return as_json(maintenance.backup(self.store, self.ctx, Path(target), progress))
 
 
-def as_json(value: Any) -> Any:
-    """A report as JSON values, with bytes as hexadecimal text."""
-    import msgspec
-
-    return msgspec.to_builtins(value, enc_hook=str) if not hasattr(value, "_asdict") else value._asdict()
+def as_json(value: Any) -> dict[str, Any]:
+    """A report (a dataclass or struct) as JSON values, with bytes as hexadecimal text."""
+    shown: dict[str, Any] = msgspec.to_builtins(value, enc_hook=str)
+    return shown
 
 
 def open_library(
     path: str | os.PathLike[str], *, create: bool = True, readonly: bool = False, map_size: int | None = None
 ) -> Library:
     """Opens a data directory in this process; see :func:`runstone.open`."""
-    options = {} if map_size is None else {"map_size": map_size}
-    store = Store(Path(path), create=create, readonly=readonly, **options)
+    store = Store(Path(path), create=create, readonly=readonly, map_size=map_size or MAP_SIZE)
     if not readonly:
         accounts.bootstrap(store)
     return Library(store)

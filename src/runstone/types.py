@@ -17,7 +17,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """A value of the public interface."""
 
 
-class NamespaceInfo(Value):
+class NamespaceInfo(Value, frozen=True, kw_only=True):
     """A user's, team's or organisation's space. ``region`` names the residency domain that its bytes stay in."""
 
     name: str
@@ -27,7 +27,7 @@ class NamespaceInfo(Value):
     created: int
 
 
-class UserInfo(Value):
+class UserInfo(Value, frozen=True, kw_only=True):
     """A person or a service account."""
 
     name: str
@@ -39,7 +39,7 @@ class UserInfo(Value):
     created: int
 
 
-class MemberInfo(Value):
+class MemberInfo(Value, frozen=True, kw_only=True):
     """A user's role in a namespace, and the field classes it may read."""
 
     user: str
@@ -48,7 +48,7 @@ class MemberInfo(Value):
     classes: tuple[str, ...]
 
 
-class KeyInfo(Value):
+class KeyInfo(Value, frozen=True, kw_only=True):
     """An API key as it may be shown: never the key itself. ``expires`` is 0 for never."""
 
     id: int
@@ -61,14 +61,14 @@ class KeyInfo(Value):
     revoked: int
 
 
-class NewKey(Value):
+class NewKey(Value, frozen=True, kw_only=True):
     """An API key just made. ``key`` is shown this once and is not kept."""
 
     key: str
     info: KeyInfo
 
 
-class ProjectInfo(Value):
+class ProjectInfo(Value, frozen=True, kw_only=True):
     """A project, or a registry (a project that holds only collections)."""
 
     namespace: str
@@ -87,7 +87,7 @@ class ProjectInfo(Value):
         return f"{self.namespace}/{self.name}"
 
 
-class CollectionInfo(Value):
+class CollectionInfo(Value, frozen=True, kw_only=True):
     """A list of immutable versions under one name. ``latest`` is the highest live version, or 0."""
 
     id: int
@@ -110,7 +110,7 @@ class CollectionInfo(Value):
         return f"{self.namespace}/{self.project}/{self.name}"
 
 
-class VersionInfo(Value):
+class VersionInfo(Value, frozen=True, kw_only=True):
     """One immutable version of a collection.
 
     ``state`` is ``live``, ``quarantined`` or ``deleted``; ``expires`` is 0 for never; ``hold`` is why a legal hold keeps it.
@@ -140,7 +140,7 @@ class VersionInfo(Value):
         return f"{self.collection}:v{self.number}"
 
 
-class FileEntry(Value):
+class FileEntry(Value, frozen=True, kw_only=True):
     """A file of a version: bytes held here (``sha256``), or a reference to bytes elsewhere (``url``, not fetched)."""
 
     path: str
@@ -151,7 +151,7 @@ class FileEntry(Value):
     media_type: str = ""
 
 
-class UploadInfo(Value):
+class UploadInfo(Value, frozen=True, kw_only=True):
     """A resumable upload: ``offset`` is where its next byte belongs. ``size`` is None when it was not announced."""
 
     id: str
@@ -160,7 +160,7 @@ class UploadInfo(Value):
     expires: int
 
 
-class AliasInfo(Value):
+class AliasInfo(Value, frozen=True, kw_only=True):
     """An alias and the version it points at."""
 
     alias: str
@@ -172,7 +172,7 @@ class AliasInfo(Value):
     fallback: bool
 
 
-class AliasStep(Value):
+class AliasStep(Value, frozen=True, kw_only=True):
     """One step of an alias's history: log entry ``seq`` moved it from ``previous`` to ``version`` (0 is none)."""
 
     seq: int
@@ -183,7 +183,7 @@ class AliasStep(Value):
     reason: str
 
 
-class LineageNode(Value):
+class LineageNode(Value, frozen=True, kw_only=True):
     """An end of a lineage edge: a version (``name`` is its full name), a run, a consumer, or something outside."""
 
     id: int
@@ -191,7 +191,7 @@ class LineageNode(Value):
     name: str
 
 
-class LineageEdge(Value):
+class LineageEdge(Value, frozen=True, kw_only=True):
     """``source`` relates to ``target``: used_by, produced, derived_to, fetched_by, invoked_by."""
 
     source: int
@@ -202,7 +202,7 @@ class LineageEdge(Value):
     count: int
 
 
-class LineageGraph(Value):
+class LineageGraph(Value, frozen=True, kw_only=True):
     """The closure around a node. ``truncated`` says that a limit cut it."""
 
     root: int
@@ -211,7 +211,7 @@ class LineageGraph(Value):
     truncated: bool
 
 
-class LogRecord(Value):
+class LogRecord(Value, frozen=True, kw_only=True):
     """A change as the log holds it. ``command`` is None when its payload has been compacted or erased."""
 
     seq: int
@@ -222,7 +222,7 @@ class LogRecord(Value):
     command: Json
 
 
-class Resolved(Value):
+class Resolved(Value, frozen=True, kw_only=True):
     """What an alias or version name stands for right now."""
 
     collection: str
@@ -234,7 +234,7 @@ class Resolved(Value):
     seq: int
 
 
-class DamageInfo(Value):
+class DamageInfo(Value, frozen=True, kw_only=True):
     """A damaged stretch of stored bytes, and what it touches."""
 
     sha256: str
@@ -247,7 +247,7 @@ class DamageInfo(Value):
     consumers: tuple[str, ...]
 
 
-class PageOf(Value):
+class PageOf(Value, frozen=True, kw_only=True):
     """One page of a listing; ``next`` is the cursor of the page after it, or empty."""
 
     items: tuple[Any, ...]

@@ -112,7 +112,9 @@ def test_a_key_is_nowhere_in_the_store(people):
             assert made.key.encode() not in path.read_bytes(), path
 
 
-@pytest.mark.parametrize("key", ["", "hf_", "hf_" + "a" * 33, "xx_" + "a" * 48, "hf_" + "a" * 48, "hf_" + "-" * 48])
+@pytest.mark.parametrize(
+    "key", ["", "hf_", "hf_" + "a" * 33, "xx_" + "a" * 48, "hf_" + "a" * 48, "hf_" + "-" * 48]
+)
 def test_forged_keys_are_refused(people, key):
     with pytest.raises(Unauthenticated):
         keys.authenticate(people.root.store, key)

@@ -27,7 +27,9 @@ def reference(path="a", size=1):
 
 
 def test_what_is_put_is_what_is_got(library, folder, tmp_path):
-    made = library.put("demo/model", folder, metadata={"accuracy": 0.9}, aliases=["prod"], tags=["b", "a", "b"])
+    made = library.put(
+        "demo/model", folder, metadata={"accuracy": 0.9}, aliases=["prod"], tags=["b", "a", "b"]
+    )
     assert (made.number, made.files, made.state) == (1, 4, "live")
     assert made.size == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     assert made.tags == ("a", "b") and made.aliases == ("prod",) and made.metadata == {"accuracy": 0.9}
@@ -176,7 +178,15 @@ def test_metadata_may_be_any_json_and_nothing_else(library):
     deep: list = []
     for _ in range(limits.MAX_DEPTH + 1):
         deep = [deep]
-    for bad in ({"n": float("nan")}, {"n": float("inf")}, {"n": 2**64}, {1: 2}, {"n": {1, 2}}, deep, "x" * (1 << 20)):
+    for bad in (
+        {"n": float("nan")},
+        {"n": float("inf")},
+        {"n": 2**64},
+        {1: 2},
+        {"n": {1, 2}},
+        deep,
+        "x" * (1 << 20),
+    ):
         with pytest.raises(Invalid):
             library.put("demo/m", files=[reference()], metadata=bad)
     with pytest.raises(TooLarge, match="nested"):

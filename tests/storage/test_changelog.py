@@ -230,7 +230,9 @@ def test_verify_finds_what_was_changed_behind_the_log(log, what):
         elif what == "lost":
             txn.delete(NAMESPACE_NAMES, "a3")
         elif what == "payload":
-            txn.put(LOG_PAYLOADS, 2, Stored(stored.salt, msgspec.msgpack.encode({"forged": 1}), stored.result))
+            txn.put(
+                LOG_PAYLOADS, 2, Stored(stored.salt, msgspec.msgpack.encode({"forged": 1}), stored.result)
+            )
         else:
             txn.put(LOG_HEADERS, 2, pack_header(header._replace(time=header.time + 1)))
     with pytest.raises(Corrupt):

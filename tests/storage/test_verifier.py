@@ -614,6 +614,17 @@ def test_the_tree_is_verified_as_the_engine_does(size: int, data: st.DataObject)
     assert engine == alone or old == size  # which the verifier has no use for
 
 
+def test_a_path_of_another_length_than_the_trees_height_is_refused():
+    leaf, sibling = merkle.leaf_hash(b"0"), merkle.leaf_hash(b"1")
+    root = merkle.node_hash(leaf, sibling)
+    verifier.verify_inclusion(leaf, 0, 2, [sibling], root)
+    for size in (3, 4, 5, 1 << 62):
+        with pytest.raises(verifier.ProofError, match="too few hashes"):
+            verifier.verify_inclusion(leaf, 0, size, [sibling], root)
+    with pytest.raises(verifier.ProofError, match="too many hashes"):
+        verifier.verify_inclusion(leaf, 0, 1, [sibling], root)
+
+
 def damaged(hashes: list[bytes], damage: str) -> list[bytes]:
     if damage == "add":
         return [*hashes, bytes(32)]

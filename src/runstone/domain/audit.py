@@ -52,7 +52,7 @@ def history(store: Store, ctx: Context, name: str, *, after: int = -1, limit: in
     with store.index.read() as view:
         subject = _subject(store, ctx, name)
         start = (subject, after) if after >= 0 else None
-        seqs = []
+        seqs: list[int] = []
         for (_, seq), _ in view.scan(HISTORY, subject, after=start):
             if len(seqs) == limit:
                 break

@@ -223,7 +223,9 @@ def plan(store: Store, ctx: Context, name: str) -> tuple[VersionInfo, list[tuple
     for file in files:
         ctx.check_deadline()
         if file.sha256 not in records and not file.url:
-            with contextlib.closing(store.blobs.open(place.namespace.domain, bytes.fromhex(file.sha256))) as reader:
+            with contextlib.closing(
+                store.blobs.open(place.namespace.domain, bytes.fromhex(file.sha256))
+            ) as reader:
                 records[file.sha256] = reader.chunk_records()
     return info, [(file, b"" if file.url else records[file.sha256]) for file in files]
 
@@ -262,7 +264,11 @@ def found_in_folder(source: Path) -> list[tuple[str, Path]]:
 
 
 def put_files(
-    store: Store, ctx: Context, namespace: str, files: Iterable[tuple[str, Path]], progress: Callable[[int, int], None] | None = None
+    store: Store,
+    ctx: Context,
+    namespace: str,
+    files: Iterable[tuple[str, Path]],
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[FileEntry]:
     """Takes files in (their bytes durable when it returns); their entries, ready to be committed as a version."""
     with store.index.read() as view:

@@ -37,25 +37,29 @@ def withdraw(store: Store) -> list[str]:
     changed = []
     for place, version, why in bad.values():
         if version.state == "live":
-            command = QuarantineVersion(
-                actor=SELF, reason=why, collection=version.collection, number=version.number, why=why
-            )
-            changed += _submit(store, command, f"{place}:v{version.number}")
+            changed += _submit(store, place, version, _quarantine(version, why))
     for place, version in healed:
-        reason = "its bytes verify again"
-        command = ReleaseVersion(
-            actor=SELF, reason=reason, collection=version.collection, number=version.number
-        )
-        changed += _submit(store, command, f"{place}:v{version.number}")
+        changed += _submit(store, place, version, _release(version))
     return changed
 
 
-def _submit(store: Store, command: Command, name: str) -> list[str]:
+def _quarantine(version: Version, why: str) -> Command:
+    return QuarantineVersion(
+        actor=SELF, reason=why, collection=version.collection, number=version.number, why=why
+    )
+
+
+def _release(version: Version) -> Command:
+    reason = "its bytes verify again"
+    return ReleaseVersion(actor=SELF, reason=reason, collection=version.collection, number=version.number)
+
+
+def _submit(store: Store, place: Place, version: Version, command: Command) -> list[str]:
     try:
         store.submit(Context(principal=LOCAL), command)
     except Missing:  # deleted since: there is nothing left to withdraw
         return []
-    return [name]
+    return [f"{place}:v{version.number}"]
 
 
 def _damaged_versions(view: View) -> dict[int, tuple[Place, Version, str]]:

@@ -70,7 +70,7 @@ def parse(ctx: Context, text: str) -> Name:
         raise Invalid(
             f"{text!r} is not a name: use namespace/project/collection, with @alias or :v3 for a version"
         )
-    return Name(*parts, version)
+    return Name(parts[0], parts[1], parts[2], version)
 
 
 def parse_project(ctx: Context, text: str) -> Name:

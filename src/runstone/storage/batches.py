@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runstone.errors import Conflict, Missing, RunstoneError, TooLarge, TryAgain
@@ -29,14 +28,6 @@ _MAX_FILES = 10_000
 _ATTEMPTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The blobs of a batch, in the order of its files. ``id`` names the holder of their pins."""
-
-    id: bytes
-    blobs: list[BlobInfo]
-
-
 class Batches:
     """Takes in batches of files for one store."""
 
@@ -53,8 +44,8 @@ class Batches:
         progress: Callable[[int], object] | None = None,
         *,
         md5: bool = False,
-    ) -> Batch:
-        """Stores files, durably and pinned; on an error nothing of the files not yet stored is kept.
+    ) -> list[BlobInfo]:
+        """Stores files, durably and pinned; what they became, in their order. On an error nothing of the files not yet stored is kept.
 
         ``progress`` is called with the number of bytes read since the last call. Raises :class:`Missing` for a file that is not
         there, :class:`Conflict` for one that changes while it is read, :class:`StorageFull` and :class:`StorageFailed`.
@@ -89,7 +80,7 @@ class Batches:
             raise
         lease.release()
         with self._index.read() as view:
-            return Batch(holder, [describe(domain, digest, require(view, domain, digest)) for digest in digests])
+            return [describe(domain, digest, require(view, domain, digest)) for digest in digests]
 
     def _take(self, lease: Lease, size: int, pieces: Iterator[memoryview], md5: bool) -> Incoming:
         ingestion = Ingestion(self._index, lease, size=size, md5=md5)
@@ -111,7 +102,9 @@ class Batches:
                 self._uploads.abort(upload)
             raise
 
-    def _store(self, lease: Lease, holder: bytes, owner: str, waiting: _Waiting, *, last: bool = False) -> None:
+    def _store(
+        self, lease: Lease, holder: bytes, owner: str, waiting: _Waiting, *, last: bool = False
+    ) -> None:
         lease.sync()
         now = self._clock()
         expires = now + self._uploads.limits.lifetime
@@ -146,6 +139,8 @@ class Batches:
             raise TryAgain("the store is changing too fast to finish the batch; try again")
         if new:
             lease.accounted()
+        # Of bytes that turned out to be here already the collector may free the new copy: nothing more may refer to it.
+        lease.recent.clear()
         for blob in waiting.blobs:
             holdings.index_rest(self._index, lease, blob.sha256)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from runstone.errors import RunstoneError
 from runstone.storage import damages, holdings
 from runstone.storage.backends.packs import LocalPacks, PackBackend
-from runstone.storage.batches import Batch, Batches
+from runstone.storage.batches import Batches
+from runstone.storage.gc import Collector, Referenced, Report, is_referenced
 from runstone.storage.holdings import BlobInfo
 from runstone.storage.index import Index, View
 from runstone.storage.locks import Locks
 from runstone.storage.openpacks import OpenPacks
 from runstone.storage.packs import PackPool
-from runstone.storage.reading import Chunks, Held, OpenBlob, Reader
+from runstone.storage.reading import Chunks, Held, BlobReader, Reader
+from runstone.storage.scrub import Progress, Scrubber, ScrubReport
 from runstone.storage.state import State
+from runstone.storage.tables import DAMAGES
 from runstone.storage.uploads import UploadInfo, UploadLimits, Uploads
 
 
@@ -52,16 +55,24 @@ class Blobs:
         self.reader = Reader(index, self.packs, self.held, clock)
         self.uploads = Uploads(index, self.pool, self.packs, self.locks, clock, limits or UploadLimits())
         self.batches = Batches(index, self.pool, self.packs, self.uploads, clock)
+        self.collector = Collector(index, self.pool, self.packs, self.held, self.uploads, self.locks, clock)
+        self.scrubber = Scrubber(index, self.packs, self.reader, clock)
 
     def begin(
-        self, domain: int, owner: str, size: int | None = None, sha256: bytes | None = None, *, md5: bool = False
+        self,
+        domain: int,
+        owner: str,
+        size: int | None = None,
+        sha256: bytes | None = None,
+        *,
+        md5: bool = False,
     ) -> bytes:
         """See :meth:`Uploads.begin`."""
         return self.uploads.begin(domain, owner, size, sha256, md5=md5)
 
-    def status(self, upload: bytes) -> UploadInfo:
-        """See :meth:`Uploads.status`."""
-        return self.uploads.status(upload)
+    def upload(self, upload: bytes) -> UploadInfo:
+        """See :meth:`Uploads.state`."""
+        return self.uploads.state(upload)
 
     def write(self, upload: bytes, offset: int, data: bytes | bytearray | memoryview) -> int:
         """See :meth:`Uploads.write`."""
@@ -73,7 +84,9 @@ class Blobs:
 
     def finish(self, upload: bytes, sha256: bytes | None = None, size: int | None = None) -> BlobInfo:
         """See :meth:`Uploads.finish`."""
-        return self.uploads.finish(upload, sha256, size)
+        info = self.uploads.finish(upload, sha256, size)
+        self._heal()
+        return info
 
     def abort(self, upload: bytes) -> None:
         """See :meth:`Uploads.abort`."""
@@ -87,9 +100,18 @@ class Blobs:
         progress: Callable[[int], object] | None = None,
         *,
         md5: bool = False,
-    ) -> Batch:
+    ) -> list[BlobInfo]:
         """See :meth:`Batches.put`."""
-        return self.batches.put(domain, owner, files, progress, md5=md5)
+        stored = self.batches.put(domain, owner, files, progress, md5=md5)
+        self._heal()
+        return stored
+
+    def _heal(self) -> None:
+        # New bytes may be the ones that a damaged blob lacks.
+        with self.index.read() as view:
+            known = view.count(DAMAGES)
+        if known:
+            damages.heal(self.index, self.packs)
 
     def put(self, domain: int, owner: str, data: bytes, *, md5: bool = False) -> BlobInfo:
         """Stores bytes that are in memory."""
@@ -106,30 +128,60 @@ class Blobs:
         """See :meth:`Reader.stat`."""
         return self.reader.stat(domain, sha256)
 
-    def open(self, domain: int, sha256: bytes) -> OpenBlob:
+    def open(self, domain: int, sha256: bytes) -> BlobReader:
         """See :meth:`Reader.open`; for segments, windows and mappings."""
         return self.reader.open(domain, sha256)
 
     def read(self, domain: int, sha256: bytes, start: int = 0, stop: int | None = None) -> bytes:
-        """See :meth:`OpenBlob.read`."""
+        """See :meth:`BlobReader.read`."""
         with self.open(domain, sha256) as blob:
             return blob.read(start, stop)
 
     def map(self, domain: int, sha256: bytes, start: int = 0, stop: int | None = None) -> memoryview | None:
-        """See :meth:`OpenBlob.map`."""
+        """See :meth:`BlobReader.map`."""
         with self.open(domain, sha256) as blob:
             return blob.map(start, stop)
 
-    def chunk_records(self, domain: int, sha256: bytes, start: int = 0, stop: int | None = None) -> Chunks:
-        """See :meth:`OpenBlob.chunk_records`."""
+    def chunks(self, domain: int, sha256: bytes, start: int = 0, stop: int | None = None) -> Chunks:
+        """See :meth:`BlobReader.chunks`."""
         with self.open(domain, sha256) as blob:
-            return blob.chunk_records(start, stop)
+            return blob.chunks(start, stop)
 
     def guard(
-        self, domain: int, blobs: Iterable[tuple[bytes, int]], uploads: Iterable[bytes] = ()
+        self, domain: int, blobs: Mapping[bytes, int], uploads: Iterable[bytes] = ()
     ) -> Callable[[State], None]:
         """See :func:`holdings.guard`."""
         return holdings.guard(domain, blobs, uploads)
+
+    def collect(
+        self, *, grace_seconds: float, referenced: Referenced = is_referenced, now: int | None = None
+    ) -> Report:
+        """See :meth:`Collector.collect`."""
+        return self.collector.collect(grace_seconds=grace_seconds, referenced=referenced, now=now)
+
+    def without_collection(self) -> contextlib.AbstractContextManager[None]:
+        """See :meth:`Collector.suspended`."""
+        return self.collector.suspended()
+
+    def scrub(
+        self, *, deep: bool = False, limit_rate: float | None = None, progress: Progress | None = None
+    ) -> ScrubReport:
+        """See :meth:`Scrubber.scrub`."""
+        return self.scrubber.scrub(deep=deep, limit_rate=limit_rate, progress=progress)
+
+    def repair(self, domain: int, sha256: bytes, source: Iterable[bytes], owner: str = "repair") -> BlobInfo:
+        """Takes a damaged blob in again from good bytes, and heals other blobs that shared the damaged ones."""
+        info = self.stat(domain, sha256)
+        upload = self.begin(domain, owner, info.size, sha256)
+        try:
+            at = 0
+            for piece in source:
+                at = self.write(upload, at, piece)
+            return self.finish(upload)
+        except BaseException:
+            with contextlib.suppress(RunstoneError):
+                self.abort(upload)
+            raise
 
     def damaged(self, view: View) -> Iterator[damages.DamagedBlob]:
         """See :func:`damages.damaged`."""

@@ -104,7 +104,8 @@ class ChangeLog:
 
     def _commit_next(self) -> None:
         with self._queue_lock:
-            taken, count = [], 0
+            taken: list[_Batch] = []
+            count = 0
             while self._queue and (not taken or count + len(self._queue[0].submissions) <= MAX_BATCH):
                 taken.append(self._queue.pop(0))
                 count += len(taken[-1].submissions)
@@ -159,10 +160,11 @@ class ChangeLog:
         payload = _encode(command)
         if len(payload) > MAX_PAYLOAD:
             raise Invalid(f"a change of {len(payload)} bytes is over the limit of {MAX_PAYLOAD}; split it")
-        submission.id = submission.id or os.urandom(16)
-        if len(submission.id) != 16:
+        if not submission.id:
+            submission.id = os.urandom(16)
+        elif len(submission.id) != 16:
             raise Invalid(f"a command id is 16 bytes, not {len(submission.id)}")
-        if self._answer_repeated(txn, accepted, submission, kind, payload):
+        elif self._answer_repeated(txn, accepted, submission, kind, payload):
             return
         if submission.guard is not None:
             submission.guard(state)

@@ -15,13 +15,14 @@ from msgspec.structs import replace
 from runstone.storage.index import Index, MapGrown, Txn, View
 from runstone.storage.intervals import Intervals
 from runstone.storage.parts import DIGEST_SIZE, PLACE, placed
-from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, PACKS, SETTINGS, Part
+from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, DAMAGES, PACKS, SETTINGS, Part
 
 T = TypeVar("T")
 #: A blob larger than this is indexed in several transactions: 16 parts are 1 GiB and some 50 ms.
 PARTS_A_TRANSACTION = 16
 _GENERATION = "blobs.generation"
 _EPOCH = "blobs.epoch"
+_REPAIRED = "blobs.repaired"
 
 
 def transact(index: Index, change: Callable[[Txn], T]) -> T:
@@ -34,9 +35,14 @@ def transact(index: Index, change: Callable[[Txn], T]) -> T:
             continue
 
 
+def _counter(view: View, name: str) -> int:
+    found: bytes | None = view.get(SETTINGS, name)
+    return 0 if found is None else int.from_bytes(found, "little")
+
+
 def generation(view: View) -> int:
     """How often rows were taken away or found doubtful."""
-    return int.from_bytes(view.get(SETTINGS, _GENERATION) or b"", "little")
+    return _counter(view, _GENERATION)
 
 
 def bump_generation(txn: Txn) -> None:
@@ -45,13 +51,25 @@ def bump_generation(txn: Txn) -> None:
 
 
 def epoch(view: View) -> int:
-    """How many collections have marked garbage. An upload keeps alive what was marked after it began."""
-    return int.from_bytes(view.get(SETTINGS, _EPOCH) or b"", "little")
+    """How many collections and repairs there were. An upload keeps alive what was let go after it began."""
+    return _counter(view, _EPOCH)
 
 
 def advance_epoch(txn: Txn) -> None:
-    """Ends the marking of a collection."""
+    """Ends the marking of a collection, or begins what follows a repair."""
     txn.put(SETTINGS, _EPOCH, (epoch(txn) + 1).to_bytes(8, "little"))
+
+
+def note_repair(txn: Txn) -> None:
+    """Says that parts of a blob were replaced: bytes that uploads under way may have looked up are referred to no more."""
+    bump_generation(txn)
+    advance_epoch(txn)
+    txn.put(SETTINGS, _REPAIRED, epoch(txn).to_bytes(8, "little"))
+
+
+def repair_epoch(view: View) -> int:
+    """The epoch that the last repair began: what it let go of may be freed when all older uploads have ended."""
+    return _counter(view, _REPAIRED)
 
 
 def chunk_key(domain: int, digest: bytes) -> bytes:
@@ -83,11 +101,12 @@ def index_own(txn: Txn, domain: int, part: Part, ranges: Sequence[tuple[int, int
 
 
 def index_missing(txn: Txn, domain: int, part: Part) -> None:
-    """Adds the chunks of a part that have no row; rows that are there stay as they are."""
+    """Adds the chunks of a part that have no row, but for damaged ones; rows that are there stay as they are."""
     rows = {}
+    bad = {(damage.pack, damage.pack_offset) for _, damage in txn.scan(DAMAGES)}
     for record, pack, at, _ in placed(part):
         key = chunk_key(domain, record[:DIGEST_SIZE])
-        if txn.get_body(CHUNKS, key) is None:
+        if (pack, at) not in bad and txn.get_body(CHUNKS, key) is None:
             rows[key] = PLACE.pack(pack, at) + record[DIGEST_SIZE:]
     if rows:
         txn.put_bodies(CHUNKS, sorted(rows.items()))

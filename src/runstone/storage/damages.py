@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from runstone.storage import chunks
 from runstone.storage.chunks import transact
+from runstone.storage.holdings import complete, held
 from runstone.storage.index import Index, Txn, View
 from runstone.storage.openpacks import Fault, OpenPacks, is_genuine
 from runstone.storage.parts import DIGEST_SIZE, PLACE, PartBuilder, placed
-from runstone.storage.tables import BLOB_PARTS, CHUNKS, DAMAGES, Damage, Part
+from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, DAMAGES, Damage, Part
 
 
 class DamagedBlob(NamedTuple):
@@ -65,20 +68,36 @@ def _still(txn: Txn, domain: int, sha256: bytes, fault: Fault) -> bool:
 
 def part_at(view: View, domain: int, sha256: bytes, offset: int) -> tuple[int, Part] | None:
     """The part of a blob that holds the byte at ``offset``, with its own offset."""
-    found = next(view.scan(BLOB_PARTS, domain, sha256, after=(domain, sha256, offset + 1), reverse=True), None)
+    found = next(
+        view.scan(BLOB_PARTS, domain, sha256, after=(domain, sha256, offset + 1), reverse=True), None
+    )
     return None if found is None else (found[0][2], found[1])
 
 
-def forget(index: Index, domain: int, sha256: bytes, offsets: Iterable[int]) -> None:
-    """Drops the records of chunks that verify again."""
+def record_gap(index: Index, domain: int, sha256: bytes, offset: int, length: int, now: int) -> bool:
+    """Records that the index lacks parts of a blob; whether it still does."""
+
+    def change(txn: Txn) -> bool:
+        row = held(txn, domain, sha256)
+        if row is None or complete(txn, domain, sha256, row.size):
+            return False
+        txn.put(DAMAGES, domain, sha256, offset, Damage(length, 0, 0, now, "no part in the index"))
+        return True
+
+    return transact(index, change)
+
+
+def forget(index: Index, domain: int, sha256: bytes, offsets: Iterable[int]) -> int:
+    """Drops the records of chunks that verify again; how many. The next collection indexes them."""
     gone = list(offsets)
 
-    def change(txn: Txn) -> None:
-        for offset in gone:
-            txn.delete(DAMAGES, domain, sha256, offset)
+    def change(txn: Txn) -> int:
+        row = held(txn, domain, sha256)
+        if row is not None:
+            txn.put(BLOBS, domain, sha256, replace(row, indexed=False))
+        return sum(txn.delete(DAMAGES, domain, sha256, offset) for offset in gone)
 
-    if gone:
-        transact(index, change)
+    return transact(index, change) if gone else 0
 
 
 def heal(index: Index, packs: OpenPacks) -> int:
@@ -91,7 +110,9 @@ def heal(index: Index, packs: OpenPacks) -> int:
     return healed
 
 
-def _heal_one(index: Index, packs: OpenPacks, domain: int, sha256: bytes, offset: int, damage: Damage) -> bool:
+def _heal_one(
+    index: Index, packs: OpenPacks, domain: int, sha256: bytes, offset: int, damage: Damage
+) -> bool:
     with index.read() as view:
         found = part_at(view, domain, sha256, offset)
         if found is None:
@@ -110,7 +131,7 @@ def _heal_one(index: Index, packs: OpenPacks, domain: int, sha256: bytes, offset
             return False
         txn.put(BLOB_PARTS, domain, sha256, base, changed)
         txn.delete(DAMAGES, domain, sha256, offset)
-        chunks.bump_generation(txn)
+        chunks.note_repair(txn)
         return True
 
     return transact(index, change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -105,7 +105,11 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     """
     domain = lease.domain
     row = held(txn, domain, blob.sha256)
-    if row is not None and not damaged(txn, domain, blob.sha256):
+    if (
+        row is not None
+        and not damaged(txn, domain, blob.sha256)
+        and complete(txn, domain, blob.sha256, row.size)
+    ):
         md5 = row.md5 or blob.md5
         if row.garbage or md5 != row.md5:
             txn.put(BLOBS, domain, blob.sha256, replace(row, garbage=0, epoch=0, md5=md5))
@@ -128,7 +132,7 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     txn.put(
         BLOBS, domain, blob.sha256, Blob(blob.size, blob.xet, created, blob.md5, parts=count, indexed=indexed)
     )
-    if old:
+    if old or row is not None:
         _let_go(txn, domain, blob.sha256, old)
     return True
 
@@ -155,7 +159,7 @@ def _let_go(txn: Txn, domain: int, sha256: bytes, old: list[Part]) -> None:
         chunks.unindex(txn, domain, part, still)
     for key in [key for key, _ in txn.scan(DAMAGES, domain, sha256)]:
         txn.delete(DAMAGES, *key)
-    chunks.bump_generation(txn)
+    chunks.note_repair(txn)
 
 
 def pin(txn: Txn, domain: int, sha256: bytes, holder: bytes, owner: str, expires: int) -> None:
@@ -163,16 +167,14 @@ def pin(txn: Txn, domain: int, sha256: bytes, holder: bytes, owner: str, expires
     txn.put(PINS, domain, sha256, holder, Pin(expires, owner))
 
 
-def guard(
-    domain: int, blobs: Iterable[tuple[bytes, int]], uploads: Iterable[bytes] = ()
-) -> Callable[[State], None]:
-    """A check to be run in the transaction that commits references to blobs, given as (SHA-256, size).
+def guard(domain: int, blobs: Mapping[bytes, int], uploads: Iterable[bytes] = ()) -> Callable[[State], None]:
+    """A check to be run in the transaction that commits references to blobs, given as SHA-256 and size.
 
     It raises :class:`Missing` naming the digests that are not here whole, :class:`DigestMismatch` for a wrong size and
     :class:`Corrupt` for a damaged blob. Blobs that were marked as garbage are live again, with the rows of their chunks. The pins of
     ``uploads`` are taken out.
     """
-    wanted = dict(sorted(blobs))
+    wanted = dict(sorted(blobs.items()))
     holders = list(uploads)
 
     def check(state: State) -> None:

@@ -85,6 +85,11 @@ class View:
                 )
             found = step()
 
+    def last_key(self, table: Table[Any]) -> bytes | None:
+        """The greatest packed key of a table."""
+        cursor = self._txn.cursor(db=self._dbs[table.name])
+        return bytes(cursor.key()) if cursor.last() else None
+
     def last(self, table: Table[V], *prefix: Any) -> tuple[tuple[Any, ...], V] | None:
         """The row with the greatest key under a prefix."""
         return next(self.scan(table, *prefix, reverse=True), None)
@@ -153,7 +158,9 @@ class Index:
             if size is None:
                 raise _opening_error(error, self.path) from error
             os.truncate(self.path / "data.mdb", size)
-            raise Corrupt(f"{self.path}: the index is cut short at {size} bytes; restore it from a backup") from error
+            raise Corrupt(
+                f"{self.path}: the index is cut short at {size} bytes; restore it from a backup"
+            ) from error
 
     def _extend(self, env: lmdb.Environment) -> int | None:
         # LMDB maps past the end of a shortened file without a word, and touching such a page is a SIGBUS.

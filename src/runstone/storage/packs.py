@@ -30,7 +30,8 @@ Signature = tuple[int, int, int, int]
 
 def signature(stat: os.stat_result) -> Signature:
     """What changes when a file is replaced or written to: device, inode, time of change, size."""
-    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
+    # The time of the inode's change and not that of the content's: the latter can be set back.
+    return stat.st_dev, stat.st_ino, stat.st_ctime_ns, stat.st_size
 
 
 class Changes:

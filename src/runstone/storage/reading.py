@@ -49,19 +49,19 @@ class Held:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._blobs: Counter[tuple[int, bytes]] = Counter()
-        self._ranges: dict[int, dict[OpenBlob, list[tuple[int, int]]]] = {}
+        self._ranges: dict[int, dict[BlobReader, list[tuple[int, int]]]] = {}
 
     def hold(self, domain: int, sha256: bytes) -> None:
         """Notes a reader of a blob."""
         with self._lock:
             self._blobs[domain, sha256] += 1
 
-    def hold_range(self, reader: OpenBlob, pack: int, start: int, stop: int) -> None:
+    def hold_range(self, reader: BlobReader, pack: int, start: int, stop: int) -> None:
         """Notes that a reader uses a range of a pack, until it lets go."""
         with self._lock:
             self._ranges.setdefault(pack, {}).setdefault(reader, []).append((start, stop))
 
-    def let_go(self, reader: OpenBlob) -> None:
+    def let_go(self, reader: BlobReader) -> None:
         """Notes the end of a reader."""
         key = reader.info.domain, reader.info.sha256
         with self._lock:
@@ -108,17 +108,17 @@ class Reader:
         with self.index.read() as view:
             return describe(domain, sha256, require(view, domain, sha256))
 
-    def open(self, domain: int, sha256: bytes) -> OpenBlob:
+    def open(self, domain: int, sha256: bytes) -> BlobReader:
         """A blob to read from; raises :class:`Missing`. Close it, or use it in a ``with`` block."""
         self.held.hold(domain, sha256)
         try:
-            return OpenBlob(self, self.stat(domain, sha256))
+            return BlobReader(self, self.stat(domain, sha256))
         except BaseException:
             self.held.release_blob(domain, sha256)
             raise
 
 
-class OpenBlob:
+class BlobReader:
     """A blob that is being read. Its descriptors stay open, and its bytes on the disk, until :meth:`close`; safe from threads."""
 
     def __init__(self, reader: Reader, info: BlobInfo) -> None:
@@ -151,7 +151,9 @@ class OpenBlob:
             if fault is None:
                 return _cut(covering, self._packs, start, stop)
             self._report(fault)
-        raise Missing(f"the blob {self.info.sha256.hex()} was deleted or moved while it was read; read it again")
+        raise Missing(
+            f"the blob {self.info.sha256.hex()} was deleted or moved while it was read; read it again"
+        )
 
     def _bounded(self, start: int, stop: int | None) -> int:
         stop = self.size if stop is None else stop
@@ -172,8 +174,8 @@ class OpenBlob:
         for run in covering:
             # Noted first and looked at after: a range that is freed in between is seen to have changed.
             held.hold_range(self, run.pack, run.pack_offset, run.pack_offset + run.length)
-        for pack in dict.fromkeys(run.pack for run in covering):
-            self._look(pack)
+        for number in dict.fromkeys(run.pack for run in covering):
+            self._look(number)
         for run in covering:
             pack = self._packs.get(run.pack)
             end = run.pack_offset + run.length
@@ -251,8 +253,12 @@ class OpenBlob:
     def _number_of(self, handle: int) -> int:
         return next(number for number, pack in self._packs.items() if pack.handle == handle)
 
-    def chunk_records(self, start: int = 0, stop: int | None = None) -> Chunks:
-        """The records of the chunks that cover ``start`` to ``stop``."""
+    def chunk_records(self, start: int = 0, stop: int | None = None) -> bytes:
+        """The packed 44-byte records of the chunks that cover ``start`` to ``stop``."""
+        return self.chunks(start, stop).records
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Chunks:
+        """The records of the chunks that cover ``start`` to ``stop``, and where the first of them begins."""
         covering = self._covering(start, self._bounded(start, stop))
         return Chunks(covering[0].offset if covering else start, b"".join(run.records for run in covering))
 
@@ -269,9 +275,7 @@ class OpenBlob:
             self._reader.packs.release(pack)
 
 
-def parts_covering(
-    view: View, domain: int, sha256: bytes, start: int, stop: int
-) -> list[tuple[int, Part]]:
+def parts_covering(view: View, domain: int, sha256: bytes, start: int, stop: int) -> list[tuple[int, Part]]:
     """The parts that hold bytes ``start`` to ``stop`` of a blob, with their offsets; raises :class:`Missing`, :class:`Corrupt`."""
     require(view, domain, sha256)
     if start == stop:
@@ -289,7 +293,9 @@ def parts_covering(
             break
         at += part.size
     if not found or found[0][0] > start or at < stop:
-        raise Corrupt(f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex())
+        raise Corrupt(
+            f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex()
+        )
     return found
 
 

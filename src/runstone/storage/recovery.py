@@ -12,7 +12,17 @@ from runstone.storage import merkle
 from runstone.storage.changelog import ChangeLog
 from runstone.storage.entry import Header, payload_digest, unpack_header
 from runstone.storage.index import Index, MapGrown, View
-from runstone.storage.tables import COMMANDS, EMPTY_ROOT, HEAD, LOG_HEADERS, LOG_PAYLOADS, TABLES, TILES, Head, Stored
+from runstone.storage.tables import (
+    COMMANDS,
+    EMPTY_ROOT,
+    HEAD,
+    LOG_HEADERS,
+    LOG_PAYLOADS,
+    TABLES,
+    TILES,
+    Head,
+    Stored,
+)
 
 Progress = Callable[[int, int], None]
 VERIFY_SECONDS = 24 * 3600.0
@@ -92,7 +102,7 @@ def _verify_entries(view: View, head: Head, progress: Progress | None) -> None:
     tree, root, size = _MemoryTiles(), EMPTY_ROOT, 0
     headers = view.scan(LOG_HEADERS)
     while batch := list(itertools.islice(headers, _BATCH)):
-        leaves = []
+        leaves: list[bytes] = []
         for (seq,), packed in batch:
             _verify_entry(view, seq, size + len(leaves), packed)
             leaves.append(merkle.leaf_hash(packed))

@@ -82,12 +82,16 @@ class Session:
                 for piece in read_pieces(self._packs, *extent)
             )
             if found != part.chunks:
-                raise Corrupt(f"upload {self.id.hex()}: bytes stored at {offset} are damaged; abort it and send it again")
+                raise Corrupt(
+                    f"upload {self.id.hex()}: bytes stored at {offset} are damaged; abort it and send it again"
+                )
             full = len(found) == PART_CHUNKS * RECORD_SIZE
             last = PartBuilder(offset + part.size) if full else PartBuilder(offset, part)
         ingestion.resumed(last, row.carry)
         if ingestion.received != row.offset:
-            raise Corrupt(f"upload {self.id.hex()}: {ingestion.received} bytes are stored of {row.offset}; send it again")
+            raise Corrupt(
+                f"upload {self.id.hex()}: {ingestion.received} bytes are stored of {row.offset}; send it again"
+            )
 
     def _stored_parts(self) -> Iterator[tuple[int, Part]]:
         for key, body in self._index.rows(UPLOAD_PARTS, self.id, batch=8):
@@ -149,7 +153,9 @@ class Session:
         if row is None:
             raise Gone(f"upload {self.id.hex()} was aborted or has expired; begin again")
         if row.serial != self.row.serial:
-            raise Conflict(f"upload {self.id.hex()} was continued elsewhere; ask for its offset and go on from there")
+            raise Conflict(
+                f"upload {self.id.hex()} was continued elsewhere; ask for its offset and go on from there"
+            )
 
     def finish(self) -> holdings.Incoming:
         """Takes in the last chunk; the blob as it is now, not yet stored."""
@@ -254,5 +260,7 @@ def confirm(
         for record, pack, offset, _ in doubtful:
             indexed = False
             if not is_genuine(packs, record, pack, offset):
-                raise Corrupt("bytes that this upload shares with another file were lost in the meantime; send it again")
+                raise Corrupt(
+                    "bytes that this upload shares with another file were lost in the meantime; send it again"
+                )
     return current, indexed

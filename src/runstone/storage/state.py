@@ -87,6 +87,7 @@ class State:
             return
         packed_keys = sorted(changes)
         if table.hashed:
+            self._note_new(table, packed_keys)
             self._fold(table, packed_keys, changes)
         self._txn.put_bodies(
             table, [(key, body) for key in packed_keys if (body := changes[key]) is not None]
@@ -96,6 +97,14 @@ class State:
             if body is None:
                 self._txn.delete_body(table, key)
             self._before[table, key] = body
+
+    def _note_new(self, table: Table[Any], keys: list[bytes]) -> None:
+        # Ids grow, so most new rows lie past the last one: then there is no old row to look for.
+        last = self._txn.last_key(table)
+        for key in reversed(keys):
+            if last is not None and key <= last:
+                return
+            self._before.setdefault((table, key), None)
 
     def _fold(self, table: Table[Any], keys: list[bytes], changes: dict[bytes, bytes | None]) -> None:
         add: list[bytes] = []

@@ -69,7 +69,7 @@ def _local(number: int, name: str, key: str, value: type[V]) -> Table[V]:
 EMPTY_ROOT = sha256().digest()
 
 
-class Head(Record):
+class Head(Record, frozen=True):
     """Where the log stands: entries, Merkle root, state hash, time of the last entry (microseconds)."""
 
     size: int = 0
@@ -78,7 +78,7 @@ class Head(Record):
     time: int = 0
 
 
-class Stored(Record):
+class Stored(Record, frozen=True):
     """A log entry's payload with its salt, and what applying it answered (MessagePack)."""
 
     salt: bytes
@@ -96,7 +96,7 @@ TILES = _log(5, "tiles", "level:u8 index:u64", bytes)
 # Who
 
 
-class Namespace(Record):
+class Namespace(Record, frozen=True):
     """A user's, team's or organisation's space. ``domain`` is the residency domain its bytes stay in."""
 
     id: int
@@ -108,7 +108,7 @@ class Namespace(Record):
     region: str = ""
 
 
-class User(Record):
+class User(Record, frozen=True):
     """A person or a service account. ``namespace`` is the space of the same name."""
 
     id: int
@@ -122,7 +122,7 @@ class User(Record):
     namespace: int = 0
 
 
-class Member(Record):
+class Member(Record, frozen=True):
     """A user's role in a namespace. ``mask`` is the bit set of field classes the member may read."""
 
     role: str
@@ -130,7 +130,7 @@ class Member(Record):
     mask: int = 0
 
 
-class Key(Record):
+class Key(Record, frozen=True):
     """An API key: only its HMAC-SHA256 is kept. ``expires`` is 0 for never."""
 
     id: int
@@ -158,7 +158,7 @@ USER_KEYS = _state(24, "user_keys", "user:u64 key:u64", int)
 # Projects, collections, versions
 
 
-class Project(Record):
+class Project(Record, frozen=True):
     """A project, or a registry: a project that holds only collections. ``deleted`` is a time or 0."""
 
     id: int
@@ -174,7 +174,7 @@ class Project(Record):
     deleted: int = 0
 
 
-class Collection(Record):
+class Collection(Record, frozen=True):
     """A list of immutable versions. ``numbered`` is the highest number ever given; numbers are never reused."""
 
     id: int
@@ -192,7 +192,7 @@ class Collection(Record):
     deleted: int = 0
 
 
-class Version(Record):
+class Version(Record, frozen=True):
     """One immutable version. ``metadata`` is MessagePack; ``state`` is live, quarantined or deleted."""
 
     id: int
@@ -213,7 +213,7 @@ class Version(Record):
     updated: int = 0
 
 
-class Entry(Record):
+class Entry(Record, frozen=True):
     """A file of a manifest: its bytes here (``sha256``) or elsewhere (``url`` with ``etag``)."""
 
     path: str
@@ -224,7 +224,7 @@ class Entry(Record):
     media_type: str = ""
 
 
-class Manifest(Record):
+class Manifest(Record, frozen=True):
     """The head of a manifest: totals, and the first path of each page of entries."""
 
     files: int
@@ -232,13 +232,13 @@ class Manifest(Record):
     pages: tuple[str, ...]
 
 
-class Page(Record):
+class Page(Record, frozen=True):
     """Up to 256 entries of a manifest, by path."""
 
     entries: tuple[Entry, ...]
 
 
-class Alias(Record):
+class Alias(Record, frozen=True):
     """Where an alias points. ``fallback`` lets it move by itself when its version is quarantined."""
 
     version: int
@@ -248,7 +248,7 @@ class Alias(Record):
     fallback: bool = True
 
 
-class AliasMove(Record):
+class AliasMove(Record, frozen=True):
     """One step of an alias's history; version 0 is a removal, previous 0 a creation."""
 
     version: int
@@ -258,7 +258,7 @@ class AliasMove(Record):
     reason: str = ""
 
 
-class FieldClass(Record):
+class FieldClass(Record, frozen=True):
     """The class byte of a field name, and who set it."""
 
     value: int
@@ -287,7 +287,7 @@ FIELD_CLASSES = _state(46, "field_classes", "project:u64 field:text", FieldClass
 # Lineage and history
 
 
-class Node(Record):
+class Node(Record, frozen=True):
     """A lineage end that is not a version: a run, a consumer, or something outside."""
 
     id: int
@@ -297,7 +297,7 @@ class Node(Record):
     created: int
 
 
-class Edge(Record):
+class Edge(Record, frozen=True):
     """One lineage edge: when, by whom, how often seen."""
 
     time: int
@@ -316,7 +316,7 @@ HISTORY = _state(60, "history", "subject:u64 seq:u64", int)
 # Where the bytes are
 
 
-class Blob(Record):
+class Blob(Record, frozen=True):
     """A file's bytes as this machine holds them.
 
     ``garbage`` is the time it was found unreferenced, or 0, and ``epoch`` the collection that found it. ``indexed`` is false
@@ -334,7 +334,7 @@ class Blob(Record):
     dying: bool = False
 
 
-class Part(Record):
+class Part(Record, frozen=True):
     """A stretch of a blob: packed 44-byte chunk records, and packed 24-byte extents (pack, offset, length)."""
 
     size: int
@@ -342,7 +342,7 @@ class Part(Record):
     extents: bytes
 
 
-class Pack(Record):
+class Pack(Record, frozen=True):
     """An append-only file of raw bytes. ``size`` is what is accounted for; bytes past it are nobody's.
 
     ``sealed`` forbids any further append: a sync of the file failed, and what is on the disk past ``size`` is unknown.
@@ -354,7 +354,7 @@ class Pack(Record):
     sealed: bool = False
 
 
-class Upload(Record):
+class Upload(Record, frozen=True):
     """A resumable upload: what has been taken in so far, and what it must become.
 
     ``ranges`` are the (pack, start, stop) it wrote itself, ``carry`` the bytes after the last whole chunk. ``serial`` counts
@@ -378,14 +378,14 @@ class Upload(Record):
     done: bytes = b""
 
 
-class Pin(Record):
+class Pin(Record, frozen=True):
     """Keeps a blob from the garbage collector until ``expires`` (microseconds)."""
 
     expires: int
     owner: str
 
 
-class Damage(Record):
+class Damage(Record, frozen=True):
     """A chunk of a blob that failed its check, and where its bytes were expected."""
 
     length: int

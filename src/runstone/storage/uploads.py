@@ -82,7 +82,13 @@ class Uploads:
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
     def begin(
-        self, domain: int, owner: str, size: int | None = None, sha256: bytes | None = None, *, md5: bool = False
+        self,
+        domain: int,
+        owner: str,
+        size: int | None = None,
+        sha256: bytes | None = None,
+        *,
+        md5: bool = False,
     ) -> bytes:
         """Begins an upload, durably; its id. ``size`` and ``sha256`` are what the bytes must turn out to be."""
         if size is not None and size < 0:
@@ -107,7 +113,7 @@ class Uploads:
         transact(self._index, change)
         return upload
 
-    def status(self, upload: bytes) -> UploadInfo:
+    def state(self, upload: bytes) -> UploadInfo:
         """How far an upload is; raises :class:`Missing`."""
         with self._index.read() as view:
             row = view.get(UPLOADS, upload)

@@ -1,0 +1,410 @@
+"""Garbage collection: blobs that no version refers to are marked, deleted after a grace period, and their bytes given back.
+
+Each step can be cut off anywhere: what is free is worked out from what is referred to, never from a list of what to free. These rules
+make it lose no race with an upload or a commit:
+
+- A mark takes the blob's chunks out of the chunk index, so that no later upload shares them, and carries the number of the collection
+  (*epoch*). A marked blob is deleted only when every upload still under way began after that collection: an older one may have
+  looked the chunks up. A commit or an upload of a marked blob makes it live again.
+- Every decision is made again inside the transaction that carries it out.
+- Accounted bytes of a pack are never written again. So bytes that nobody refers to, and no row of the chunk index points to, stay that
+  way, and may be freed at any time after the deletion is durable.
+- A repair lets go of bytes without any deletion. It begins a new epoch too, and nothing is freed until all older uploads have ended.
+- Uploads are looked at before blobs: an upload that becomes a blob in between is seen at least once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from runstone.errors import Conflict, RunstoneError
+from runstone.storage import chunks, holdings
+from runstone.storage.chunks import transact
+from runstone.storage.index import Index, Txn, View
+from runstone.storage.intervals import Intervals
+from runstone.storage.locks import COLLECTION, Locks
+from runstone.storage.openpacks import OpenPacks
+from runstone.storage.packs import PackPool
+from runstone.storage.parts import extents
+from runstone.storage.reading import Held
+from runstone.storage.tables import (
+    BLOB_PARTS,
+    BLOB_VERSIONS,
+    BLOBS,
+    DAMAGES,
+    PACKS,
+    PINS,
+    UPLOAD_PARTS,
+    UPLOADS,
+    Blob,
+    Part,
+)
+from runstone.storage.uploads import Uploads
+
+Key = tuple[int, bytes]
+T = TypeVar("T")
+Referenced = Callable[[View, bytes], bool]
+
+#: Rows changed in one transaction: parts of blobs (1024 chunks each), blobs, pins.
+_PARTS = 4
+_ROWS = 1000
+_PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What a collection did: blobs marked, brought back by re-indexing, deleted, and left for an upload or a reader.
+
+    ``bytes_deleted`` is the size of the deleted blobs, ``bytes_freed`` what the file system has more of afterwards. ``bytes_deferred`` are
+    free but in use by readers. ``can_punch`` is false where the file system can free nothing but whole packs.
+    """
+
+    marked: int = 0
+    reindexed: int = 0
+    deleted: int = 0
+    deferred: int = 0
+    uploads_expired: int = 0
+    pins_expired: int = 0
+    bytes_deleted: int = 0
+    bytes_freed: int = 0
+    bytes_deferred: int = 0
+    packs_removed: int = 0
+    ranges_punched: int = 0
+    can_punch: bool = True
+    failures: list[str] = field(default_factory=list)
+
+
+def is_referenced(view: View, sha256: bytes) -> bool:
+    """Whether a version has a file with these bytes."""
+    return next(view.scan(BLOB_VERSIONS, sha256), None) is not None
+
+
+class Collector:
+    """Collects the garbage of one store. Only one collection runs at a time, over all processes."""
+
+    def __init__(
+        self,
+        index: Index,
+        pool: PackPool,
+        packs: OpenPacks,
+        held: Held,
+        uploads: Uploads,
+        locks: Locks,
+        clock: Callable[[], int],
+    ) -> None:
+        self._index, self._pool, self._packs, self._held = index, pool, packs, held
+        self._uploads, self._locks, self._clock = uploads, locks, clock
+        self._mutex = threading.Lock()
+
+    def collect(
+        self, *, grace_seconds: float, referenced: Referenced = is_referenced, now: int | None = None
+    ) -> Report:
+        """Runs a collection: sweeps what has expired, marks, deletes what was marked ``grace_seconds`` ago, frees.
+
+        Raises :class:`Conflict` while another collection runs.
+        """
+        with self._alone(0.0):
+            now = self._clock() if now is None else now
+            report = Report()
+            report.uploads_expired = self._uploads.sweep(now)
+            report.pins_expired = self._drop_pins(now)
+            self._reindex(report)
+            live = self._mark(report, referenced, now)
+            self._delete(report, live, referenced, now, now - int(grace_seconds * 1_000_000))
+            self._free(report)
+            return report
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Keeps every process from collecting, as while packs are copied. Waits for a collection that runs."""
+        with self._alone(_PATIENCE):
+            yield
+
+    @contextlib.contextmanager
+    def _alone(self, patience: float) -> Iterator[None]:
+        until = time.monotonic() + patience
+        while not (self._mutex.acquire(blocking=False) and self._acquire()):
+            if time.monotonic() >= until:
+                raise Conflict(
+                    "another garbage collection or a backup is under way; try again when it has ended"
+                )
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            self._locks.release(COLLECTION)
+            self._mutex.release()
+
+    def _acquire(self) -> bool:
+        if self._locks.acquire(COLLECTION):
+            return True
+        self._mutex.release()
+        return False
+
+    def _drop_pins(self, now: int) -> int:
+        old = [key for key, body in self._index.rows(PINS) if PINS.decode(body).expires <= now]
+        for some in _batched(old, _ROWS):
+            transact(self._index, partial(self._drop_some_pins, keys=some, now=now))
+        return len(old)
+
+    def _drop_some_pins(self, txn: Txn, keys: list[bytes], now: int) -> None:
+        for key in keys:
+            body = txn.get_body(PINS, key)
+            if body is not None and PINS.decode(body).expires <= now:
+                txn.delete_body(PINS, key)
+
+    def _blobs(self) -> Iterator[tuple[Key, Blob]]:
+        for key, body in self._index.rows(BLOBS):
+            domain, sha256 = BLOBS.key.unpack(key)
+            yield (domain, sha256), BLOBS.decode(body)
+
+    def _reindex(self, report: Report) -> None:
+        # Blobs that were brought back after their mark, and those whose upload ended before all was indexed.
+        for (domain, sha256), row in self._blobs():
+            if not (row.indexed or row.garbage or row.dying or self._damaged(domain, sha256)):
+                add = partial(_index_missing, domain=domain)
+                chunks.index_blob(self._index, domain, sha256, add)
+                report.reindexed += 1
+
+    def _damaged(self, domain: int, sha256: bytes) -> bool:
+        with self._index.read() as view:
+            return holdings.damaged(view, domain, sha256)
+
+    def _is_garbage(self, view: View, key: Key, referenced: Referenced, now: int) -> bool:
+        return not referenced(view, key[1]) and not holdings.is_pinned(view, *key, now)
+
+    def _mark(self, report: Report, referenced: Referenced, now: int) -> dict[int, Intervals]:
+        """Marks what is garbage now; what the other blobs and the uploads refer to, by pack."""
+        candidates, marked = [], set[Key]()
+        for some in _batched(self._blobs(), _ROWS):
+            with self._index.read() as view:
+                for key, row in some:
+                    if row.garbage or row.dying:
+                        marked.add(key)
+                    elif self._is_garbage(view, key, referenced, now):
+                        candidates.append(key)
+        if not candidates:
+            return self._live(marked) if marked else {}
+        live = self._live({*candidates, *marked})
+        with self._index.read() as view:
+            epoch = chunks.epoch(view) + 1
+        for key in candidates:
+            report.marked += self._mark_one(key, live, referenced, now, epoch)
+        transact(self._index, chunks.advance_epoch)
+        return live
+
+    def _mark_one(
+        self, key: Key, live: dict[int, Intervals], referenced: Referenced, now: int, epoch: int
+    ) -> bool:
+        after: tuple[int, bytes, int] | None = None
+
+        def batch(txn: Txn) -> tuple[bool, tuple[int, bytes, int] | None]:
+            row = holdings.held(txn, *key)
+            if row is None or row.garbage or not self._is_garbage(txn, key, referenced, now):
+                return False, None
+            some = list(islice(txn.scan(BLOB_PARTS, *key, after=after), _PARTS))
+            for _, part in some:
+                chunks.unindex(txn, key[0], part, live)
+            if len(some) == _PARTS:
+                txn.put(BLOBS, *key, replace(row, indexed=False))
+                return False, some[-1][0]  # type: ignore[return-value]
+            txn.put(BLOBS, *key, replace(row, garbage=now, epoch=epoch, indexed=False))
+            return True, None
+
+        while True:
+            marked, after = transact(self._index, batch)
+            if after is None:
+                return marked
+
+    def _delete(
+        self, report: Report, live: dict[int, Intervals], referenced: Referenced, now: int, before: int
+    ) -> None:
+        oldest = self._oldest_upload()
+        for key, row in self._blobs():
+            if row.dying:
+                report.deleted += self._delete_one(key, live)
+            elif row.garbage and row.garbage <= before:
+                if row.epoch > oldest or self._held.holds(*key):
+                    report.deferred += 1
+                elif self._condemn(key, row, referenced, now):
+                    report.bytes_deleted += row.size
+                    report.deleted += self._delete_one(key, live)
+
+    def _oldest_upload(self) -> int:
+        # Uploads that begin from now on have at least the present epoch, which no mark exceeds.
+        epochs = [
+            row.epoch for _, body in self._index.rows(UPLOADS) if not (row := UPLOADS.decode(body)).done
+        ]
+        return min(epochs, default=1 << 63)
+
+    def _condemn(self, key: Key, seen: Blob, referenced: Referenced, now: int) -> bool:
+        def change(txn: Txn) -> bool:
+            row = txn.get(BLOBS, *key)
+            if row is None or row.dying or row.garbage != seen.garbage or row.epoch != seen.epoch:
+                return False
+            if not self._is_garbage(txn, key, referenced, now):
+                # It was referred to by a way that did not take the mark away.
+                txn.put(BLOBS, *key, replace(row, garbage=0, epoch=0))
+                return False
+            txn.put(BLOBS, *key, replace(row, dying=True))
+            return True
+
+        if not transact(self._index, change):
+            return False
+        if not self._held.holds(*key):
+            return True
+        # A reader came before the row said that the blob is dying; those who come later are told that it is gone.
+        transact(self._index, lambda txn: self._reprieve(txn, key))
+        return False
+
+    def _reprieve(self, txn: Txn, key: Key) -> None:
+        row = txn.get(BLOBS, *key)
+        if row is not None and row.dying:
+            txn.put(BLOBS, *key, replace(row, dying=False))
+
+    def _delete_one(self, key: Key, live: dict[int, Intervals]) -> bool:
+        def batch(txn: Txn) -> bool | None:
+            row = txn.get(BLOBS, *key)
+            if row is None or not row.dying:
+                return False
+            some = list(islice(txn.scan(BLOB_PARTS, *key), _PARTS))
+            for place, part in some:
+                # The mark took these rows away already, but one must never outlive the bytes it points to.
+                chunks.unindex(txn, key[0], part, live)
+                txn.delete(BLOB_PARTS, *place)
+            if len(some) == _PARTS:
+                return None
+            for place in [place for place, _ in txn.scan(DAMAGES, *key)]:
+                txn.delete(DAMAGES, *place)
+            txn.delete(BLOBS, *key)
+            return True
+
+        while (ended := transact(self._index, batch)) is None:
+            pass
+        return ended
+
+    def _live(self, without: set[Key]) -> dict[int, Intervals]:
+        """What blobs (but for some) and uploads refer to, by pack."""
+        ranges: dict[int, list[tuple[int, int]]] = {}
+        for key, body in self._index.rows(UPLOAD_PARTS, batch=64):
+            _collect(ranges, UPLOAD_PARTS.decode(body))
+        for key, body in self._index.rows(BLOB_PARTS, batch=64):
+            if BLOB_PARTS.key.unpack(key)[:2] not in without:
+                _collect(ranges, BLOB_PARTS.decode(body))
+        return {pack: Intervals(found) for pack, found in ranges.items()}
+
+    def _free(self, report: Report) -> None:
+        oldest = self._oldest_upload()
+        with self._index.read() as view:
+            if chunks.repair_epoch(view) > oldest:
+                report.failures.append(
+                    "an upload that began before a repair is under way; space is freed after it has ended"
+                )
+                return
+            since = chunks.generation(view)
+            sizes = {pack: row.size for (pack,), row in view.scan(PACKS)}
+        live = self._live(set())
+        with self._index.read() as view:
+            if chunks.generation(view) != since:
+                report.failures.append(
+                    "blobs were repaired or found damaged meanwhile; space is freed by the next collection"
+                )
+                return
+        for pack, size in sizes.items():
+            try:
+                self._free_pack(report, pack, size, live.get(pack, Intervals()))
+            except RunstoneError as error:
+                report.failures.append(error.message)
+        self._remove_strays(report, set(sizes))
+
+    def _free_pack(self, report: Report, pack: int, size: int, live: Intervals) -> None:
+        try:
+            before = self._pool.backend.stat(pack).st_blocks
+        except FileNotFoundError:
+            before = 0
+        if not live and self._remove_pack(pack, size):
+            report.packs_removed += 1
+            report.bytes_freed += before * 512
+            return
+        if not before:
+            return
+
+        def punch(start: int, stop: int) -> None:
+            if self._pool.backend.punch(pack, start, stop - start):
+                report.ranges_punched += 1
+            else:
+                report.can_punch = False
+
+        for start, stop in live.gaps(0, size):
+            report.bytes_deferred += self._held.free(pack, start, stop, punch)
+        report.bytes_freed += max(0, before - self._pool.backend.stat(pack).st_blocks) * 512
+
+    def _remove_pack(self, pack: int, size: int) -> bool:
+        if self._held.free(pack, 0, max(size, 1), lambda start, stop: None):
+            return False
+        writer = self._pool.own(pack)
+        if writer is None and self._exists(pack):
+            return False
+        try:
+            if writer is not None and writer.accounted != size:
+                return False
+            transact(self._index, lambda txn: txn.delete(PACKS, pack))
+            self._packs.forget(pack)
+            self._pool.backend.remove(pack)
+        finally:
+            if writer is not None:
+                self._pool.discard(writer)
+        return True
+
+    def _exists(self, pack: int) -> bool:
+        try:
+            self._pool.backend.stat(pack)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _remove_strays(self, report: Report, known: set[int]) -> None:
+        # Files of uploads that ended, or processes that died, before anything referred to them.
+        for pack in self._pool.backend.packs():
+            if pack in known:
+                continue
+            writer = self._pool.own(pack)
+            if writer is None:
+                continue
+            try:
+                with self._index.read() as view:
+                    stray = view.get(PACKS, pack) is None
+                if stray:
+                    blocks = os.fstat(writer.handle).st_blocks
+                    self._pool.backend.remove(pack)
+                    report.packs_removed += 1
+                    report.bytes_freed += blocks * 512
+            except RunstoneError as error:
+                report.failures.append(error.message)
+            finally:
+                self._pool.discard(writer)
+
+
+def _index_missing(txn: Txn, part: Part, domain: int) -> None:
+    chunks.index_missing(txn, domain, part)
+
+
+def _collect(ranges: dict[int, list[tuple[int, int]]], part: Part) -> None:
+    for pack, offset, length in extents(part):
+        ranges.setdefault(pack, []).append((offset, offset + length))
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
