@@ -161,3 +161,14 @@ def test_namespaces_of_different_regions_share_no_bytes(people, folder):
         people.ann.put(f"{namespace}/p/m", folder)
         used.append(sum(p.stat().st_blocks * 512 for p in people.root.store.path.rglob("*.pack")))
     assert used[1] == used[0] and used[2] > 1.9 * used[0]
+
+
+def test_a_collection_does_not_move_to_another_region(people, folder):
+    people.ann.create_namespace("eu", region="eu-west")
+    people.ann.create_namespace("eu2", region="eu-west")
+    people.ann.put("eu/p/m", folder)
+    people.ann.create_project("lab/p")
+    people.ann.create_project("eu2/p")
+    with pytest.raises(Conflict, match="region"):
+        people.ann.update_collection("eu/p/m", project="lab/p")
+    assert people.ann.update_collection("eu/p/m", project="eu2/p").path == "eu2/p/m"

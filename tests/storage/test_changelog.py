@@ -128,7 +128,11 @@ def test_an_error_in_apply_spoils_nothing(log):
 
     with pytest.raises(ZeroDivisionError):
         log.submit(number("a", 1), guard=broken)
-    assert log.submit(number("a", 1)).seq == 0
+    batch = [Submission(number("a", 1)), Submission(number("a", 2), guard=broken), Submission(number("b", 3))]
+    log.submit_many(batch)
+    assert isinstance(batch[1].error, ZeroDivisionError)
+    assert [s.receipt.seq for s in batch if s.receipt] == [0, 1]
+    assert value(log, "a") == 1
     recovery.verify(log)
 
 

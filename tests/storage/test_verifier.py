@@ -68,15 +68,14 @@ class Log:
     def tile(self, level: int, index: int) -> bytes:
         return self.tiles.get((level, index), b"")
 
-    def append(self, payload: bytes, seq: int | None = None, time: int = 1_700_000_000_000_000) -> int:
+    def append(self, payload: bytes, **lie: int) -> None:
         place = len(self.headers)
         digest = payload_digest(self.salt, payload)
-        seq = place if seq is None else seq
-        self.headers.append(pack_header(Header(1, 0, 7, seq, time, b"c" * 16, len(payload), digest)))
+        header = Header(1, 0, 7, place, 1_700_000_000_000_000, b"c" * 16, len(payload), digest)
+        self.headers.append(pack_header(header._replace(**lie)))
         self.payloads.append(payload)
         tiles, _ = merkle.append(self, place, [merkle.leaf_hash(self.headers[-1])])
         self.tiles.update(tiles)
-        return place
 
     def note(self, size: int, origin: str = ORIGIN, root: bytes | None = None) -> bytes:
         root = merkle.root(self, size) if root is None else root
@@ -473,6 +472,12 @@ def header_with_another_index(log: Log) -> dict[str, Any]:
     return bundle([lying.proven(0, 1)], SIGNER.vkey)
 
 
+def header_with_another_length(log: Log) -> dict[str, Any]:
+    lying = Log()
+    lying.append(b"\x01", length=2)
+    return bundle([lying.proven(0, 1)], SIGNER.vkey)
+
+
 def checkpoint_of_another_log(log: Log) -> dict[str, Any]:
     return bundle([log.proven(3, 11, log.note(11, origin="other.example"))], SIGNER.vkey)
 
@@ -523,6 +528,7 @@ def proof_of_ten_thousand_hashes(log: Log) -> dict[str, Any]:
         (forked_history, "does not lead to the two roots"),
         (link_to_a_checkpoint_that_is_not_there, "of which there is no checkpoint"),
         (header_with_another_index, "the header is of entry 5, the proof of entry 0"),
+        (header_with_another_length, "the payload has 1 bytes, the header says 2"),
         (checkpoint_of_another_log, "'other.example' is not signed by the key you trust"),
         (unsigned_checkpoint, "the checkpoint is not a signed note"),
         (signature_of_another_text, "does not verify"),

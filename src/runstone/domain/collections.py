@@ -15,7 +15,7 @@ from runstone.errors import Conflict, Exists, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
-from runstone.storage.tables import COLLECTION_NAMES, COLLECTIONS, PROJECTS, Collection
+from runstone.storage.tables import COLLECTION_NAMES, COLLECTIONS, NAMESPACES, PROJECTS, Collection
 from runstone.types import CollectionInfo
 
 
@@ -79,6 +79,8 @@ def _update_collection(state: State, at: Stamp, command: UpdateCollection) -> No
     if (project, name) != (collection.project, collection.name):
         if state.get(PROJECTS, project) is None:
             raise Missing("the project to move to does not exist any more")
+        if domain_of(state, project) != domain_of(state, collection.project):
+            raise Conflict("a collection cannot move to another region: its bytes must stay where they are; put it there anew")
         if state.get(COLLECTION_NAMES, project, name) is not None:
             raise Exists(f"there is a collection {name} already")
         state.delete(COLLECTION_NAMES, collection.project, collection.name)
@@ -107,6 +109,13 @@ def _delete_collection(state: State, at: Stamp, command: DeleteCollection) -> No
     state.put(COLLECTIONS, collection.id, replace(collection, deleted=at.time))
     state.delete(COLLECTION_NAMES, collection.project, collection.name)
     state.touch(collection.id, at.seq, 22)
+
+
+def domain_of(state: State, project_id: int) -> int:
+    """The residency domain of a project's namespace, in ``apply``."""
+    project = state.get(PROJECTS, project_id)
+    namespace = state.get(NAMESPACES, project.namespace) if project else None
+    return namespace.domain if namespace else 0
 
 
 def require(state: State, collection_id: int) -> Collection:

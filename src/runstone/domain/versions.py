@@ -121,6 +121,7 @@ def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committe
         command.expires,
         updated=at.time,
     )
+    domain = collections.domain_of(state, collection.project)
     moves = [(alias, state.get(ALIASES, collection.id, alias)) for alias in command.aliases]
     if not sharing:
         manifests.store_pages(state, command.manifest, command.entries)
@@ -128,7 +129,7 @@ def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committe
     state.put(VERSION_IDS, at.id, (collection.id, number))
     state.put(MANIFEST_VERSIONS, command.manifest, at.id, 1)
     for digest in manifests.held(command.entries):
-        state.put(BLOB_VERSIONS, digest, at.id, 1)
+        state.put(BLOB_VERSIONS, digest, at.id, domain)
     if command.expires:
         state.put(EXPIRIES, command.expires, at.id, 1)
     state.put(
@@ -354,7 +355,7 @@ def commit_or_find(
         expires=limits.moment(expires, "expires"),
         reuse=reuse,
     )
-    guard = store.blobs.guard(place.namespace.domain, needed)
+    guard = store.blobs.guard(place.namespace.domain, needed, ctx.principal.name)
     committed: Committed = store.submit(ctx, command, guard).result
     return get(store, ctx, f"{place}@v{committed.number}"), committed.reused
 

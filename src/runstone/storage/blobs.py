@@ -147,11 +147,9 @@ class Blobs:
         with self.open(domain, sha256) as blob:
             return blob.chunks(start, stop)
 
-    def guard(
-        self, domain: int, blobs: Mapping[bytes, int], uploads: Iterable[bytes] = ()
-    ) -> Callable[[State], None]:
+    def guard(self, domain: int, blobs: Mapping[bytes, int], owner: str = "") -> Callable[[State], None]:
         """See :func:`holdings.guard`."""
-        return holdings.guard(domain, blobs, uploads)
+        return holdings.guard(domain, blobs, owner)
 
     def collect(
         self, *, grace_seconds: float, referenced: Referenced = is_referenced, now: int | None = None

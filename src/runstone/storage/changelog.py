@@ -20,7 +20,7 @@ from runstone.storage import merkle
 from runstone.storage.backends.log import LocalLog, LogBackend, LogEntry
 from runstone.storage.commands import Command, Kind, Stamp, kind_numbered, kind_of
 from runstone.storage.entry import VERSION, Header, pack_header, payload_digest, unpack_header
-from runstone.storage.index import Index, MapGrown, Txn, View
+from runstone.storage.index import TRANSACTION_LOST, Index, MapGrown, Txn, View
 from runstone.storage.state import State
 from runstone.storage.tables import COMMANDS, HEAD, LOG_HEADERS, LOG_PAYLOADS, TILES, Head, Stored
 
@@ -144,7 +144,9 @@ class ChangeLog:
             stamp = Stamp(head.size + len(accepted.entries), now)
             try:
                 self._apply_one(txn, state, accepted, submission, stamp, salts[16 * place : 16 * place + 16])
-            except RunstoneError as error:
+            except TRANSACTION_LOST:
+                raise
+            except Exception as error:  # whatever is wrong with one command, the rest of its batch goes on
                 state.discard()
                 submission.error = error
         if not accepted.entries:

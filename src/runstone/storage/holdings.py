@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -167,15 +167,14 @@ def pin(txn: Txn, domain: int, sha256: bytes, holder: bytes, owner: str, expires
     txn.put(PINS, domain, sha256, holder, Pin(expires, owner))
 
 
-def guard(domain: int, blobs: Mapping[bytes, int], uploads: Iterable[bytes] = ()) -> Callable[[State], None]:
+def guard(domain: int, blobs: Mapping[bytes, int], owner: str = "") -> Callable[[State], None]:
     """A check to be run in the transaction that commits references to blobs, given as SHA-256 and size.
 
     It raises :class:`Missing` naming the digests that are not here whole, :class:`DigestMismatch` for a wrong size and
-    :class:`Corrupt` for a damaged blob. Blobs that were marked as garbage are live again, with the rows of their chunks. The pins of
-    ``uploads`` are taken out.
+    :class:`Corrupt` for a damaged blob. Blobs that were marked as garbage are live again, with the rows of their chunks. The pins that
+    ``owner`` has on them are taken out: the reference keeps them from here on.
     """
     wanted = dict(sorted(blobs.items()))
-    holders = list(uploads)
 
     def check(state: State) -> None:
         absent = [sha256 for sha256, size in wanted.items() if not _present(state, domain, sha256, size)]
@@ -188,9 +187,9 @@ def guard(domain: int, blobs: Mapping[bytes, int], uploads: Iterable[bytes] = ()
             )
         for sha256 in wanted:
             _revive(state, domain, sha256)
-            for holder in holders:
-                if state.get(PINS, domain, sha256, holder) is not None:
-                    state.delete(PINS, domain, sha256, holder)
+            for key, pin in list(state.scan(PINS, domain, sha256)):
+                if pin.owner == owner:
+                    state.delete(PINS, *key)
 
     return check
 

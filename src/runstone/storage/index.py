@@ -23,7 +23,7 @@ import msgspec
 
 from runstone._native.digests import seal, unseal
 from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull, TryAgain
-from runstone.storage import filesystem
+from runstone.storage import filesystem, pages
 from runstone.storage.tables import TABLES, Table
 
 V = TypeVar("V")
@@ -48,7 +48,8 @@ class View:
     def get(self, table: Table[V], *key: Any) -> V | None:
         """The value under a key, or None; raises :class:`Corrupt` when its checksum fails."""
         packed = table.key.pack(*key)
-        stored = self._txn.get(packed, db=self._dbs[table.name])
+        # LMDB has no empty keys and refuses to look for one, and that is what an empty name packs to.
+        stored = self._txn.get(packed, db=self._dbs[table.name]) if packed else None
         return None if stored is None else decode(table, packed, stored)
 
     def get_body(self, table: Table[Any], packed: bytes) -> bytes | None:
@@ -99,6 +100,12 @@ class View:
         entries: int = self._txn.stat(self._dbs[table.name])["entries"]
         return entries
 
+    @property
+    def commit(self) -> int:
+        """The number of the commit that is seen."""
+        number: int = self._txn.id()
+        return number
+
 
 class Index:
     """An LMDB environment with every table open; safe from threads, and from several processes at once."""
@@ -130,6 +137,9 @@ class Index:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _open(self) -> None:
+        if _file_size(self.path):
+            # LMDB follows what these pages say without a look at it, and a turned bit can make it take an old state for the latest.
+            pages.check_roots(self.path / "data.mdb")
         try:
             env = lmdb.open(
                 str(self.path),
@@ -303,6 +313,10 @@ class _Reading:
 
 class MapGrown(Exception):  # noqa: N818 - not an error: run the transaction again
     """The map was full and has been doubled; the transaction must run again."""
+
+
+#: After one of these a transaction is of no use any more; any other error leaves it as it was.
+TRANSACTION_LOST = (lmdb.Error, MapGrown, MemoryError)
 
 
 class Txn(View):

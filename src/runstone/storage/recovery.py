@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from runstone._native.digests import fold
 from runstone.errors import Corrupt
-from runstone.storage import merkle
+from runstone.storage import merkle, pages
 from runstone.storage.changelog import ChangeLog
 from runstone.storage.entry import Header, payload_digest, unpack_header
 from runstone.storage.index import Index, MapGrown, View
@@ -37,6 +38,7 @@ def rebuild(
     Local tables (where the bytes are) are copied as they stand. Raises :class:`Corrupt` when the whole log does not give the root and
     state hash that the source has; the target is then of no use.
     """
+    check_pages(source.index, [table.name for table in TABLES.values() if table.group != "state"])
     head = source.head()
     upto = head.size if upto is None else min(upto, head.size)
     index = Index(target)
@@ -83,12 +85,13 @@ def _put(index: Index, table: str, rows: list[tuple[bytes, bytes]]) -> None:
 
 
 def verify(log: ChangeLog, progress: Progress | None = None) -> Head:
-    """Checks an index against its log: every row by scan and by key, payloads against headers, tree and state hash against the head.
+    """Checks an index against its log: its pages, every row by scan and by key, payloads against headers, tree and state hash against
+    the head.
 
     All of it is of one moment, so the pages that writers free meanwhile are kept until it is done.
     Raises :class:`Corrupt` naming what fails; the head that was verified.
     """
-    with log.index.read(seconds=VERIFY_SECONDS) as view:
+    with _checked(log.index) as (view, _):
         head = view.get(HEAD, 0) or Head()
         _verify_entries(view, head, progress)
         if _verify_rows(view) != head.state:
@@ -96,6 +99,29 @@ def verify(log: ChangeLog, progress: Progress | None = None) -> Head:
                 "the rows of the index do not add up to its state hash: one was lost, added or changed; run 'runstone rebuild'"
             )
     return head
+
+
+def check_pages(index: Index, only: Container[str] | None = None) -> pages.PageReport:
+    """Checks the pages of the index file as they are now, without touching its mapping; see :func:`pages.check`."""
+    with _checked(index, only) as (_, report):
+        return report
+
+
+@contextlib.contextmanager
+def _checked(index: Index, only: Container[str] | None = None) -> Iterator[tuple[View, pages.PageReport]]:
+    """A read transaction whose pages have been checked; first, for what is read through the mapping may crash if they are damaged."""
+    while True:
+        with index.read(seconds=VERIFY_SECONDS) as view:
+            report = pages.check(index.path / "data.mdb", view.commit, only)
+            if report is None:
+                continue
+            if unknown := sorted(report.tables.keys() - TABLES.keys()):
+                # A table whose name is damaged has been made again, empty, when the index was opened.
+                raise Corrupt(
+                    f"{index.path}: the tables {unknown} are not known: their names are damaged, or a newer runstone made them"
+                )
+            yield view, report
+            return
 
 
 def _verify_entries(view: View, head: Head, progress: Progress | None) -> None:
