@@ -366,6 +366,52 @@ def seal(uint64_t seed, bytes key not None, bytes body not None, /):
     return stored
 
 
+def seal_rows(uint64_t seed, list rows not None, /):
+    """`seal` for many rows at once: a list of (key, stored value) for a list of (key, body)."""
+    return [(key, seal(seed, key, body)) for key, body in rows]
+
+
+cdef int _fold_rows(uint64_t* state, unsigned int table, list rows, bint remove) except -1:
+    cdef uint8_t inline_joined[JOINED_INLINE]
+    cdef uint8_t digest[32]
+    cdef uint8_t* joined
+    cdef size_t key_length, body_length, length
+    cdef bytes key, body
+    for key, body in rows:
+        key_length, body_length = <size_t>PyBytes_GET_SIZE(key), <size_t>PyBytes_GET_SIZE(body)
+        length = 4 + key_length + body_length
+        joined = inline_joined
+        if length > JOINED_INLINE:
+            joined = <uint8_t*>PyMem_Malloc(length)
+            if joined is NULL:
+                raise MemoryError("no memory to hash a row")
+        joined[0], joined[1] = <uint8_t>(table >> 8), <uint8_t>(table & 255)
+        joined[2], joined[3] = <uint8_t>(key_length >> 8), <uint8_t>(key_length & 255)
+        memcpy(joined + 4, PyBytes_AS_STRING(key), key_length)
+        memcpy(joined + 4 + key_length, PyBytes_AS_STRING(body), body_length)
+        blake3_hash(NULL, joined, length, digest)
+        if joined is not inline_joined:
+            PyMem_Free(joined)
+        if remove:
+            multiset_remove(state, digest)
+        else:
+            multiset_add(state, digest)
+    return 0
+
+
+def fold_rows(bytes state not None, unsigned short table, list add not None, list remove not None, /):
+    """`fold` over rows of a table, each (key, body): a member is the table's number and the key's length, both u16
+    big-endian, then key and body. Keys are shorter than 65,536 bytes.
+    """
+    cdef uint64_t words[4]
+    if PyBytes_GET_SIZE(state) != 32:
+        raise ValueError(f"a multiset hash has 32 bytes, not {PyBytes_GET_SIZE(state)}")
+    memcpy(words, PyBytes_AS_STRING(state), 32)
+    _fold_rows(words, table, add, False)
+    _fold_rows(words, table, remove, True)
+    return PyBytes_FromStringAndSize(<const char*>words, 32)
+
+
 def unseal(uint64_t seed, key, stored, /):
     """The body of a value made by `seal`; ValueError when it is shorter than 8 bytes or its checksum differs."""
     cdef Py_buffer key_view, view

@@ -390,8 +390,9 @@ static enum outcome take_turn(lane *l, job *j) {
         ssize_t n = s->fd < 0 ? send_bytes(j, want) : send_piped(j);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) return NO_ROOM;
-        if (n < 0) {
-            j->status = meaning_of(errno);
+        if (n <= 0) {
+            /* Nothing comes out of a full pipe when its pages have been cut off the file. */
+            j->status = n == 0 ? RS_SHORT_FILE : meaning_of(errno);
             return OVER;
         }
         move_on(j, n);

@@ -61,7 +61,7 @@ class Batches:
                     if size > self._uploads.limits.size:
                         limit = self._uploads.limits.size
                         raise TooLarge(f"{path} has {size} bytes; a blob may have {limit}", limit=limit)
-                    pieces = _watched(_pieces(handle, buffer), progress)
+                    pieces = _watched(_pieces(handle, buffer, size), progress)
                     if size > _LARGE_FILE:
                         digests.append(self._upload(domain, owner, size, pieces, md5))
                     else:
@@ -184,8 +184,11 @@ def _state(handle: int) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _pieces(handle: int, buffer: memoryview) -> Iterator[memoryview]:
-    while count := os.readv(handle, [buffer]):
+def _pieces(handle: int, buffer: memoryview, size: int) -> Iterator[memoryview]:
+    # A file that grows as fast as it is read has no end.
+    done = 0
+    while done <= size and (count := os.readv(handle, [buffer])):
+        done += count
         yield buffer[:count]
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from runstone.errors import Corrupt, Gone, Invalid, Missing, RunstoneError
 from runstone.storage import merkle
 from runstone.storage.backends.log import LocalLog, LogBackend, LogEntry
 from runstone.storage.commands import Command, Kind, Stamp, kind_numbered, kind_of
-from runstone.storage.entry import VERSION, Header, pack_header, payload_digest, unpack_header
+from runstone.storage.entry import Header, header_of, pack_header, payload_digest, unpack_header
 from runstone.storage.index import TRANSACTION_LOST, Index, MapGrown, Txn, View
 from runstone.storage.state import State
 from runstone.storage.tables import COMMANDS, HEAD, LOG_HEADERS, LOG_PAYLOADS, TILES, Head, Stored
@@ -47,8 +47,7 @@ class Submission:
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of a command: its log entry, time, answer, and whether this was a repetition of an earlier arrival."""
 
     seq: int
@@ -173,10 +172,7 @@ class ChangeLog:
         result = kind.apply(state, stamp, command)
         state.accept()
         submission.receipt = Receipt(stamp.seq, stamp.time, result)
-        digest = payload_digest(salt, payload)
-        header = pack_header(
-            Header(VERSION, 0, kind.number, stamp.seq, stamp.time, submission.id, len(payload), digest)
-        )
+        header = header_of(kind.number, stamp.seq, stamp.time, submission.id, salt, payload)
         accepted.entries.append(LogEntry(header, submission.id, Stored(salt, payload, _encode(result))))
         accepted.leaves.append(merkle.leaf_hash(header))
         accepted.ids[submission.id] = submission

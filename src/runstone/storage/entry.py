@@ -47,6 +47,13 @@ def pack_header(header: Header) -> bytes:
         raise Invalid(f"log entry {header.seq}: a header field does not fit: {error}") from error
 
 
+def header_of(kind: int, seq: int, time: int, command_id: bytes, salt: bytes, payload: bytes) -> bytes:
+    """The 72 bytes for a new entry: 16 bytes of command id and of salt, ``time`` in microseconds since 1970."""
+    return HEADER.pack(
+        VERSION, 0, kind, seq, time, command_id, len(payload), sha256(salt + payload).digest()
+    )
+
+
 def unpack_header(data: bytes) -> Header:
     """The header in the 72 bytes of a leaf; ``Corrupt`` when they are not one."""
     if len(data) != HEADER.size:

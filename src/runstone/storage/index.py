@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import lmdb
 import msgspec
 
-from runstone._native.digests import seal, unseal
+from runstone._native.digests import seal, seal_rows, unseal
 from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull, TryAgain
 from runstone.storage import filesystem, pages
 from runstone.storage.tables import TABLES, Table
@@ -329,10 +329,8 @@ class Txn(View):
 
     def put_bodies(self, table: Table[Any], rows: list[tuple[bytes, bytes]], *, append: bool = False) -> None:
         """Stores many (packed key, body) rows, sorted by key."""
-        number = table.number
-        sealed = [(key, seal(number, key, body)) for key, body in rows]
         cursor = self._txn.cursor(db=self._dbs[table.name])
-        cursor.putmulti(sealed, append=append)
+        cursor.putmulti(seal_rows(table.number, rows), append=append)
         cursor.close()
 
     def put(self, table: Table[V], *key_then_value: Any) -> None:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
-from runstone._native.digests import fold
+from runstone._native.digests import fold_rows
 from runstone.errors import Corrupt
 from runstone.storage import merkle, pages
 from runstone.storage.changelog import ChangeLog
@@ -170,7 +170,7 @@ def _verify_rows(view: View) -> bytes:
     """Reads every row twice, by scan and by its key (which a damaged inner page would lead astray); the state hash."""
     total = bytes(32)
     for table in TABLES.values():
-        number, rows = table.number.to_bytes(2, "big"), view.scan_bodies(table)
+        rows = view.scan_bodies(table)
         while batch := list(itertools.islice(rows, _BATCH)):
             for key, body in batch:
                 if view.get_body(table, key) != body:
@@ -178,7 +178,5 @@ def _verify_rows(view: View) -> bytes:
                         f"index: the row {key.hex()} of table {table.name} cannot be found by its key"
                     )
             if table.hashed:
-                total = fold(
-                    total, [number + len(key).to_bytes(2, "big") + key + body for key, body in batch], []
-                )
+                total = fold_rows(total, table.number, batch, [])
     return total
