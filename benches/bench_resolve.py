@@ -54,15 +54,14 @@ http {{
 }}
 """
 BARE = """
-import asyncio, sys, uvloop
+import sys, uvloop
 from aiohttp import web
 body = sys.argv[2].encode()
 async def handler(request):
     return web.Response(body=body, content_type="application/json")
 app = web.Application()
 app.router.add_get("/api/v1/resolve/{ns}/{project}/{collection}/{version}", handler)
-with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), loop=runner.get_loop(), print=None, access_log=None)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), loop=uvloop.new_event_loop(), print=None, access_log=None)
 """
 
 

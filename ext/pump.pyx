@@ -49,7 +49,7 @@ cdef extern from "pump_impl.h" nogil:
         pass
 
     rs_pump *rs_pump_open(const rs_pump_config *config)
-    int rs_pump_fileno(const rs_pump *pump)
+    int rs_pump_fileno(rs_pump *pump)
     int64_t rs_pump_submit(rs_pump *pump, int socket, rs_segment *segments, size_t count, char *memory)
     int rs_pump_cancel(rs_pump *pump, int64_t job)
     size_t rs_pump_drain(rs_pump *pump, rs_completion *out, size_t room)
@@ -103,7 +103,7 @@ cdef class Pump:
                 rs_pump_free(self.pump)
 
     def fileno(self) -> int:
-        """The eventfd that is readable while completions wait; owned by the pump, valid while the object lives."""
+        """The eventfd that is readable while completions wait; -1 once the pump is closed."""
         return rs_pump_fileno(self.running())
 
     def submit(self, int sock_fd, segments) -> int:

@@ -145,8 +145,8 @@ static void hand_to_lane(job *j) {
     lane *l = j->lane;
     pthread_mutex_lock(&l->lock);
     push(&l->inbox, j);
+    raise_event(l->wake); /* under the lock: once the lane has the job, it may end it and itself, and this descriptor */
     pthread_mutex_unlock(&l->lock);
-    raise_event(l->wake);
 }
 
 static void link_newest(lane *l, job *j) {
@@ -587,7 +587,12 @@ rs_pump *rs_pump_open(const rs_pump_config *config) {
     return NULL;
 }
 
-int rs_pump_fileno(const rs_pump *pump) { return pump->event; }
+int rs_pump_fileno(rs_pump *p) {
+    pthread_mutex_lock(&p->lock);
+    int event = p->event;
+    pthread_mutex_unlock(&p->lock);
+    return event;
+}
 
 static lane *least_loaded(rs_pump *p) {
     unsigned lanes = (unsigned)p->config.lanes, first = p->turn++;
@@ -632,33 +637,31 @@ int64_t rs_pump_submit(rs_pump *p, int socket, rs_segment *segments, size_t coun
 }
 
 int rs_pump_cancel(rs_pump *p, int64_t id) {
-    lane *l = NULL;
+    int found = 0;
     pthread_mutex_lock(&p->lock);
     for (job *j = p->table[(uint64_t)id % BUCKETS]; j; j = j->chained) {
         if (j->id != id) continue;
         j->cancelled = 1;
         shutdown(j->socket, SHUT_RDWR);
-        l = j->lane;
+        j->lane->look = 1;
+        raise_event(j->lane->wake);
+        found = 1;
     }
     pthread_mutex_unlock(&p->lock);
-    if (l == NULL) return 0;
-    l->look = 1;
-    raise_event(l->wake);
-    return 1;
+    return found;
 }
 
 size_t rs_pump_drain(rs_pump *p, rs_completion *out, size_t room) {
     queue taken = {NULL, NULL};
     size_t count = 0;
-    clear_event(p->event);
     pthread_mutex_lock(&p->lock);
+    clear_event(p->event);
     for (job *j; count < room && (j = pop(&p->completed)); count++) {
         out[count] = (rs_completion){j->id, j->status, j->sent};
         push(&taken, j);
     }
-    int left = p->completed.head != NULL;
+    if (p->completed.head) raise_event(p->event);
     pthread_mutex_unlock(&p->lock);
-    if (left) raise_event(p->event);
     for (job *j; (j = pop(&taken));) free(j);
     return count;
 }
@@ -686,12 +689,22 @@ void rs_pump_close(rs_pump *p) {
         p->closing = 1;
         pthread_mutex_unlock(&p->lock);
         for (int i = 0; i < p->lanes_started; i++) raise_event(p->lanes[i].wake);
-        for (int i = 0; i < p->lanes_started; i++) pthread_join(p->lanes[i].thread, NULL);
+        for (int i = 0; i < p->lanes_started; i++) {
+            lane *l = &p->lanes[i];
+            pthread_join(l->thread, NULL);
+            close(l->epoll);
+            close(l->wake);
+            for (int k = 0; k < PIPES; k++) close_pipe(&l->pipes[k]);
+        }
         pthread_mutex_lock(&p->cold_lock);
         p->loaders_stop = 1;
         pthread_cond_broadcast(&p->cold_ready);
         pthread_mutex_unlock(&p->cold_lock);
         for (int i = 0; i < p->loaders_started; i++) pthread_join(p->loaders[i], NULL);
+        pthread_mutex_lock(&p->lock);
+        if (p->event >= 0) close(p->event);
+        p->event = -1;
+        pthread_mutex_unlock(&p->lock);
         p->closed = 1;
     }
     pthread_mutex_unlock(&p->close_lock);
@@ -699,14 +712,8 @@ void rs_pump_close(rs_pump *p) {
 
 void rs_pump_free(rs_pump *p) {
     rs_pump_close(p);
-    for (int i = 0; i < p->lanes_started; i++) {
-        close(p->lanes[i].epoll);
-        close(p->lanes[i].wake);
-        for (int k = 0; k < PIPES; k++) close_pipe(&p->lanes[i].pipes[k]);
-        pthread_mutex_destroy(&p->lanes[i].lock);
-    }
+    for (int i = 0; i < p->lanes_started; i++) pthread_mutex_destroy(&p->lanes[i].lock);
     for (job *j; (j = pop(&p->completed));) free(j);
-    if (p->event >= 0) close(p->event);
     pthread_cond_destroy(&p->cold_ready);
     pthread_mutex_destroy(&p->cold_lock);
     pthread_mutex_destroy(&p->close_lock);

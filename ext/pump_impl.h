@@ -58,8 +58,8 @@ typedef struct rs_pump rs_pump;
 /* Starts the threads. NULL with errno set on failure; free the result with rs_pump_free. */
 rs_pump *rs_pump_open(const rs_pump_config *config);
 
-/* The eventfd that is readable while completions wait. Valid until rs_pump_free. */
-int rs_pump_fileno(const rs_pump *pump);
+/* The eventfd that is readable while completions wait; -1 after rs_pump_close. */
+int rs_pump_fileno(rs_pump *pump);
 
 /* Starts sending the segments to a duplicate of the socket; answers a job number > 0, or -errno.
  * Takes ownership of segments and memory (both from malloc) on success only. The files must stay open until the job's completion
@@ -74,7 +74,7 @@ size_t rs_pump_drain(rs_pump *pump, rs_completion *out, size_t room);
 
 void rs_pump_read_stats(rs_pump *pump, rs_pump_stats *stats);
 
-/* Cancels every job and joins the threads. Completions can still be drained. May be called again, and by several threads. */
+/* Cancels every job, joins the threads and closes the eventfd. Completions can still be drained. May be called again, and by several threads. */
 void rs_pump_close(rs_pump *pump);
 
 /* Closes if need be, and frees. No other call may be running or follow. */

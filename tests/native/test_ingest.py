@@ -98,6 +98,19 @@ def test_cut_at_the_edges_of_the_rule(level: int, end: int):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+def test_shortest_chunk_from_every_place_in_a_block(level: int):
+    """The pass works in blocks of 64 bytes; a chunk may start anywhere in one and end as early as it may."""
+    pattern = trigger()
+    shortest = bytes(8192 - len(pattern)) + pattern
+    with at_level(level):
+        for offset in range(64):
+            data = bytes(offset) + shortest + shortest + bytes(100)
+            lengths = [length for *_, length in struct.iter_unpack("<32sQI", ingest(data, [len(data)])[0])]
+            assert lengths == [8192 + offset, 8192, 100]
+            assert ingest(data, [8192 + offset, 5000])[0] == reference.records(data)
+
+
+@pytest.mark.parametrize("level", LEVELS)
 def test_hits_everywhere(level: int):
     """The worst data: a place to cut in almost every block, so that each chunk is as short as it may be."""
     data = (trigger() * 8000)[:400_000]
@@ -109,12 +122,18 @@ def test_hits_everywhere(level: int):
 
 
 def test_chunk_is_reported_with_its_last_byte():
+    """A chunk may end inside a block of SHA-256, which must then not be lost with the chunk's bytes."""
     data = reference.split_mix(0, 200_000)
     ends = list(accumulate(chunk_lengths(data)))[:-1]
-    target = Ingest()
+    assert any(end % 64 for end in ends)
+    target = Ingest(md5=True)
     for before, end in zip([0, *ends], ends, strict=False):
         assert target.update(data[before : end - 1]) == b""
         assert len(target.update(data[end - 1 : end])) == CHUNK_RECORD
+    target.update(data[ends[-1] :])
+    target.finish()
+    assert target.sha256() == reference.sha256(data)
+    assert target.md5() == reference.md5(data)
 
 
 def test_many_chunks_in_one_update():

@@ -1,0 +1,136 @@
+"""The one door between the server and a dialect: what a route is, what a handler is given, and what it may answer.
+
+A handler is a function of a :class:`Call`. It decodes nothing and encodes nothing: the server has checked path, query and body
+against the types of the route, and encodes the value that comes back, or one of the replies below. Errors are raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from runstone.domain.context import Context
+from runstone.domain.store import Store
+from runstone.errors import RunstoneError
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+BYTES = "application/octet-stream"
+LINES = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A value with a status or header fields of its own; the server encodes it as the client asked."""
+
+    value: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Content that is sent as it is."""
+
+    content: bytes = b""
+    media_type: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A stored file, sent with ranges and preconditions. ``body`` is what the streamer takes, and closes."""
+
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Long work: ``run`` is called in a thread with a function to tell (done, total) to.
+
+    The client reads a JSON value a line: ``{"done", "total"}`` as it goes on, and last ``{"report"}``, or ``{"error"}`` with a problem.
+    """
+
+    run: Callable[[Progress], Any]
+
+
+class Services(Protocol):
+    """What the server does for handlers."""
+
+    def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
+        """An address of ``path`` that may be called without credentials, by ``methods``, as the context's principal."""
+
+    def fetched(self, ctx: Context, version: int) -> None:
+        """Notes that the context's consumer fetched a version; it is written to the lineage later, with others."""
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Runs blocking work beside the event loop."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, decoded. ``content`` are the bytes of the body, piece by piece, of a route that streams."""
+
+    store: Store
+    ctx: Context
+    services: Services
+    method: str
+    path: dict[str, str]
+    query: Any
+    body: Any
+    headers: Mapping[str, str]
+    content: AsyncIterator[bytes] | None = None
+    #: The answer was asked for as MessagePack, where bytes are bytes.
+    packed: bool = False
+
+
+Handler = Callable[[Call], Any] | Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path, and the function that answers them.
+
+    ``path`` holds ``{name}`` for one segment and, as its last part, ``{name...}`` for all that is left. ``body`` and ``query``
+    are Structs that the request is decoded to; ``answer`` is the type of what comes back. A ``blocking`` handler runs in a thread;
+    one that ``streams`` is a coroutine function and reads the body itself. An ``open`` route needs no principal; a ``signed`` one
+    takes its principal from the signature of its address. ``also`` are other statuses of success.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    body: Any = None
+    query: Any = None
+    answer: Any = None
+    status: int = 200
+    media_type: str = JSON
+    blocking: bool = False
+    streams: bool = False
+    open: bool = False
+    signed: bool = False
+    manifest: bool = False
+    also: tuple[int, ...] = ()
+    #: Request header fields that the route requires, with what they hold.
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+
+class Dialect(Protocol):
+    """A wire protocol in front of the engine."""
+
+    name: str
+    #: Paths that begin so are this dialect's, with or without a route, and so are their errors.
+    prefixes: tuple[str, ...]
+
+    def routes(self) -> Iterable[Route]:
+        """Every route of the dialect."""
+
+    def problem(self, error: RunstoneError, request_id: str) -> Raw:
+        """An error in the shape that the dialect's clients understand."""

@@ -1,0 +1,350 @@
+"""From a request to its answer: who asks, what for, and which function of a dialect answers.
+
+Nothing here knows what a request means; whether it may be done is decided in the domain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any, cast
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from runstone import dialects
+from runstone.config import ServerOptions
+from runstone.dialects.native.problem import members
+from runstone.dialects.routing import Call, Dialect, Download, Raw, Reply, Work
+from runstone.domain import limits
+from runstone.domain.context import Context, Principal
+from runstone.domain.store import Store
+from runstone.errors import Corrupt, Invalid, Malformed, RunstoneError
+from runstone.server import codec, responses
+from runstone.server.access import AccessLog
+from runstone.server.authentication import Authenticator
+from runstone.server.fetches import Fetches
+from runstone.server.hosts import Hosts
+from runstone.server.metrics import Metrics
+from runstone.server.own import Own
+from runstone.server.problems import Busy, MethodNotAllowed, UnknownPath
+from runstone.server.requests import Request
+from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.signing import Signature, Signer
+from runstone.server.streaming import Streamer
+from runstone.server.throttle import Throttle
+
+THREADS = 32
+MAX_DEADLINE = 3600.0
+MAX_KEY = 200
+CLIENT_GONE = 499
+_log = logging.getLogger("runstone.server")
+
+
+class App:
+    """Everything that one worker needs to answer requests. Made on its event loop; :meth:`close` ends it."""
+
+    def __init__(self, store: Store, options: ServerOptions, metrics: Metrics | None = None) -> None:
+        self.store = store
+        self.options = options
+        self.metrics = metrics or Metrics()
+        self.log = AccessLog(options.log_format, options.log_file)
+        self.authenticator = Authenticator(store, required=options.authenticates())
+        self.signer = Signer(store, self.authenticator)
+        self.fetches = Fetches(store)
+        self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
+        self.throttle = Throttle(options.rate)
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
+        self.streamer = Streamer(
+            on_damage=self._on_damage, stall_seconds=options.stall_seconds, stall_bytes=options.stall_bytes
+        )
+        self.router = Router()
+        self.own = Own(self)
+        self._dialects: list[Dialect] = [*dialects.built_in(), self.own]
+        for dialect in self._dialects:
+            self.router.add(dialect)
+        self._all_installed = False
+        #: Set when the server stops: what is being answered is the last of its connection.
+        self.draining = False
+        self.metrics.watch(self._stream_gauges)
+
+    async def close(self) -> None:
+        """Ends downloads, writes what is waiting, and lets the threads go. The store stays open."""
+        await self.streamer.close()
+        await self.in_thread(self.fetches.flush)
+        self.threads.shutdown(wait=True, cancel_futures=True)
+        self.log.close()
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The response to a request; for :class:`aiohttp.web.Server`."""
+        assert isinstance(request, Request)
+        self.metrics.active += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self.metrics.active -= 1
+
+    async def _answer(self, request: Request) -> web.StreamResponse:
+        request.begin()
+        try:
+            response = await self._dispatch(request)
+        except RunstoneError as error:
+            response = self.problem(request, error)
+        except ConnectionError:
+            # Whoever asked has gone: there is nobody to answer, only something to log.
+            response = web.Response(status=CLIENT_GONE, reason="Client closed request")
+            response.force_close()
+        except Exception as error:
+            response = self.problem(request, self.unexpected(request, error))
+        if not response.prepared:
+            self.finish_header(request, response)
+        return response
+
+    def unexpected(self, request: Request, error: BaseException) -> RunstoneError:
+        """What a client is told of an error that nobody foresaw: where to find it in the log, and nothing else."""
+        _log.error("request %s: %s %s", request.request_id, request.method, request.raw_path, exc_info=error)
+        return RunstoneError(f"something went wrong here; the log of the server has it under {request.request_id}")
+
+    def problem(self, request: Request, error: RunstoneError) -> web.StreamResponse:
+        """An error in the shape of the dialect that was spoken."""
+        request.error_code = error.code
+        raw = self._dialect_of(request).problem(error, request.request_id)
+        response = responses.of_raw(raw)
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.details["allow"])
+        if not request.content.is_eof() and request.body_exists:
+            # The rest of the body would have to be read to get at the next request.
+            response.force_close()
+        return response
+
+    def _dialect_of(self, request: Request) -> Dialect:
+        if request.endpoint is not None:
+            return request.endpoint.dialect
+        path = request.raw_path
+        return next((dialect for dialect in self._dialects if path.startswith(dialect.prefixes)), self._dialects[0])
+
+    def problem_of(self, error: RunstoneError, request_id: str) -> Raw:
+        """An error outside of any request."""
+        return self._dialects[0].problem(error, request_id)
+
+    def finish_header(self, request: Request, response: web.StreamResponse) -> None:
+        """Sets the fields that every response has."""
+        if self.draining:
+            response.force_close()
+        headers = response.headers
+        headers["X-Request-Id"] = request.request_id
+        for name, value in responses.SECURITY:
+            headers[name] = value
+        origin = request.headers.get("Origin")
+        if origin is not None and self.hosts.shares_with(origin):
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = "*"
+            headers.add("Vary", "Origin")
+
+    async def _dispatch(self, request: Request) -> web.StreamResponse:
+        method, headers = request.method, request.headers
+        host = headers.get("Host")
+        if host is not None or request.version >= (1, 1):
+            self.hosts.check_host(host)
+        segments = segments_of(request.raw_path)
+        match = self._match(segments)
+        if method == "OPTIONS":
+            return self._options(request, match)
+        endpoint = match.endpoints.get(method)
+        if endpoint is None:
+            allow = sorted({*match.endpoints, "OPTIONS"})
+            raise MethodNotAllowed(f"{request.raw_path} has no {method}; it has {', '.join(allow)}", allow=allow)
+        request.endpoint = endpoint
+        if self.metrics.active > self.options.max_requests:
+            self.metrics.count("refused")
+            raise Busy(f"this process answers {self.options.max_requests} requests already; try again in a moment")
+        self.hosts.check_origin(method, headers.get("Origin"), host)
+        principal = self._principal(request, endpoint, segments)
+        request.principal = principal.name
+        self.throttle.take(principal.name)
+        call = await self._call(request, endpoint, principal, match.names)
+        route = endpoint.route
+        if route.streams:
+            found = await cast(Any, route.handler)(call)
+        elif route.blocking:
+            found = await self.in_thread(route.handler, call)
+        else:
+            found = route.handler(call)
+        return await self._respond(request, endpoint, call, found)
+
+    def _match(self, segments: list[str]) -> Match:
+        match = self.router.find(segments)
+        if match is None and not self._all_installed:
+            self._all_installed = True
+            for dialect in dialects.installed():
+                self._dialects.append(dialect)
+                self.router.add(dialect)
+            match = self.router.find(segments)
+        if match is None:
+            raise UnknownPath(f"there is nothing at /{'/'.join(segments):.500}; /api/v1/openapi.json lists what there is")
+        return match
+
+    def _options(self, request: Request, match: Match) -> web.StreamResponse:
+        allow = ", ".join(sorted({*match.endpoints, "OPTIONS"}))
+        response = web.Response(status=204, headers={"Allow": allow})
+        origin, wanted = request.headers.get("Origin"), request.headers.get("Access-Control-Request-Method")
+        if origin is not None and wanted is not None and self.hosts.shares_with(origin):
+            response.headers["Access-Control-Allow-Methods"] = allow
+            response.headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "*")
+            response.headers["Access-Control-Max-Age"] = "600"
+        return response
+
+    def _principal(self, request: Request, endpoint: Endpoint, segments: list[str]) -> Principal:
+        route = endpoint.route
+        if route.signed:
+            given: Signature = codec.decode_query(request.raw_query, Signature)
+            return self.signer.principal(request.method, segments, given)
+        if route.open:
+            return _NOBODY
+        return self.authenticator.principal(request.headers.get("Authorization"))
+
+    async def _call(
+        self, request: Request, endpoint: Endpoint, principal: Principal, names: dict[str, str]
+    ) -> Call:
+        route, headers, options = endpoint.route, request.headers, self.options
+        packed = route.answer is not None and codec.wants_packed(headers.get("Accept", "*/*"))
+        query = None
+        if not route.signed:
+            raw = request.raw_query
+            query = codec.decode_query(raw, route.query) if raw or route.query else None
+            if query and route.query is None:
+                raise Invalid(f"{route.method} {route.path} takes no query")
+        call = Call(
+            self.store, self._context(request, principal), self, request.method, names, query, None, headers, packed=packed
+        )
+        if route.streams:
+            call.content = request.pieces(options.stall_seconds, options.stall_bytes)
+        elif route.body is not None or request.has_body():
+            limit = options.max_manifest if route.manifest else options.max_body
+            content = await request.whole_body(limit, options.body_seconds)
+            call.body = self._body(request, endpoint, content)
+        return call
+
+    def _body(self, request: Request, endpoint: Endpoint, content: bytes) -> Any:
+        wanted = endpoint.route.body
+        if wanted is None:
+            if content:
+                raise Invalid(f"{endpoint.route.method} {endpoint.route.path} takes no body")
+            return None
+        if not content and not request.has_body():
+            # What has a default for everything may be asked for with nothing.
+            return codec.decode_body(b"{}", False, wanted)
+        return codec.decode_body(content, codec.is_packed(request.headers.get("Content-Type", "")), wanted)
+
+    def _context(self, request: Request, principal: Principal) -> Context:
+        headers = request.headers
+        consumer = headers.get("X-Runstone-Consumer", "")
+        purpose = headers.get("X-Runstone-Purpose", "")
+        return Context(
+            principal=principal,
+            purpose=limits.text(purpose, "X-Runstone-Purpose", 256),
+            request_id=request.request_id,
+            consumer=limits.text(consumer, "X-Runstone-Consumer", 256),
+            reason=_reason(headers.get("X-Runstone-Reason")),
+            command_id=_command_id(request, principal),
+            deadline=_deadline(headers.get("X-Runstone-Deadline")),
+        )
+
+    async def _respond(self, request: Request, endpoint: Endpoint, call: Call, found: Any) -> web.StreamResponse:
+        if isinstance(found, Download):
+            headers = {"X-Request-Id": request.request_id, "Cache-Control": "private, no-cache", **found.headers}
+            headers.update(responses.SECURITY)
+            return await self.streamer.send(cast(web.Request, request), found.body, headers)
+        if isinstance(found, Raw):
+            return responses.of_raw(found)
+        if isinstance(found, Reply):
+            return responses.of_reply(found, call.packed)
+        if isinstance(found, Work):
+            return await responses.of_work(
+                request,
+                found,
+                self.in_thread,
+                lambda error: members(self._told(request, error), request.request_id),
+                lambda response: self.finish_header(request, response),
+            )
+        return responses.of_value(found, endpoint.route.status, call.packed)
+
+    def _told(self, request: Request, error: Exception) -> RunstoneError:
+        return error if isinstance(error, RunstoneError) else self.unexpected(request, error)
+
+    def finished(self, request: Request, response: web.StreamResponse) -> None:
+        """Counts and logs an exchange whose last byte has been handed over."""
+        endpoint, headers = request.endpoint, request.headers
+        route = endpoint.route.path if endpoint is not None else "-"
+        sent, seconds = response.body_length, time.perf_counter() - request.began
+        self.metrics.observe(route, request.method, response.status, seconds, sent)
+        if self.log.enabled:
+            self.log.write(
+                id=request.request_id,
+                principal=request.principal,
+                peer=request.remote,
+                method=request.method,
+                path=request.raw_path,
+                status=response.status,
+                bytes=sent,
+                duration_ms=round(seconds * 1000, 3),
+                consumer=headers.get("X-Runstone-Consumer"),
+                error=request.error_code,
+            )
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """See :meth:`Services.in_thread`."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *args)
+
+    def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
+        """See :meth:`Services.sign`."""
+        return self.signer.sign(ctx, methods, path, seconds)
+
+    def fetched(self, ctx: Context, version: int) -> None:
+        """See :meth:`Services.fetched`."""
+        self.fetches.add(ctx, version)
+
+    async def _on_damage(self, body: Any, error: Corrupt) -> None:
+        _log.error("damaged bytes are not served: %s", error.message)
+
+    def _stream_gauges(self) -> dict[str, float]:
+        return {f"streams_{name}": value for name, value in self.streamer.gauges().items()}
+
+
+_NOBODY = Principal("")
+
+
+def _reason(text: str | None) -> str:
+    if text is None:
+        return ""
+    try:
+        reason = unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise Malformed("X-Runstone-Reason is not UTF-8 once it is percent-decoded") from None
+    return limits.text(reason, "X-Runstone-Reason", limits.MAX_REASON)
+
+
+def _command_id(request: Request, principal: Principal) -> bytes:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return b""
+    if not 0 < len(key) <= MAX_KEY:
+        raise Invalid(f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
+    text = "\0".join((principal.name, request.method, request.raw_path, key))
+    return sha256(text.encode("utf-8", "surrogateescape")).digest()[:16]
+
+
+def _deadline(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_DEADLINE:
+        raise Invalid(f"X-Runstone-Deadline is a number of seconds up to {MAX_DEADLINE:g}, not {text!r:.80}")
+    return time.monotonic() + seconds

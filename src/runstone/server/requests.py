@@ -1,0 +1,121 @@
+"""A request as this server sees it: what becomes known of it on the way, and its body in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from runstone.errors import Malformed, TooLarge
+from runstone.server.problems import ExpectationFailed, RequestTimeout, UnsupportedMedia
+
+if TYPE_CHECKING:
+    from runstone.server.router import Endpoint
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_numbers = itertools.count(1)
+_prefix = f"{os.getpid():x}-{time.time_ns() & 0xFFFF_FFFF:08x}-"
+
+
+def new_request_id() -> str:
+    """An id for a request that came without one: unique over processes and restarts of one machine."""
+    return f"{_prefix}{next(_numbers):x}"
+
+
+class Request(web.BaseRequest):
+    """aiohttp's request, and what the log and the metrics tell of it afterwards."""
+
+    ATTRS = web.BaseRequest.ATTRS | {"request_id", "endpoint", "principal", "error_code", "began"}
+    request_id: str = ""
+    endpoint: Endpoint | None = None
+    principal: str = ""
+    error_code: str = ""
+    #: The event loop's own clock counts milliseconds.
+    began: float = 0.0
+
+    def begin(self) -> str:
+        """Begins the exchange, and gives it an id: the client's own if it sent one that can be echoed."""
+        given = self._headers.get("X-Request-Id")
+        self.began = time.perf_counter()
+        self.request_id = given if given is not None and REQUEST_ID.match(given) else new_request_id()
+        return self.request_id
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it came, without the query."""
+        return self._rel_url.raw_path
+
+    @property
+    def raw_query(self) -> str:
+        """The query as it came."""
+        return self._rel_url.raw_query_string
+
+    def has_body(self) -> bool:
+        """Whether a body comes with the request, even an empty one of unknown length."""
+        return self.body_exists and self._headers.get("Content-Length") != "0"
+
+    async def ready_for_body(self, limit: int | None) -> None:
+        """Checks what is announced of the body, and tells a waiting client to send it."""
+        if self._headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia("the body must come without a Content-Encoding")
+        announced = self.content_length
+        if limit is not None and announced is not None and announced > limit:
+            raise TooLarge(f"the body has {announced} bytes and the limit here is {limit}")
+        expected = self._headers.get("Expect")
+        if expected is None or self.version < (1, 1):
+            return
+        if expected.lower() != "100-continue":
+            raise ExpectationFailed(f"the expectation {expected!r:.80} is not known here; only 100-continue is")
+        transport = self.transport
+        if transport is not None and self.body_exists and not self.content.is_eof():
+            transport.write(_CONTINUE)
+
+    async def whole_body(self, limit: int, seconds: float) -> bytes:
+        """The body, of at most ``limit`` bytes and within ``seconds``."""
+        await self.ready_for_body(limit)
+        pieces, size = [], 0
+        try:
+            async with asyncio.timeout(seconds):
+                while piece := await self._piece():
+                    size += len(piece)
+                    if size > limit:
+                        raise TooLarge(f"the body has over {limit} bytes, the limit here")
+                    pieces.append(piece)
+        except TimeoutError:
+            raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def pieces(self, stall_seconds: float, stall_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it comes. No more is taken from the network than is waited for."""
+        await self.ready_for_body(None)
+        waited, moved = 0.0, 0
+        clock = time.monotonic
+        while True:
+            began = clock()
+            try:
+                async with asyncio.timeout(stall_seconds):
+                    piece = await self._piece()
+            except TimeoutError:
+                raise RequestTimeout(f"no byte of the body came for {stall_seconds:g} s") from None
+            if not piece:
+                return
+            # Only the time that the client let us wait counts: a slow disk of ours is not its fault.
+            waited, moved = waited + clock() - began, moved + len(piece)
+            if waited > stall_seconds:
+                if moved < stall_bytes:
+                    raise RequestTimeout(f"fewer than {stall_bytes} bytes of the body came in {stall_seconds:g} s")
+                waited, moved = 0.0, 0
+            yield piece
+
+    async def _piece(self) -> bytes:
+        try:
+            return await self.content.readany()
+        except web.RequestPayloadError as error:
+            raise Malformed(f"the body breaks off or is wrongly framed: {error}") from None

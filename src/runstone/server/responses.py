@@ -1,0 +1,98 @@
+"""What handlers answer, as HTTP responses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from runstone.dialects.routing import JSON, LINES, MSGPACK, Progress, Raw, Reply, Work
+from runstone.errors import TryAgain
+from runstone.server.codec import encode_json, encode_packed
+
+#: What every response says: content is what its type says it is, and no page of ours may run or be framed.
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Server", "runstone"),
+)
+#: Seconds between two lines of progress.
+PROGRESS = 0.25
+
+
+def of_value(value: Any, status: int, packed: bool) -> web.Response:
+    """A value in the form that was asked for."""
+    body = encode_packed(value) if packed else encode_json(value)
+    headers = {"Content-Type": MSGPACK if packed else JSON, "Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, headers=headers)
+
+
+def of_reply(reply: Reply, packed: bool) -> web.Response:
+    """A value with a status and header fields."""
+    response = of_value(reply.value, reply.status, packed)
+    response.headers.update(reply.headers)
+    return response
+
+
+def of_raw(raw: Raw) -> web.Response:
+    """Content as it is."""
+    headers = {"Cache-Control": "no-store", **raw.headers}
+    if raw.media_type:
+        headers["Content-Type"] = raw.media_type
+    return web.Response(body=raw.content or None, status=raw.status, headers=headers)
+
+
+async def of_work(
+    request: web.BaseRequest,
+    work: Work,
+    in_thread: Callable[..., Any],
+    problem: Callable[[Exception], Any],
+    headers: Callable[[web.StreamResponse], None],
+) -> web.StreamResponse:
+    """Runs long work and sends what it tells, a JSON value a line. It is stopped when the client goes away."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Queue[bytes | None] = asyncio.Queue()
+    teller = _Teller(loop, told)
+    response = web.StreamResponse(headers={"Content-Type": LINES, "Cache-Control": "no-store"})
+    headers(response)
+    await response.prepare(request)
+    running = asyncio.ensure_future(in_thread(_run, work, teller))
+    running.add_done_callback(lambda _: told.put_nowait(None))
+    try:
+        while (line := await told.get()) is not None:
+            await response.write(line)
+    except BaseException:
+        teller.stopped = True
+        raise
+    try:
+        last = {"report": running.result()}
+    except Exception as error:
+        last = {"error": problem(error)}
+    await response.write(encode_json(last) + b"\n")
+    return response
+
+
+def _run(work: Work, tell: Progress) -> Any:
+    return work.run(tell)
+
+
+class _Teller:
+    """Progress from a thread to the event loop, a line at most every :data:`PROGRESS` seconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, told: asyncio.Queue[bytes | None]) -> None:
+        self._loop, self._told = loop, told
+        self._next = 0.0
+        self.stopped = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.stopped:
+            raise TryAgain("nobody waits for this any more")
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS
+            line = encode_json({"done": done, "total": total}) + b"\n"
+            self._loop.call_soon_threadsafe(self._told.put_nowait, line)

@@ -1,0 +1,79 @@
+"""What is done now and then while a server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from pathlib import Path
+
+from runstone.domain import maintenance
+from runstone.errors import RunstoneError
+from runstone.server.app import App
+from runstone.server.metrics import Board
+
+LOCK = "UPKEEP"
+#: Seconds between two looks at the clock, and over how many of them the longest delay is told.
+TICK, WINDOW = 0.25, 40
+_log = logging.getLogger("runstone.server")
+
+
+class UpkeepLock:
+    """Held by the one process, of all that serve a data directory, that does the upkeep."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.held = False
+
+    def take(self) -> bool:
+        """Takes the lock if it is free, or was taken before."""
+        if not self.held:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            self.held = True
+        return True
+
+    def close(self) -> None:
+        """Lets it go."""
+        os.close(self._handle)
+
+
+async def keep_up(app: App, lock: UpkeepLock) -> None:
+    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due."""
+    while True:
+        await asyncio.sleep(app.options.upkeep_seconds)
+        try:
+            await app.in_thread(once, app, lock)
+        except RunstoneError as error:
+            _log.warning("upkeep: %s", error.message)
+        except Exception:
+            _log.exception("upkeep")
+
+
+def once(app: App, lock: UpkeepLock) -> bool:
+    """One round of upkeep; whether this process is the one that does all of it. Blocking."""
+    app.fetches.flush()
+    if app.store.index.failed is not None or not lock.take():
+        return False
+    app.store.index.check_readers()
+    app.store.blobs.uploads.sweep(app.store.blobs.clock())
+    maintenance.expire(app.store)
+    return True
+
+
+async def watch_lag(app: App, board: Board | None) -> None:
+    """Measures how late the event loop runs what is due, and leaves this worker's counts for the others."""
+    delays = [0.0] * WINDOW
+    turn = 0
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(TICK)
+        delays[turn % WINDOW] = max(0.0, time.monotonic() - before - TICK)
+        app.metrics.lag = max(delays)
+        turn += 1
+        if board is not None and turn % 4 == 0:
+            board.leave(app.metrics.snapshot())

@@ -1,0 +1,160 @@
+"""One worker: a store, an event loop, a port. A server has one in its own process, or several as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from runstone.config import ServerOptions
+from runstone.domain import accounts
+from runstone.domain.store import Store
+from runstone.server import listening
+from runstone.server.metrics import Board
+
+#: What a worker process ends with when it could not start.
+FAILED_TO_START = 3
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker process is told by its parent: descriptors it inherits, and which worker it is.
+
+    ``lifeline`` reads as ended when the parent is gone; a line is written to ``ready`` once the worker listens.
+    """
+
+    options: ServerOptions
+    number: int
+    workers: int
+    board: int
+    ready: int
+    lifeline: int
+
+
+class Worker:
+    """Answers requests on a bound socket until it is stopped."""
+
+    def __init__(
+        self, store: Store, options: ServerOptions, bound: socket.socket, board: Board | None = None
+    ) -> None:
+        from runstone.server.app import App
+        from runstone.server.connections import Server
+
+        self.app = App(store, options)
+        self._store = store
+        self._bound = bound
+        self._board = board
+        self.connections = Server(self.app)
+        self.app.own.board = board
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Listens."""
+        from runstone.server import upkeep
+
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self.connections, sock=self._bound, backlog=listening.BACKLOG)
+        self._lock = upkeep.UpkeepLock(self._store.path)
+        jobs = (
+            upkeep.keep_up(self.app, self._lock),
+            upkeep.watch_lag(self.app, self._board),
+            self.connections.end_slow_headers(),
+        )
+        self._tasks = [loop.create_task(job) for job in jobs]
+
+    async def stop(self) -> None:
+        """Takes no more connections, answers what was asked for ``shutdown_seconds`` at most, and lets everything go."""
+        self.app.draining = True
+        if self._server is not None:
+            self._server.close()
+        await self.connections.drain(self.app.options.shutdown_seconds)
+        await self.connections.shutdown(1.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.app.close()
+        self._lock.close()
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of a server."""
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def open_store(options: ServerOptions) -> Store:
+    """The store of a server, made if there is none."""
+    store = Store(Path(options.data).expanduser())
+    try:
+        accounts.bootstrap(store)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+async def run(
+    store: Store,
+    options: ServerOptions,
+    bound: socket.socket,
+    *,
+    ready: Callable[[], None],
+    board: Board | None = None,
+    lifeline: int = -1,
+) -> None:
+    """Serves until SIGTERM or SIGINT, or until the lifeline ends. A second signal does not wait for anybody."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if lifeline >= 0:
+        loop.add_reader(lifeline, lambda: (loop.remove_reader(lifeline), stopping.set()))
+    worker = Worker(store, options, bound, board)
+    await worker.start()
+    # What lives until the end need not be looked at again by the collector.
+    gc.collect()
+    gc.freeze()
+    ready()
+    await stopping.wait()
+    await worker.stop()
+
+
+def main(argument: str) -> None:
+    """A worker process."""
+    task = msgspec.json.decode(argument, type=Assignment)
+    options = task.options
+    board = Board(task.board, task.workers, task.number)
+    try:
+        store = open_store(options)
+        bound = listening.join(options.host, options.port)
+    except Exception as error:
+        print(f"runstone worker {task.number}: {error}", file=sys.stderr, flush=True)
+        sys.exit(FAILED_TO_START)
+
+    def ready() -> None:
+        with suppress(OSError):
+            os.write(task.ready, b"ready\n")
+            os.close(task.ready)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run(store, options, bound, ready=ready, board=board, lifeline=task.lifeline))
+    store.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
