@@ -1,0 +1,1 @@
+"""Contract suites and fixtures that other implementations may use."""
