@@ -14,7 +14,19 @@ BELOW = {
     "dialects": BASE | {"domain", "dialects"},
     "server": BASE | {"domain", "dialects", "server", "config", "__init__"},
     "client": BASE | {"client", "config", "__init__"},
-    "cli": BASE | {"storage", "domain", "dialects", "server", "client", "cli", "config", "library", "verifier", "__init__"},
+    "cli": BASE
+    | {
+        "storage",
+        "domain",
+        "dialects",
+        "server",
+        "client",
+        "cli",
+        "config",
+        "library",
+        "verifier",
+        "__init__",
+    },
     "testing": BASE | {"storage", "domain", "client", "server", "library", "testing", "__init__"},
 }
 ALONE = {
@@ -56,10 +68,16 @@ def test_imports_point_down(path):
     for name in imports(path):
         parts = name.split(".")
         if parts[0] == "runstone":
-            target = parts[1] if len(parts) > 1 and ((SRC / parts[1]).is_dir() or (SRC / f"{parts[1]}.py").exists()) else "__init__"
+            target = (
+                parts[1]
+                if len(parts) > 1 and ((SRC / parts[1]).is_dir() or (SRC / f"{parts[1]}.py").exists())
+                else "__init__"
+            )
             assert target in allowed, f"{path} must not import {name}"
             if layer(path) == "dialects" and target == "dialects" and len(path.parts) > 2:
                 other = parts[2]
-                assert other == path.parts[1] or not (SRC / "dialects" / other).is_dir(), f"{path} imports another dialect"
+                assert other == path.parts[1] or not (SRC / "dialects" / other).is_dir(), (
+                    f"{path} imports another dialect"
+                )
         else:
             assert parts[0] not in FORBIDDEN.get(layer(path), set()), f"{path} must not import {name}"

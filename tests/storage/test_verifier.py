@@ -25,7 +25,7 @@ from runstone import verifier
 from runstone.errors import Corrupt
 from runstone.storage import merkle
 from runstone.storage.checkpoint import Checkpoint, Signer, encode, extensions
-from runstone.storage.entry import Header, pack_header, payload_digest
+from runstone.storage.entry import HEADER, Header, payload_digest
 from runstone.storage.proof import Consistency, Proven, bundle, tlog_proof
 
 ORIGIN = "runs.example/log"
@@ -72,7 +72,7 @@ class Log:
         place = len(self.headers)
         digest = payload_digest(self.salt, payload)
         header = Header(1, 0, 7, place, 1_700_000_000_000_000, b"c" * 16, len(payload), digest)
-        self.headers.append(pack_header(header._replace(**lie)))
+        self.headers.append(HEADER.pack(*header._replace(**lie)))
         self.payloads.append(payload)
         tiles, _ = merkle.append(self, place, [merkle.leaf_hash(self.headers[-1])])
         self.tiles.update(tiles)
@@ -305,6 +305,16 @@ def test_hostile_files_are_one_clear_line(run: Run, data: bytes):
         assert len(found.stderr) < 300
 
 
+def test_json_that_readers_take_differently_is_refused(run: Run, history: dict[str, Any]):
+    text = json.dumps(history)
+    twice = text.replace("{", f'{{"vkey": "{ORIGIN}", ', 1)
+    assert json.loads(twice) == history, "others would take the last"
+    assert run(twice.encode(), "--key", SIGNER.vkey).stderr == "NOT PROVEN: a field is given twice\n"
+    for name in ("NaN", "Infinity", "-Infinity"):
+        found = run(text.replace("null", name).replace("11", name).encode(), "--key", SIGNER.vkey)
+        assert found.stderr == f"NOT PROVEN: {name} is not JSON\n"
+
+
 def test_a_file_over_the_limit_is_refused(run: Run, tmp_path: Path):
     path = tmp_path / "huge"
     with path.open("wb") as file:
@@ -462,6 +472,13 @@ def forked_history(log: Log) -> dict[str, Any]:
     return made | {"consistency": bundle([], "", [link])["consistency"]}
 
 
+def forked_history_with_a_link_of_its_own(log: Log) -> dict[str, Any]:
+    fork = Log(salt=b"t" * 16)
+    for payload in [*log.payloads, b"\x01"]:
+        fork.append(payload)
+    return bundle([log.proven(3, 11), fork.proven(11, 12)], SIGNER.vkey, [fork.link(11, 12)])
+
+
 def link_to_a_checkpoint_that_is_not_there(log: Log) -> dict[str, Any]:
     return bundle([log.proven(3, 11)], SIGNER.vkey, [log.link(3, 7)])
 
@@ -472,6 +489,12 @@ def header_with_another_index(log: Log) -> dict[str, Any]:
     return bundle([lying.proven(0, 1)], SIGNER.vkey)
 
 
+def header_of_another_version(log: Log) -> dict[str, Any]:
+    newer = Log()
+    newer.append(b"\x01", version=2)
+    return bundle([newer.proven(0, 1)], SIGNER.vkey)
+
+
 def header_with_another_length(log: Log) -> dict[str, Any]:
     lying = Log()
     lying.append(b"\x01", length=2)
@@ -480,6 +503,18 @@ def header_with_another_length(log: Log) -> dict[str, Any]:
 
 def checkpoint_of_another_log(log: Log) -> dict[str, Any]:
     return bundle([log.proven(3, 11, log.note(11, origin="other.example"))], SIGNER.vkey)
+
+
+def checkpoint_with_a_control_character(log: Log) -> dict[str, Any]:
+    text = log.note(11).rpartition(b"\n\n")[0] + b"\n\x1b[2J\n"
+    private = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    signature = base64.b64encode(bytes.fromhex(KEY_NAME[-8:]) + private.sign(text))
+    return bundle([log.proven(3, 11, text + f"\n\u2014 {ORIGIN} ".encode() + signature + b"\n")], SIGNER.vkey)
+
+
+def checkpoint_that_is_not_unicode(log: Log) -> dict[str, Any]:
+    entry = log.proven(3, 11)
+    return bundle([entry._replace(proof=entry.proof.replace("time", "\ud800"))], SIGNER.vkey)
 
 
 def unsigned_checkpoint(log: Log) -> dict[str, Any]:
@@ -526,10 +561,17 @@ def proof_of_ten_thousand_hashes(log: Log) -> dict[str, Any]:
         (checkpoint_of_another_tree, "entry 1 of the bundle: the inclusion proof"),
         (two_trees_of_one_size, "the log signed two different trees of 11 entries"),
         (forked_history, "does not lead to the two roots"),
+        (
+            forked_history_with_a_link_of_its_own,
+            "the old root of a consistency proof is not the checkpoint's",
+        ),
         (link_to_a_checkpoint_that_is_not_there, "of which there is no checkpoint"),
         (header_with_another_index, "the header is of entry 5, the proof of entry 0"),
+        (header_of_another_version, "the header has version 2"),
         (header_with_another_length, "the payload has 1 bytes, the header says 2"),
         (checkpoint_of_another_log, "'other.example' is not signed by the key you trust"),
+        (checkpoint_with_a_control_character, "the checkpoint is not text"),
+        (checkpoint_that_is_not_unicode, "the checkpoint is not text"),
         (unsigned_checkpoint, "the checkpoint is not a signed note"),
         (signature_of_another_text, "does not verify"),
         (too_many_signatures, "more than 64 signatures"),
@@ -546,6 +588,15 @@ def test_forgeries_are_refused_for_their_reason(
     assert found.stderr.startswith("NOT PROVEN: ")
     assert reason in found.stderr
     assert len(found.stderr.splitlines()) == 1
+
+
+def test_one_bundle_is_of_one_log(log: Log):
+    other = Log(Signer("other.example", b"o" * 32))
+    for payload in log.payloads:
+        other.append(payload)
+    made = bundle([log.proven(3, 11), other.proven(4, 10, other.note(10, "other.example"))], SIGNER.vkey)
+    with pytest.raises(verifier.ProofError, match="of different logs"):
+        verifier.verify_bundle(made, [SIGNER.vkey, other.signer.vkey])
 
 
 def test_witness_signatures_are_passed_over(log: Log):

@@ -1,0 +1,167 @@
+"""SIGKILL at random points: nothing acknowledged is lost, nothing is corrupt, nothing is done twice, and the index equals the log."""
+
+import random
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from faults.killer import Victim
+
+import runstone
+
+from .over_http import Client, Lost, OverHttp
+from .programs import count, environment, events, writer
+from .workload import Lane, attempts, check, check_all, replay, set_up
+
+KILLS = count("RUNSTONE_KILLS", 200)
+LANES = 3
+#: Kills between two verifications of everything.
+CHECK_EVERY = 15
+
+
+def new_store(tmp_path: Path) -> tuple[Path, list[Lane]]:
+    data = tmp_path / "data"
+    with runstone.open(data) as library:
+        return data, set_up(library, LANES)
+
+
+def wait_and_kill(victim: Victim, chance: random.Random, ready: str, most: float) -> None:
+    """Kills at a random time after the start of work; one time in eight while the store is still being opened."""
+    if chance.random() < 0.125:
+        victim.kill_after(chance.uniform(0.1, 0.5)).join()
+        return
+    victim.wait_for(ready)
+    victim.kill_after(chance.uniform(0.0, most)).join()
+
+
+def test_writers_in_a_process_are_killed(tmp_path):
+    kills = KILLS * 3 // 4
+    data, lanes = new_store(tmp_path)
+    hits = acknowledged = compared = tried = 0
+    for round_ in range(kills):
+        chance = random.Random(round_)
+        with Victim(writer(data, tmp_path / "ledger", tmp_path, lanes, round_), environment()) as victim:
+            wait_and_kill(victim, chance, "READY", 0.3)
+            run = victim.end()
+        assert run.hit, run.stderr
+        hits += run.hit
+        acknowledged += replay(lanes, events(run.lines))
+        tried += sum(lane.pending is not None for lane in lanes)
+        with runstone.open(data) as library:
+            compared += check(library, lanes, read=round_ % CHECK_EVERY == 0)
+            if round_ % CHECK_EVERY == 0:
+                library.verify()
+    with runstone.open(data) as library:
+        compared += check_all(library, lanes)
+        entries = library.verify()["entries"]
+    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {entries} log entries")
+    assert hits == kills > 0
+    assert acknowledged > kills and tried > kills / 2 and compared > 50
+
+
+def serve(data: Path, workers: int) -> list[str]:
+    argv = ["-m", "runstone.server", "--data", str(data), "--port", "0", "--log-format", "off"]
+    return [sys.executable, *argv, "--workers", str(workers)]
+
+
+def port_of(victim: Victim) -> int:
+    url = victim.wait_for("runstone listening on ").split()[3]
+    return int(url.rstrip("/").rpartition(":")[2])
+
+
+class Clients:
+    """One thread a lane, each doing one operation after the other until the server is gone."""
+
+    def __init__(self, port: int, lanes: list[Lane], seed: int) -> None:
+        self.failures: list[BaseException] = []
+        self.acknowledged = 0
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._work, args=(port, lane, seed)) for lane in lanes]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self, port: int, lane: Lane, seed: int) -> None:
+        client = Client("127.0.0.1", port)
+        execute, chance = OverHttp(client), random.Random(f"{seed} {lane.number}")
+        try:
+            while True:
+                op = lane.next_op(chance)
+                lane.tried(op)
+                lane.done(op, attempts(execute, op))
+                with self._lock:
+                    self.acknowledged += 1
+        except Lost:
+            return
+        except BaseException as error:
+            self.failures.append(error)
+        finally:
+            client.close()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        if self.failures:
+            raise self.failures[0]
+
+
+def test_servers_are_killed(tmp_path):
+    kills = KILLS - KILLS * 3 // 4
+    data, lanes = new_store(tmp_path)
+    hits = acknowledged = compared = tried = 0
+    for round_ in range(kills):
+        chance = random.Random(1000 + round_)
+        with Victim(serve(data, 2 if round_ % 5 == 4 else 1), environment()) as victim:
+            clients = Clients(port_of(victim), lanes, round_)
+            victim.kill_after(chance.uniform(0.0, 0.5)).join()
+            clients.join()
+            run = victim.end()
+        assert run.hit, run.stderr
+        hits += run.hit
+        acknowledged += clients.acknowledged
+        tried += sum(lane.pending is not None for lane in lanes)
+        with runstone.open(data) as library:
+            compared += check(library, lanes, read=round_ % CHECK_EVERY == 0)
+            if round_ % CHECK_EVERY == 0:
+                library.verify()
+    with runstone.open(data) as library:
+        compared += check_all(library, lanes)
+    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files")
+    assert hits == kills > 0
+    assert acknowledged > kills and tried > kills / 2 and compared > 20
+
+
+def test_a_store_killed_while_it_is_made_can_be_opened(tmp_path):
+    hits = made = 0
+    for round_ in range(max(1, KILLS // 20)):
+        data = tmp_path / f"data-{round_}"
+        code = f"import runstone; print('READY'); runstone.open({str(data)!r}); print('MADE')"
+        with Victim([sys.executable, "-c", code], environment()) as victim:
+            victim.wait_for("READY")
+            victim.kill_after(random.Random(round_).uniform(0.0, 0.15)).join()
+            run = victim.end()
+        hits += run.hit
+        made += "MADE" in run.lines
+        with runstone.open(data) as library:
+            lanes = set_up(library, 1)
+            check_all(library, lanes)
+    assert hits > 0 and hits > made
+
+
+@pytest.mark.parametrize("cut", ["ACK", "TRY"])
+def test_the_ledger_notices_what_is_lost_or_done_twice(tmp_path, cut):
+    """The checks above can fail: a ledger that says more, or less, than the store holds is found out."""
+    data, lanes = new_store(tmp_path)
+    with Victim(writer(data, tmp_path / "ledger", tmp_path, lanes, 1), environment()) as victim:
+        victim.wait_for("ACK", 40)
+        run = victim.end()
+    replay(lanes, events(run.lines))
+    with runstone.open(data) as library:
+        check_all(library, lanes)
+        lane = next(lane for lane in lanes if lane.versions)
+        number, op = lane.versions.popitem()
+        if cut == "ACK":
+            lane.versions[number] = {**op, "files": {"other": 5}}
+        lane.aliases = {alias: version for alias, version in lane.aliases.items() if version != number}
+        with pytest.raises(AssertionError):
+            check(library, lanes)
