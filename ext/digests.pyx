@@ -371,31 +371,54 @@ def seal_rows(uint64_t seed, list rows not None, /):
     return [(key, seal(seed, key, body)) for key, body in rows]
 
 
-cdef int _fold_rows(uint64_t* state, unsigned int table, list rows, bint remove) except -1:
-    cdef uint8_t inline_joined[JOINED_INLINE]
-    cdef uint8_t digest[32]
+cdef int _join_row(unsigned int table, bytes key, bytes body, uint8_t* joined) except -1:
+    cdef size_t key_length = <size_t>PyBytes_GET_SIZE(key)
+    joined[0], joined[1] = <uint8_t>(table >> 8), <uint8_t>(table & 255)
+    joined[2], joined[3] = <uint8_t>(key_length >> 8), <uint8_t>(key_length & 255)
+    memcpy(joined + 4, PyBytes_AS_STRING(key), key_length)
+    memcpy(joined + 4 + key_length, PyBytes_AS_STRING(body), <size_t>PyBytes_GET_SIZE(body))
+    return 0
+
+
+cdef int _fold_batch(uint64_t* state, unsigned int table, list rows, Py_ssize_t first, Py_ssize_t count, bint remove) except -1:
+    """Hash up to JOBS rows, laid out one after the other, together: that fills the lanes of BLAKE3."""
+    cdef blake3_job jobs[JOBS]
+    cdef uint8_t out[JOBS][32]
     cdef uint8_t* joined
-    cdef size_t key_length, body_length, length
+    cdef size_t total = 0
+    cdef Py_ssize_t i
     cdef bytes key, body
-    for key, body in rows:
-        key_length, body_length = <size_t>PyBytes_GET_SIZE(key), <size_t>PyBytes_GET_SIZE(body)
-        length = 4 + key_length + body_length
-        joined = inline_joined
-        if length > JOINED_INLINE:
-            joined = <uint8_t*>PyMem_Malloc(length)
-            if joined is NULL:
-                raise MemoryError("no memory to hash a row")
-        joined[0], joined[1] = <uint8_t>(table >> 8), <uint8_t>(table & 255)
-        joined[2], joined[3] = <uint8_t>(key_length >> 8), <uint8_t>(key_length & 255)
-        memcpy(joined + 4, PyBytes_AS_STRING(key), key_length)
-        memcpy(joined + 4 + key_length, PyBytes_AS_STRING(body), body_length)
-        blake3_hash(NULL, joined, length, digest)
-        if joined is not inline_joined:
-            PyMem_Free(joined)
+    for i in range(count):
+        key, body = rows[first + i]
+        jobs[i].length = 4 + <size_t>PyBytes_GET_SIZE(key) + <size_t>PyBytes_GET_SIZE(body)
+        total += jobs[i].length
+    joined = <uint8_t*>PyMem_Malloc(total)
+    if joined is NULL:
+        raise MemoryError("no memory to hash rows")
+    try:
+        total = 0
+        for i in range(count):
+            key, body = rows[first + i]
+            _join_row(table, key, body, joined + total)
+            jobs[i].data, jobs[i].out = joined + total, out[i]
+            total += jobs[i].length
+        blake3_hash_many(NULL, jobs, <size_t>count)
+    finally:
+        PyMem_Free(joined)
+    for i in range(count):
         if remove:
-            multiset_remove(state, digest)
+            multiset_remove(state, out[i])
         else:
-            multiset_add(state, digest)
+            multiset_add(state, out[i])
+    return 0
+
+
+cdef int _fold_rows(uint64_t* state, unsigned int table, list rows, bint remove) except -1:
+    cdef Py_ssize_t first
+    # A list of our own, for the caller's could change between the two passes over it.
+    cdef list held = list(rows)
+    for first in range(0, len(held), JOBS):
+        _fold_batch(state, table, held, first, min(<Py_ssize_t>JOBS, len(held) - first), remove)
     return 0
 
 

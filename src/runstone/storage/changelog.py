@@ -191,18 +191,18 @@ class ChangeLog:
         if seq is None:
             return False
         header, stored = _entry(txn, seq)
-        same = header.kind == kind.number and header.digest == payload_digest(stored.salt, payload)
-        if stored.payload is not None and not same:
+        if header.kind != kind.number or stored.payload not in (None, payload):
             raise _reused(submission.id)
         submission.receipt = Receipt(seq, header.time, kind.decode_result(stored.result), True)
         return True
 
     def _append(self, txn: Txn, head: Head, accepted: _Accepted, state_hash: bytes, now: int) -> None:
-        tiles, root = merkle.append(Tiles(txn), head.size, accepted.leaves)
+        edge = merkle.Frontier(head.size, head.peaks)
+        tiles, edge = merkle.extend(Tiles(txn), edge, accepted.leaves)
         txn.put_bodies(TILES, sorted((TILES.key.pack(*place), hashes) for place, hashes in tiles.items()))
         if not self.backend.append(txn, head.size, accepted.entries):
             raise Corrupt(f"the log already has an entry {head.size}")
-        txn.put(HEAD, 0, Head(head.size + len(accepted.entries), root, state_hash, now))
+        txn.put(HEAD, 0, Head(edge.size, edge.root(), state_hash, now, edge.peaks))
 
     def replay(self, entries: Sequence[tuple[Header, Stored]]) -> None:
         """Applies entries that another log accepted, as they stand: same ids, times, salts and answers.

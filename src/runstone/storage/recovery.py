@@ -15,7 +15,6 @@ from runstone.storage.entry import Header, payload_digest, unpack_header
 from runstone.storage.index import Index, MapGrown, View
 from runstone.storage.tables import (
     COMMANDS,
-    EMPTY_ROOT,
     HEAD,
     LOG_HEADERS,
     LOG_PAYLOADS,
@@ -125,19 +124,18 @@ def _checked(index: Index, only: Container[str] | None = None) -> Iterator[tuple
 
 
 def _verify_entries(view: View, head: Head, progress: Progress | None) -> None:
-    tree, root, size = _MemoryTiles(), EMPTY_ROOT, 0
+    tree, edge = _MemoryTiles(), merkle.Frontier(0, ())
     headers = view.scan(LOG_HEADERS)
     while batch := list(itertools.islice(headers, _BATCH)):
         leaves: list[bytes] = []
         for (seq,), packed in batch:
-            _verify_entry(view, seq, size + len(leaves), packed)
+            _verify_entry(view, seq, edge.size + len(leaves), packed)
             leaves.append(merkle.leaf_hash(packed))
-        changed, root = merkle.append(tree, size, leaves)
+        changed, edge = merkle.extend(tree, edge, leaves)
         tree.tiles.update(changed)
-        size += len(leaves)
         if progress:
-            progress(size, head.size)
-    if (size, root) != (head.size, head.root):
+            progress(edge.size, head.size)
+    if (edge.size, edge.root(), edge.peaks) != (head.size, head.root, head.peaks):
         raise Corrupt(
             "the log's entries do not hash to the root that its head names; restore the index from a backup"
         )

@@ -70,12 +70,13 @@ EMPTY_ROOT = sha256().digest()
 
 
 class Head(Record, frozen=True):
-    """Where the log stands: entries, Merkle root, state hash, time of the last entry (microseconds)."""
+    """Where the log stands: entries, Merkle root, state hash, time of the last entry (microseconds), and the tree's right edge."""
 
     size: int = 0
     root: bytes = EMPTY_ROOT
     state: bytes = bytes(32)
     time: int = 0
+    peaks: tuple[bytes, ...] = ()
 
 
 class Stored(Record, frozen=True):
