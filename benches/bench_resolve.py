@@ -35,7 +35,9 @@ NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 WRK = shutil.which("wrk")
 PATH = "/api/v1/resolve/local/p/m/prod"
 BODY = (
-    '{"collection":"local/p/m","version":2,"digest":"' + "0" * 64 + '","size":90900000,"files":13,"alias":"prod","seq":12}'
+    '{"collection":"local/p/m","version":2,"digest":"'
+    + "0" * 64
+    + '","size":90900000,"files":13,"alias":"prod","seq":12}'
 )
 CORES = sorted(os.sched_getaffinity(0))
 

@@ -1,3 +1,4 @@
+# cython: auto_pickle=False, autotestdict=False
 """The stream pump: native threads that send files to sockets without the interpreter (DESIGN section 6)."""
 
 from libc.errno cimport errno
@@ -6,6 +7,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 import os
+
+cimport cython
 
 cdef extern from "pump_impl.h" nogil:
     enum:
@@ -67,6 +70,7 @@ cdef enum:
     DRAIN_ROOM = 64
 
 
+@cython.final
 cdef class Pump:
     """Sends lists of segments to sockets from native threads, and reports each job's end through an eventfd.
 
@@ -77,16 +81,14 @@ cdef class Pump:
 
     cdef rs_pump *pump
 
-    def __init__(self, *, double stall_seconds=30.0, int64_t stall_bytes=65536, int64_t quantum=2 << 20,
-                 int lanes=2, int loaders=2) -> None:
+    def __cinit__(self, *, double stall_seconds=30.0, int64_t stall_bytes=65536, int64_t quantum=2 << 20,
+                  int lanes=2, int loaders=2):
         if not 0.001 <= stall_seconds <= 1e6:
             raise ValueError("stall_seconds must lie between 0.001 and 1e6")
         if stall_bytes < 1 or quantum < 1:
             raise ValueError("stall_bytes and quantum must be positive")
         if not (1 <= lanes <= 16 and 1 <= loaders <= 16):
             raise ValueError("lanes and loaders must lie between 1 and 16")
-        if self.pump is not NULL:
-            raise ValueError("the pump is already running")
         cdef rs_pump_config config
         config.lanes = lanes
         config.loaders = loaders
@@ -104,7 +106,7 @@ cdef class Pump:
 
     def fileno(self) -> int:
         """The eventfd that is readable while completions wait; -1 once the pump is closed."""
-        return rs_pump_fileno(self.running())
+        return rs_pump_fileno(self.pump)
 
     def submit(self, int sock_fd, segments) -> int:
         """Starts sending and answers the job's number.
@@ -113,7 +115,6 @@ cdef class Pump:
         copied; files must stay open until the job's completion has been drained. Nobody else may write to the socket meanwhile.
         Raises ValueError for a segment that cannot be, OSError if the socket cannot be duplicated or the pump is closed.
         """
-        cdef rs_pump *pump = self.running()
         cdef list parts = list(segments)
         cdef size_t count = len(parts)
         cdef size_t size = 0, filled = 0, used = 0
@@ -141,7 +142,7 @@ cdef class Pump:
                         raise ValueError(f"not a segment: {part!r}")
                     used = append(rows, used, fd, offset, length)
             with nogil:
-                job = rs_pump_submit(pump, sock_fd, rows, used, memory)
+                job = rs_pump_submit(self.pump, sock_fd, rows, used, memory)
             if job < 0:
                 raise OSError(-job, os.strerror(-job))
         except:
@@ -152,10 +153,9 @@ cdef class Pump:
 
     def cancel(self, int64_t job) -> bool:
         """Shuts the job's connection down; True when the job was still active. Its completion says CANCELLED."""
-        cdef rs_pump *pump = self.running()
         cdef int was_active
         with nogil:
-            was_active = rs_pump_cancel(pump, job)
+            was_active = rs_pump_cancel(self.pump, job)
         return was_active != 0
 
     def drain(self) -> list:
@@ -163,13 +163,12 @@ cdef class Pump:
 
         A status is DONE, HANGUP, STALLED, SHORT_FILE, CANCELLED, or the negative errno of a failed system call.
         """
-        cdef rs_pump *pump = self.running()
         cdef rs_completion found[DRAIN_ROOM]
         cdef size_t count, i
         ended = []
         while True:
             with nogil:
-                count = rs_pump_drain(pump, found, DRAIN_ROOM)
+                count = rs_pump_drain(self.pump, found, DRAIN_ROOM)
             for i in range(count):
                 ended.append((found[i].job, found[i].status, found[i].sent))
             if count < DRAIN_ROOM:
@@ -178,19 +177,13 @@ cdef class Pump:
     def stats(self) -> dict:
         """Gauges (active, waiting, loading: jobs) and counters (sent, loaded: bytes; the others: jobs by how they ended)."""
         cdef rs_pump_stats found
-        rs_pump_read_stats(self.running(), &found)
+        rs_pump_read_stats(self.pump, &found)
         return found
 
     def close(self) -> None:
         """Cancels every job and ends the threads; completions can still be drained. A second call does nothing."""
-        cdef rs_pump *pump = self.running()
         with nogil:
-            rs_pump_close(pump)
-
-    cdef rs_pump *running(self) except NULL:
-        if self.pump is NULL:
-            raise ValueError("the pump was not initialised")
-        return self.pump
+            rs_pump_close(self.pump)
 
 
 cdef size_t append(rs_segment *rows, size_t used, int fd, int64_t offset, int64_t length) noexcept:

@@ -1,15 +1,11 @@
 """The embedded library and its remote twin keep the same promises."""
 
-import os
-import re
-import subprocess
-import sys
-
 import pytest
 
 import runstone
 from runstone.client.remote import Remote
 from runstone.library import Library
+from runstone.testing.served import served
 from runstone.testing.store_contract import StoreContract, same_methods
 
 
@@ -22,18 +18,10 @@ class TestEmbedded(StoreContract):
 
 class TestRemote(StoreContract):
     @pytest.fixture
-    def store(self, tmp_path):
-        command = [sys.executable, "-m", "runstone.server", "--data", tmp_path / "data", "--port", "0"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        server = subprocess.Popen(
-            [*command, "--log-format", "off"], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        with server:
-            url = re.search(r"http://\S+", server.stdout.readline())[0]
-            with runstone.connect(url) as remote:
-                remote._cache_directory = tmp_path / "cache"
-                yield remote
-            server.kill()
+    def store(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("RUNSTONE_CACHE", str(tmp_path / "cache"))
+        with served(tmp_path / "data") as server, runstone.connect(server.url) as remote:
+            yield remote
 
 
 def test_the_twins_have_the_same_methods():

@@ -16,7 +16,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^<!-- run: (?P<name>\w+) -->\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^<!-- run: (?P<name>\w+) -->\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 MARK = "=====8<===== "
 
 
@@ -36,7 +38,9 @@ def script() -> str:
     parts = ["set -euo pipefail"]
     for block in BLOCKS:
         parts.append(f"echo; echo '{MARK}{block.name}'")
-        parts.append(block.code if block.language == "sh" else f"python - <<'END OF BLOCK'\n{block.code}END OF BLOCK")
+        parts.append(
+            block.code if block.language == "sh" else f"python - <<'END OF BLOCK'\n{block.code}END OF BLOCK"
+        )
     return "\n".join(parts) + "\n"
 
 
@@ -54,9 +58,13 @@ def session(tmp_path_factory):
     programs.mkdir()
     # What an installed runstone is: the console script, on the path, of the interpreter that runs the tests.
     program = programs / "runstone"
-    program.write_text(f"#!{sys.executable}\nimport sys\nfrom runstone.cli.main import main\nsys.exit(main())\n")
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom runstone.cli.main import main\nsys.exit(main())\n"
+    )
     program.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RUNSTONE_", "XDG_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RUNSTONE_", "XDG_"))
+    }
     environment |= {
         "HOME": str(home),
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -139,9 +147,11 @@ def test_the_history_is_told_and_proven(session):
 
 
 def test_the_damage_is_found_and_named_and_never_served(session):
-    home, told, err = session
+    _, told, err = session
     assert told["damage"].count("exit code 6") == 2
-    named = re.search(r"blob ([0-9a-f]{64}): \d+ bytes at \d+ are damaged \(checksum\) in pack [0-9a-f]{16}", err)
+    named = re.search(
+        r"blob ([0-9a-f]{64}): \d+ bytes at \d+ are damaged \(checksum\) in pack [0-9a-f]{16}", err
+    )
     assert named
     assert len(re.findall(r"^DAMAGED: ", told["damage"], re.MULTILINE)) == 2
     for version in ("v1", "v2"):
@@ -150,6 +160,7 @@ def test_the_damage_is_found_and_named_and_never_served(session):
 
 
 def test_the_damage_is_repaired(session):
-    home, told, _ = session
+    _, told, _ = session
     assert "DAMAGED" not in told["repair"]
+    assert len(re.findall(r"^local/models/minilm:v[123]  live", told["repair"], re.MULTILINE)) == 3
     assert told["repair"].rstrip().endswith("every byte is equal")

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,17 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+
+
+@contextmanager
+def running(*arguments: object, **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """The command line in a process of its own, which does not outlive the block."""
+    process = start(*arguments, **settings)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:

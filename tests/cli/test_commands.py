@@ -31,9 +31,17 @@ def bytes_of(folder: Path) -> int:
 
 def test_put_and_get(ok, store, folder, tmp_path):
     total = bytes_of(folder)
-    assert ok("put", folder, "p/m", "--alias", "prod").out == f"local/p/m:v1  4 files, {size(total)}\naliases: prod\n"
+    assert (
+        ok("put", folder, "p/m", "--alias", "prod").out
+        == f"local/p/m:v1  4 files, {size(total)}\naliases: prod\n"
+    )
     got = ok("get", "p/m@prod", tmp_path / "out", "--json").json
-    assert (got["version"], got["size"], got["stale"], got["references"]) == ("local/p/m:v1", total, False, [])
+    assert (got["version"], got["size"], got["stale"], got["references"]) == (
+        "local/p/m:v1",
+        total,
+        False,
+        [],
+    )
     assert got["fetched"] + got["reused"] == total
     assert same_tree(folder, tmp_path / "out")
 
@@ -69,7 +77,12 @@ def test_put_says_all_that_it_was_told(ok, store, folder, tmp_path):
     assert made["metadata"] == {"accuracy": 0.91, "classes": ["a", "b"]}
     assert abs(made["expires"] - made["created"] - 30 * 86_400 * 10**6) < 3600 * 10**6
     shown = ok("show", "p/data:v1").out
-    for line in ("version      local/p/data:v1", "aliases      a, b", "tags         one, two", "description  words"):
+    for line in (
+        "version      local/p/data:v1",
+        "aliases      a, b",
+        "tags         one, two",
+        "description  words",
+    ):
         assert line in shown
 
 
@@ -85,7 +98,12 @@ def test_metadata_from_standard_input_and_what_is_no_json(run, store, folder, mo
 
 
 def test_an_equal_version_is_answered_unless_a_new_one_is_asked_for(ok, store, folder):
-    for expected, options in (("v1", ()), ("v1", ()), ("v2", ("--new",)), ("v3", ("--metadata", "{}", "--new"))):
+    for expected, options in (
+        ("v1", ()),
+        ("v1", ()),
+        ("v2", ("--new",)),
+        ("v3", ("--metadata", "{}", "--new")),
+    ):
         assert ok("put", folder, "p/m", *options).out.startswith(f"local/p/m:{expected} ")
 
 
@@ -103,7 +121,9 @@ def test_references_are_kept_and_named_and_not_fetched(run, store, folder, tmp_p
 
 
 def test_a_reference_as_written():
-    assert parse_reference("a=s3://b/k=1,2,3,etag") == FileEntry(path="a", url="s3://b/k=1,2", size=3, etag="etag")
+    assert parse_reference("a=s3://b/k=1,2,3,etag") == FileEntry(
+        path="a", url="s3://b/k=1,2", size=3, etag="etag"
+    )
 
 
 def test_ls_from_the_top_down(ok, store, folder):
@@ -171,11 +191,17 @@ def test_what_is_shown_plays_no_tricks_on_the_terminal(ok, store, folder):
 def test_aliases_move_by_compare_and_set(run, ok, store, folder):
     ok("put", folder, "p/m", "--alias", "prod")
     ok("put", folder, "p/m", "--new")
-    assert ok("alias", "set", "p/m@latest", "prod", "--expect", "1", "--reason", "better").out == "local/p/m@prod -> v2\n"
+    assert (
+        ok("alias", "set", "p/m@latest", "prod", "--expect", "1", "--reason", "better").out
+        == "local/p/m@prod -> v2\n"
+    )
     lost = run("alias", "set", "p/m:v1", "prod", "--expect", "1", "--json")
     assert (lost.code, lost.problem["code"]) == (exits.CONFLICT, "alias_moved")
     assert run("alias", "set", "p/m:v1", "prod", "--expect", "0").code == exits.CONFLICT
-    assert ok("alias", "set", "p/m@prod", "stable", "--no-fallback", "--expect", "0", "--json").json["fallback"] is False
+    assert (
+        ok("alias", "set", "p/m@prod", "stable", "--no-fallback", "--expect", "0", "--json").json["fallback"]
+        is False
+    )
     assert run("alias", "set", "p/m:v9", "prod").code == exits.MISSING
     assert run("alias", "rm", "p/m", "prod", "--expect", "1").code == exits.CONFLICT
     assert ok("alias", "rm", "p/m", "prod", "--expect", "2", "--reason", "gone").out == "removed p/m@prod\n"
@@ -191,7 +217,7 @@ def test_aliases_move_by_compare_and_set(run, ok, store, folder):
     assert ok("alias", "at", "p/m", "prod", "--seq", steps[1]["seq"]).out == "v2\n"
     assert ok("alias", "at", "p/m", "prod", "--seq", steps[1]["seq"] - 1).out == "v1\n"
     assert ok("alias", "at", "p/m", "prod", "--time", "1d").out == "none\n"
-    assert ok("alias", "at", "p/m", "stable", "--time", "2999-01-01", "--json").json == {"version": 2}
+    assert ok("alias", "at", "p/m", "stable", "--time", "2200-01-01", "--json").json == {"version": 2}
 
 
 def test_history_of_an_object(ok, store, folder):
@@ -212,6 +238,7 @@ def test_lineage(ok, run, store, folder):
     assert ok("lineage", "add", "p/data:v1", "used_by", "run:train").out == "p/data:v1 -used_by-> run:train\n"
     ok("lineage", "add", "run:train", "produced", "p/m:v1")
     assert "local/p/data:v1  used_by   run:local/train  " in ok("lineage", "p/m:v1").out
+
     def ends(*options):
         graph = ok("lineage", *options, "--json").json
         return sorted(node["name"] for node in graph["nodes"] if node["id"] != graph["root"])
@@ -297,7 +324,10 @@ def test_rm(ok, run, store, folder):
 
 
 def test_users_teams_and_keys(ok, run, store):
-    assert ok("users", "add", "ann", "--email", "ann@example.org", "--full-name", "Ann", "--json").json["kind"] == "person"
+    assert (
+        ok("users", "add", "ann", "--email", "ann@example.org", "--full-name", "Ann", "--json").json["kind"]
+        == "person"
+    )
     assert run("users", "add", "ann").code == exits.CONFLICT
     assert run("users", "add", "no/slash").code == exits.INVALID
     ok("users", "add", "bot", "--service", "--admin")
@@ -318,22 +348,34 @@ def test_users_teams_and_keys(ok, run, store):
     assert key.startswith("hf_")
     assert "shown this once" in made.err
     listed = ok("keys", "ls", "ann", "--json").json
-    assert [(found["name"], found["hint"], found["role"]) for found in listed] == [("laptop", key[-4:], "reader")]
+    assert [(found["name"], found["hint"], found["role"]) for found in listed] == [
+        ("laptop", key[-4:], "reader")
+    ]
     assert "valid until" in ok("keys", "ls", "ann").out
     ok("keys", "rm", listed[0]["id"])
     assert "ended" in ok("keys", "ls", "ann").out
     assert run("keys", "rm", "999999").code == exits.MISSING
 
 
-def test_gc_and_scrub(ok, store, folder):
+def test_gc_frees_what_was_marked_long_enough_ago(ok, store, folder):
     ok("put", folder, "p/m")
     ok("rm", "p/m:v1")
-    report = ok("gc", "--grace", "0", "--json").json
-    assert report["failures"] == []
+
+    def collected(*options: str) -> tuple[bool, int]:
+        report = ok("gc", "--json", *options).json
+        assert report["failures"] == []
+        return report["marked"] > 0, report["deleted"]
+
+    assert collected("--grace", "1h") == (True, 0)
+    assert collected() == collected("--grace", "10m") == (False, 0)
+    assert "bytes freed" in ok("gc", "--grace", "0").out
+    assert collected("--grace", "0") == (False, 0)
+
+
+def test_scrub_of_what_is_whole(ok, store, folder):
+    ok("put", folder, "p/m")
     assert ok("scrub", "--json").json["damages"] == []
-    deep = ok("scrub", "--deep").out
-    assert "rows" in deep
-    assert "DAMAGED" not in deep
+    assert "DAMAGED" not in ok("scrub").out
 
 
 def test_an_export_holds_all_of_a_version_and_its_bytes_are_fixed(ok, store, folder, tmp_path):
@@ -393,7 +435,9 @@ def test_the_export_of_all_metadata_is_json_lines(ok, store, folder):
     assert [(version["number"], version["state"]) for version in versions] == [(2, "live"), (1, "deleted")]
 
 
-@pytest.mark.parametrize("arguments", [("ls",), ("users", "ls"), ("teams", "show", "local"), ("show", "p/m:v1")])
+@pytest.mark.parametrize(
+    "arguments", [("ls",), ("users", "ls"), ("teams", "show", "local"), ("show", "p/m:v1")]
+)
 def test_json_is_one_document(ok, store, folder, arguments):
     ok("put", folder, "p/m")
     out = ok(*arguments, "--json").out

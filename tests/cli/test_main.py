@@ -81,7 +81,9 @@ def test_the_entry_points():
     project = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["project"]
     module, _, name = project["scripts"]["runstone"].partition(":")
     assert getattr(import_module(module), name) is main
-    done = subprocess.run([sys.executable, "-m", "runstone", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "runstone", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == f"runstone {project['version']}\n"
 
 
@@ -148,7 +150,12 @@ def test_a_store_that_is_not_there_is_not_made(run, directory, command):
 def test_a_foreign_directory_is_refused_and_left_alone(run, tmp_path, folder):
     ran = run("put", folder, "p/m", "--store", folder)
     assert ran.code == exits.INVALID
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "empty", "model.safetensors", "tokenizer"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "empty",
+        "model.safetensors",
+        "tokenizer",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("rebuild",), ("backup", "b")])
@@ -176,7 +183,10 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_on_request(run, monkeyp
     monkeypatch.setattr(Session, "open", fail)
     ran = run("ls")
     assert (ran.code, ran.out) == (exits.FAILED, "")
-    assert ran.err == "runstone: unexpected error, please report it: ZeroDivisionError: a b (RUNSTONE_DEBUG=1 shows where)\n"
+    assert (
+        ran.err
+        == "runstone: unexpected error, please report it: ZeroDivisionError: a b (RUNSTONE_DEBUG=1 shows where)\n"
+    )
     monkeypatch.setenv("RUNSTONE_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         run("ls")
@@ -215,7 +225,13 @@ HEAVY = {"rich", "numpy", "aiohttp", "uvloop", "cryptography", "cedarpy", "async
 
 
 def loaded(*arguments: object) -> set[str]:
-    code = f"import sys\nfrom runstone.cli.main import main\ncode = main({list(map(str, arguments))})\nprint(*sys.modules, file=sys.stderr)\nsys.exit(code)"
+    code = f"""
+import sys
+from runstone.cli.main import main
+code = main({list(map(str, arguments))})
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.splitlines()[-1].split())
@@ -257,7 +273,10 @@ def test_completion_of_commands_and_options(words, expected, monkeypatch, capfd)
     assert capfd.readouterr().out == f"plain,{expected}\n"
 
 
-@pytest.mark.parametrize(("shell", "sign"), [("bash", "complete -o nosort"), ("zsh", "#compdef runstone"), ("fish", "complete --no-files")])
+@pytest.mark.parametrize(
+    ("shell", "sign"),
+    [("bash", "complete -o nosort"), ("zsh", "#compdef runstone"), ("fish", "complete --no-files")],
+)
 def test_completion_scripts(ok, shell, sign):
     script = ok("completion", shell)
     assert sign in script.out
@@ -272,5 +291,7 @@ def test_bash_takes_the_completion_script(ok, tmp_path):
     (tmp_path / "script").write_text(ok("completion", "bash").out)
     session = "source ./script; COMP_WORDS=(runstone scr); COMP_CWORD=1; _runstone_completion runstone; echo ${COMPREPLY[@]}"
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", session], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        ["bash", "-c", session], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout == "scrub\n"

@@ -7,7 +7,14 @@ from runstone.cli import text
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (90_868_376, "90.9 MB"), (999_999, "1.0 MB"), (10**18, "1000.0 PB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (90_868_376, "90.9 MB"),
+        (999_999, "1.0 MB"),
+        (10**18, "1000.0 PB"),
+    ],
 )
 def test_sizes(count, shown):
     assert text.size(count) == shown
@@ -75,7 +82,11 @@ def test_columns_of_a_table_begin_at_one_place(rows):
 
 
 def test_wide_characters_take_two_columns():
-    assert text.table(("NAME", "N"), [("模型", "1"), ("ab", "22")], right=(1,)) == ["NAME   N", "模型   1", "ab    22"]
+    assert text.table(("NAME", "N"), [("模型", "1"), ("ab", "22")], right=(1,)) == [
+        "NAME   N",
+        "模型   1",
+        "ab    22",
+    ]
 
 
 def test_pairs_leave_out_what_is_empty():

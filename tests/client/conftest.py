@@ -5,13 +5,12 @@ import random
 
 import pytest
 from relay import Relay
-from served import served
+from waiting import BIG
 
 from runstone.client.fetch import fetch
 from runstone.client.remote import Remote
+from runstone.testing.served import served
 from runstone.testing.store_contract import read, write
-
-BIG = 24 << 20
 
 
 @pytest.fixture(scope="module")

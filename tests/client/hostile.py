@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -64,6 +66,7 @@ class Origin:
     """Answers each request with the bytes that ``script`` makes of its target and headers; None closes the connection."""
 
     script: Answer
+    tls: ssl.SSLContext | None = None
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Origin:
@@ -75,16 +78,15 @@ class Origin:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://localhost:{self._listener.getsockname()[1]}"
 
     def __exit__(self, *exc: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for held in self._open:
-            try:
+            with suppress(OSError):
                 held.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self._threads:
             thread.join()
         for held in self._open:
@@ -103,20 +105,21 @@ class Origin:
 
     def _serve(self, held: socket.socket) -> None:
         try:
+            if self.tls:
+                held = self.tls.wrap_socket(held, server_side=True)
+                self._open.append(held)
             with held.makefile("rb") as reading:
                 while line := reading.readline():
                     self._one(held, line, reading)
         except (OSError, ConnectionAbortedError, ValueError):
             pass
         finally:
-            try:
+            with suppress(OSError):
                 held.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def _one(self, held: socket.socket, line: bytes, reading: object) -> None:
         headers = {}
-        while (row := reading.readline().strip()):  # type: ignore[attr-defined]
+        while row := reading.readline().strip():  # type: ignore[attr-defined]
             name, _, value = row.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         body = reading.read(int(headers.get("content-length", "0")))  # type: ignore[attr-defined]

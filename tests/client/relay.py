@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
 
 
 class Relay:
@@ -15,7 +16,8 @@ class Relay:
     ``flip``: (offset in the file, times): one bit of that byte is flipped on its way.
     ``stall_after``: bytes of file bodies after which nothing moves any more; ``rate`` bytes a second for each connection.
     ``refuse``: new connections are closed at once.
-    ``body`` counts bytes of file bodies that were passed on to clients, ``up`` bytes from them.
+    ``flip_up``: bytes from clients after which one bit is flipped; ``drop_answers_to``: a request line whose answer is lost.
+    ``body`` counts bytes of file bodies that were passed on to clients, ``down`` those of all other answers, ``up`` bytes from them.
     """
 
     def __init__(self, url: str) -> None:
@@ -36,7 +38,9 @@ class Relay:
         self.refuse = self.refuse_when_cut = False
         self.drop_answers_to: bytes | None = None
         self.dropped = 0
+        self.flip_up: int | None = None
         self.body = 0
+        self.down = 0
         self.up = 0
         self.requests: list[str] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -101,9 +105,16 @@ class Relay:
                     server.sendall(data[: max(self.cut_up_after - self.up, 0)])
                     self.cut_up_after = None
                     self.cuts += 1
-                    self.refuse = self.refuse_when_cut
                     time.sleep(0.05)
+                    if self.refuse_when_cut:
+                        self.refuse = True
+                        self.hang_up()
                     break
+                if self.flip_up is not None and self.up + len(data) > self.flip_up:
+                    changed = bytearray(data)
+                    changed[-1] ^= 1
+                    data, self.flip_up = bytes(changed), None
+                    self.flipped += 1
                 self.up += len(data)
                 server.sendall(data)
         except OSError:
@@ -134,6 +145,8 @@ class Relay:
                     self.dropped += 1
                 return
             if not exchange.is_file:
+                with self._lock:
+                    self.down += len(data)
                 client.sendall(data)
                 continue
             if exchange.head:
@@ -177,7 +190,5 @@ class _Exchange:
 
 
 def _shut(held: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         held.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

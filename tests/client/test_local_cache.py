@@ -1,5 +1,6 @@
 """The shared cache: what it vouches for, what it lets go, and what it keeps."""
 
+import fcntl
 import os
 import random
 import threading
@@ -51,12 +52,16 @@ def test_what_is_admitted_is_found(cache):
     assert caching.chunks_of(path) == content.chunks
     assert cache.find(content_of(b"another")) is None
     assert list((cache.directory / "partial").iterdir()) == []
-    assert (cache.directory.parent / "CACHEDIR.TAG").read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
+    assert (
+        (cache.directory.parent / "CACHEDIR.TAG")
+        .read_bytes()
+        .startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
+    )
 
 
 @pytest.mark.parametrize("harm", ["edited", "truncated", "replaced", "appended"])
 def test_what_was_changed_behind_its_back_is_dropped(cache, harm):
-    content, path, data = admit(cache, 1)
+    content, path, _ = admit(cache, 1)
     path.chmod(0o644)
     if harm == "edited":
         with path.open("r+b") as file:
@@ -75,7 +80,7 @@ def test_what_was_changed_behind_its_back_is_dropped(cache, harm):
 
 
 def test_what_was_only_touched_is_verified_and_kept(cache, monkeypatch):
-    content, path, data = admit(cache, 1)
+    content, path, _ = admit(cache, 1)
     os.utime(path)
     checked = []
     real = verify.is_whole
@@ -85,7 +90,7 @@ def test_what_was_only_touched_is_verified_and_kept(cache, monkeypatch):
 
 
 def test_after_a_boot_a_file_is_verified_once(cache, monkeypatch):
-    content, path, data = admit(cache, 1)
+    content, path, _ = admit(cache, 1)
     checked = []
     real = verify.is_whole
     monkeypatch.setattr(verify, "is_whole", lambda *given: checked.append(1) or real(*given))
@@ -98,7 +103,7 @@ def test_after_a_boot_a_file_is_verified_once(cache, monkeypatch):
 
 @pytest.mark.parametrize("header", [b"", b"RSCHUNK1", b"x" * 1000])
 def test_a_damaged_header_vouches_for_nothing(cache, header):
-    content, path, data = admit(cache, 1)
+    content, path, _ = admit(cache, 1)
     path.with_name(f"{path.name}.chunks").write_bytes(header)
     assert cache.find(content) == path
     path.chmod(0o644)
@@ -122,7 +127,9 @@ def test_the_bound_holds_whatever_comes(cache):
     for seed in range(30):
         make_room(cache, SIZE)
         admit(cache, seed)
-        held = [path for path in (cache.directory / "files").rglob("*") if path.is_file() and "." not in path.name]
+        held = [
+            path for path in (cache.directory / "files").rglob("*") if path.is_file() and "." not in path.name
+        ]
         assert sum(path.stat().st_size for path in held) <= cache.limit
     assert len(held) == 10
 
@@ -139,7 +146,7 @@ def test_what_is_pinned_stays(cache):
 
 
 def test_a_dead_process_pins_nothing(cache):
-    content, path, _ = admit(cache, 1)
+    content, _, _ = admit(cache, 1)
     child = os.fork()
     if not child:
         Pin(cache, [content])
@@ -202,8 +209,38 @@ def test_a_lock_is_one_processs_and_its_file_may_go(tmp_path):
     shared.release()
 
 
+def test_a_lock_on_a_file_that_was_removed_is_no_lock(tmp_path, monkeypatch):
+    path, real, removed = tmp_path / "lock", fcntl.flock, []
+
+    def removing(handle, kind):
+        if not removed:
+            removed.append(path.unlink())
+        real(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", removing)
+    with FileLock.acquire(path) as lock:
+        assert removed and os.fstat(lock.handle).st_ino == path.stat().st_ino
+
+
+def test_a_part_that_somebody_goes_on_with_is_not_evicted(cache, monkeypatch):
+    content = content_of(b"x" * SIZE)
+    lock = cache.lock(content)
+    partial = cache.begin(content)
+    stat = partial.path.stat()
+    monkeypatch.setattr(eviction, "_partials", lambda _: [(partial.path, stat, False)])
+    assert make_room(cache, 100 * SIZE) == 0 and partial.path.exists()
+    partial.discard()
+    lock.release(remove=True)
+
+
 def test_sizes_as_people_write_them():
-    assert [parse_size(text) for text in ("5", "1K", "2 MiB", "3GB", "1t")] == [5, 1024, 2 << 20, 3 << 30, 1 << 40]
+    assert [parse_size(text) for text in ("5", "1K", "2 MiB", "3GB", "1t")] == [
+        5,
+        1024,
+        2 << 20,
+        3 << 30,
+        1 << 40,
+    ]
     for text in ("", "x", "-1", "1.5G", "1X", "G"):
         with pytest.raises(Invalid):
             parse_size(text)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstone.client import plan as plans
+from runstone.client.connection import Broken, Unreachable
 from runstone.client.fetch import fetch
-from runstone.errors import Corrupt
+from runstone.errors import Corrupt, RunstoneError
 from runstone.testing.store_contract import read
 
 GOOD = b"content" * 1000
@@ -67,7 +68,18 @@ def test_a_damaged_plan_is_refused_or_still_adds_up(data):
 
 
 @pytest.mark.parametrize(
-    "path", ["a", "a/b c", "ünï/ß.txt", "..a", "a..", ".hidden", "a:b", "emoji \U0001f468\u200d\U0001f469", "x" * 255]
+    "path",
+    [
+        "a",
+        "a/b c",
+        "ünï/ß.txt",
+        "..a",
+        "a..",
+        ".hidden",
+        "a:b",
+        "emoji \U0001f468\u200d\U0001f469",
+        "x" * 255,
+    ],
 )
 def test_paths_that_are_fine(path):
     assert plans.is_safe(path)
@@ -94,7 +106,7 @@ def test_a_hostile_plan_writes_nothing(tmp_path):
             fetch("n/p/c@x", target, url=served.url, cache=tmp_path / "cache", retries=0)
         assert len(served.requests) == 1
     assert read(tmp_path / "in") == {} and not (tmp_path / "escaped").exists()
-    assert not [path for path in (tmp_path / "cache" / "v1" / "files").rglob("*")]
+    assert not list((tmp_path / "cache" / "v1" / "files").rglob("*"))
 
 
 def test_one_server_cannot_fill_anothers_place(tmp_path):
@@ -109,26 +121,33 @@ def test_one_server_cannot_fill_anothers_place(tmp_path):
     assert (found.path / "f").read_bytes() == GOOD and found.bytes_fetched == len(GOOD)
 
 
-@pytest.mark.parametrize("wrong", ["short", "long", "other range", "no range", "error", "empty"])
+WRONG = {
+    "short": (Broken, lambda content, first, last: answer(206, content[first:last], Content_Range=span(content, first, last))),
+    "long": (Broken, lambda content, first, last: answer(206, content[first : last + 2], Content_Range=span(content, first, last))),
+    "empty": (Broken, lambda content, first, last: answer(206, Content_Range=span(content, first, last))),
+    "of another range": (Broken, lambda content, first, last: answer(206, content[first : last + 1], Content_Range="bytes 0-1/2")),
+    "whole": (Broken, lambda content, first, last: answer(200, content)),
+    "other bytes": (Corrupt, lambda content, first, last: answer(206, bytes(last + 1 - first), Content_Range=span(content, first, last))),
+    "an error": (RunstoneError, lambda content, first, last: answer(500, b"oops")),
+    "nothing": (Unreachable, lambda content, first, last: None),
+}  # fmt: skip
+
+
+def span(content, first, last):
+    return f"bytes {first}-{last}/{len(content)}"
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_answers_that_are_not_what_was_asked_for(tmp_path, wrong):
     content = os.urandom(12 << 20)
-    answers = {
-        "short": lambda first, last: answer(206, content[first:last], Content_Range=f"bytes {first}-{last}/{len(content)}"),
-        "long": lambda first, last: answer(206, content[first : last + 2], Content_Range=f"bytes {first}-{last}/{len(content)}"),
-        "other range": lambda first, last: answer(206, content[: last - first + 1], Content_Range=f"bytes 0-{last - first}/1"),
-        "no range": lambda first, last: answer(200, content),
-        "error": lambda first, last: answer(500, b"oops"),
-        "empty": lambda first, last: answer(206, Content_Range=f"bytes {first}-{last}/{len(content)}"),
-    }
+    error, make = WRONG[wrong]
 
     def script(target, headers):
         if target.endswith("/plan"):
             return answer(200, plan_body(planned("f", content)))
         first, last = map(int, headers["range"].removeprefix("bytes=").split("-"))
-        return answers[wrong](first, last)
+        return make(content, first, last)
 
-    from runstone.errors import RunstoneError
-
-    with Origin(script) as served, pytest.raises(RunstoneError):
+    with Origin(script) as served, pytest.raises(error):
         fetch("n/p/c@x", tmp_path / "out", url=served.url, cache=tmp_path / "cache", retries=0, timeout=0.5)
     assert read(tmp_path / "out") == {}

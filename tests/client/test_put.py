@@ -8,8 +8,13 @@ import sys
 import time
 
 import pytest
+from hostile import Origin, answer
+from waiting import until
 
+from runstone.client import origin
+from runstone.client.http import Http, Retries
 from runstone.client.remote import Remote
+from runstone.client.upload import Uploads
 from runstone.errors import Conflict, DigestMismatch, Invalid, TryAgain
 from runstone.testing.store_contract import read, write
 
@@ -31,11 +36,18 @@ def far(relay, cache):
 @pytest.fixture
 def folder(tmp_path):
     files = {f"small{number}": os.urandom(1000 + number) for number in range(20)}
-    return write(tmp_path / "folder", {"big": os.urandom(BIG), "sub/other": os.urandom(6 << 20), "empty": b""} | files)
+    return write(
+        tmp_path / "folder", {"big": os.urandom(BIG), "sub/other": os.urandom(6 << 20), "empty": b""} | files
+    )
 
 
 def holds(remote, name, folder, tmp_path):
-    return read(remote.get(name, tmp_path / "got", )) == read(folder)
+    return read(
+        remote.get(
+            name,
+            tmp_path / "got",
+        )
+    ) == read(folder)
 
 
 def test_a_folder_arrives(far, remote, folder, tmp_path):
@@ -60,8 +72,7 @@ def test_an_upload_goes_on_in_another_process(relay, cache, remote, tmp_path):
     command = [sys.executable, "-c", CHILD, relay.url, str(cache), "put/resumed", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     first = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-    while relay.up < BIG // 2:
-        time.sleep(0.001)
+    until(lambda: relay.up >= BIG // 2, first)
     first.kill()
     first.communicate()
     if first.returncode != -signal.SIGKILL:
@@ -84,6 +95,16 @@ def test_a_lost_answer_doubles_nothing(far, remote, relay, folder, tmp_path, req
     assert relay.dropped == 1 and version.number == 1
     assert [found.number for found in remote.versions(name)] == [1]
     assert holds(remote, name, folder, tmp_path)
+
+
+def test_a_bit_flipped_on_its_way_is_no_version(far, remote, relay, tmp_path):
+    folder = write(tmp_path / "folder", {"big": os.urandom(8 << 20)})
+    relay.flip_up = relay.up + (3 << 20)
+    with pytest.raises(DigestMismatch, match="big did not arrive as it is"):
+        far.put("put/flipped", folder)
+    assert relay.flipped == 1 and remote.versions("put/flipped") == []
+    far.put("put/flipped", folder)
+    assert holds(remote, "put/flipped", folder, tmp_path)
 
 
 def test_a_file_that_changes_while_it_is_sent_is_no_version(far, remote, relay, tmp_path, monkeypatch):
@@ -130,3 +151,38 @@ def test_links_and_names_in_a_folder(far, remote, tmp_path):
     write(folder, {"new\nline": b""})
     with pytest.raises(Invalid, match="rename it"):
         far.put("put/links", folder)
+
+
+def test_an_upload_that_the_server_is_still_busy_with_is_waited_for(tmp_path):
+    """A request that broke off occupies its upload until the server has noticed."""
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    busy = b'{"code": "conflict", "detail": "another request is busy with the upload", "status": 409}'
+    answers = {
+        "POST /api/v1/uploads": [answer(201, b'{"id": "u1", "offset": 0, "size": 100, "expires": 0}')],
+        "PATCH /api/v1/uploads/u1": [answer(409, busy), answer(409, busy), answer(204, Upload_Offset="100")],
+        "POST /api/v1/uploads/u1/finish": [answer(409, busy), answer(200, b'{"size": 100, "sha256": "aa"}')],
+    }
+    with Origin(lambda target, headers: answers[target].pop(0)) as served:
+        http = Http(origin.parse(served.url), retries=Retries(first=0.001))
+        (entry,) = Uploads(http, "ns", tmp_path).send([("f", tmp_path / "file")])
+        assert (entry.path, entry.size, entry.sha256) == ("f", 100, "aa")
+        assert not any(answers.values())
+        http.close()
+    sent = [body for target, _, body in served.requests if target.startswith("PATCH")]
+    assert sent == [b"x" * 100] * 3
+
+
+def test_another_conflict_is_not_waited_for(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    gone = b'{"code": "digest_mismatch", "detail": "no", "status": 422}'
+    answers = {
+        "POST /api/v1/uploads": answer(201, b'{"id": "u1", "offset": 0, "size": 1, "expires": 0}'),
+        "PATCH /api/v1/uploads/u1": answer(204, Upload_Offset="1"),
+        "POST /api/v1/uploads/u1/finish": answer(422, gone),
+    }
+    with Origin(lambda target, headers: answers[target]) as served:
+        http = Http(origin.parse(served.url), retries=Retries(first=0.001))
+        with pytest.raises(DigestMismatch, match="put it again"):
+            Uploads(http, "ns", tmp_path).send([("f", tmp_path / "file")])
+        assert len(served.requests) == 3
+        http.close()

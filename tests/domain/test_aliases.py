@@ -1,4 +1,5 @@
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_of_a_hundred_concurrent_movers_one_wins_each_time(three):
             thread.join()
     assert len(wins) == 3 and len(losses) == 297
     steps = three.alias_history("demo/m", "prod")
-    assert all(a.version == b.previous for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.version == b.previous for a, b in pairwise(steps))
 
 
 def test_an_alias_does_not_move_to_a_quarantined_version(three):

@@ -630,8 +630,6 @@ def make_environment(home: Path) -> None:
     wanted = content(1500)
     with lmdb.open(str(home), map_size=1 << 26, max_dbs=8) as env:
         rows, large, _ = (env.open_db(name.encode()) for name in wanted)
-        duplicates = env.open_db(b"duplicates", dupsort=True)
-        fixed = env.open_db(b"fixed", dupsort=True, dupfixed=True, integerdup=True)
         with env.begin(write=True) as txn:
             for n in range(2000):
                 txn.put(f"gone {n}".encode(), bytes(200), db=rows)
@@ -645,9 +643,6 @@ def make_environment(home: Path) -> None:
         with env.begin(write=True) as txn:
             for key, value in wanted["large"].items():
                 txn.put(key, value, db=large)
-            for n in range(1200):
-                txn.put(b"many" if n % 3 else b"few %d" % (n // 60), b"duplicate %d" % n, db=duplicates)
-                txn.put(b"many" if n % 3 else b"few %d" % (n // 60), n.to_bytes(8, "little"), db=fixed)
 
 
 # Opens an environment in a child for each place of stdin, with the bit flipped; prints what the child made of
@@ -658,7 +653,7 @@ home, keys = sys.argv[1], None
 def digest():
     seen = hashlib.sha256()
     with lmdb.open(home, readonly=True, lock=False, max_dbs=8, map_size=1 << 26) as env:
-        names = [b"rows", b"large", b"empty", b"duplicates", b"fixed"]
+        names = [b"rows", b"large", b"empty"]
         opened = {name: env.open_db(name, create=False) for name in names}
         with env.begin() as txn:
             for name, db in opened.items():
@@ -686,7 +681,7 @@ def child():
 def all_keys():
     with lmdb.open(home, readonly=True, lock=False, max_dbs=8, map_size=1 << 26) as env:
         found = {}
-        for name in [b"rows", b"large", b"empty", b"duplicates", b"fixed"]:
+        for name in [b"rows", b"large", b"empty"]:
             db = env.open_db(name, create=False)
             with env.begin() as txn: found[name] = list(txn.cursor(db).iternext_nodup())
         return found
@@ -737,8 +732,7 @@ def test_the_pages_are_those_lmdb_counts(environment: Path) -> None:
     pages = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
     assert max(stat["depth"] for stat in stats) >= 2
     assert sum(stat["overflow_pages"] for stat in stats) > 40
-    # LMDB leaves the trees of duplicates out of a database's counts: "many" has one in two databases.
-    assert 0 <= len(used) - 2 - pages <= 12
+    assert len(used) - 2 == pages
 
 
 def test_used_and_bookkeeping_bytes_are_apart_and_in_order(environment: Path) -> None:

@@ -128,6 +128,15 @@ def test_bytes_and_files_arrive_in_order(pump, connect, stored):
     assert completions(pump, 1) == {job: (DONE, len(expected))}
 
 
+def test_neighbours_of_different_files_are_not_merged(pump, connect, stored, tmp_path):
+    (tmp_path / "other").write_bytes(bytes(range(256)))
+    server, client = connect()
+    with (tmp_path / "other").open("rb") as other:
+        pump.submit(server.fileno(), [(stored.fd, 0, 10), (other.fileno(), 10, 10), (stored.fd, 20, 10)])
+        assert read(client, 30) == stored.data[:10] + bytes(range(10, 20)) + stored.data[20:30]
+        completions(pump, 1)
+
+
 def test_a_job_of_nothing_ends_at_once(pump, connect):
     server, _ = connect()
     jobs = [pump.submit(server.fileno(), []), pump.submit(server.fileno(), [b""])]
@@ -220,7 +229,7 @@ def test_a_peer_that_reads_slowly_is_not_stalled(connect, stored):
     until(lambda: pump.stats()["waiting"] == 1)
     got = bytearray()
     sent_before, since, longest = pump.stats()["sent"], time.monotonic(), 0.0
-    while longest < 1.5:
+    while longest < 2.2:  # whatever its phase, a whole interval lies in there
         got += client.recv(1024)
         time.sleep(0.02)
         if (sent := pump.stats()["sent"]) != sent_before:
@@ -271,12 +280,23 @@ print("alive")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "alive\n", "")
 
 
+def lane_seconds() -> float:
+    """Time that lanes have spent on a core."""
+    tasks = [
+        task for task in Path("/proc/self/task").iterdir() if (task / "comm").read_text() == "pump-lane\n"
+    ]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def test_a_half_close_does_not_end_the_job(pump, connect, stored):
     server, client = connect(16_384)
     job = pump.submit(server.fileno(), [(stored.fd, 0, 4 * MB)])
     until(lambda: pump.stats()["waiting"] == 1)
     client.shutdown(socket.SHUT_WR)
     assert server.recv(1) == b"", "the half-close has arrived"
+    before = lane_seconds()
+    time.sleep(0.2)
+    assert lane_seconds() - before < 0.02, "the lane spins on it"
     assert read(client, 4 * MB) == stored.data[: 4 * MB]
     assert completions(pump, 1) == {job: (DONE, 4 * MB)}
 
@@ -404,7 +424,10 @@ stored, warm, answers = sys.argv[1:]
 open(warm, "wb").write(bytes(1 << 20))
 pump = Pump(lanes=1)
 (a, cold_client), (b, warm_client) = socket.socketpair(), socket.socketpair()
-cold = pump.submit(a.fileno(), [(os.open(stored, os.O_RDONLY), 0, 100_000)])
+cold = pump.submit(a.fileno(), [bytes(1 << 20), (os.open(stored, os.O_RDONLY), 0, 4 << 20)])
+while pump.stats()["waiting"] != 1: time.sleep(0.001)
+got = 0
+while got < 1 << 20: got += len(cold_client.recv((1 << 20) - got))
 while pump.stats()["loading"] != 1: time.sleep(0.001)
 cold_client.close() if "hangup" in answers else None
 fast = pump.submit(b.fileno(), [(os.open(warm, os.O_RDONLY), 0, 1 << 20)])
@@ -416,8 +439,9 @@ assert pump.stats()["loading"] == 1, "the disk has answered too early: this show
 open(answers, "wb").close()
 if "hangup" not in answers:
     got = b""
-    while len(got) < 100_000: got += cold_client.recv(1 << 20)
-    assert got == open(stored, "rb").read(100_000)
+    while pump.stats()["waiting"] != 1: time.sleep(0.001)
+    while len(got) < 4 << 20: got += cold_client.recv(1 << 20)
+    assert got == open(stored, "rb").read(4 << 20)
 select.select([pump.fileno()], [], [], 60)
 (job, status, sent), = pump.drain()
 assert job == cold
@@ -425,7 +449,9 @@ print(status, sent)
 """
 
 
-@pytest.mark.parametrize(("name", "printed"), [("answers", f"{DONE} 100000\n"), ("hangup", f"{HANGUP} 0\n")])
+@pytest.mark.parametrize(
+    ("name", "printed"), [("answers", f"{DONE} {5 * MB}\n"), ("hangup", f"{HANGUP} {MB}\n")]
+)
 def test_a_disk_that_does_not_answer_stops_nobody_else(stored, tmp_path, name, printed):
     """One lane; the loader's read is held back until the warm job has ended."""
     if (compiler := shutil.which("cc")) is None:

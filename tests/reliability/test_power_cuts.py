@@ -1,6 +1,8 @@
 """Power cuts: everything that was not made durable is gone, and nothing acknowledged is lost, corrupt or done twice."""
 
 import random
+import sys
+import time
 
 import pytest
 from faults import powercut
@@ -35,6 +37,7 @@ def test_the_power_is_cut_while_writers_write(tmp_path):
                 if round_ % 8:
                     victim.wait_for("READY")
                     victim.wait_for("ACK", chance.randint(1, 12))
+                    time.sleep(chance.uniform(0, 0.03))
                 else:
                     victim.kill_after(chance.uniform(0.1, 0.3)).join()
                 disk.cut()
@@ -61,7 +64,7 @@ def test_the_power_is_cut_while_a_store_is_made(tmp_path):
     made = 0
     with PowerCutDisk(tmp_path, 64) as disk:
         for round_ in range(max(1, CUTS // 5)):
-            data, argv = disk.path / f"data-{round_}", [runstone_python(), "-c", code]
+            data, argv = disk.path / f"data-{round_}", [sys.executable, "-c", code]
             with Victim([*argv, str(data)], environment()) as victim:
                 victim.wait_for("READY")
                 victim.kill_after(random.Random(round_).uniform(0.0, 0.08)).join()
@@ -73,8 +76,3 @@ def test_the_power_is_cut_while_a_store_is_made(tmp_path):
                 check_all(library, lanes)
         assert disk.cuts > 0
 
-
-def runstone_python() -> str:
-    import sys
-
-    return sys.executable

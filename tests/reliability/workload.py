@@ -132,7 +132,7 @@ def _check_lane(library: Library, lane: Lane, read: bool) -> int:
     strange = {number: info.state for number, info in infos.items() if info.state not in ("live", "deleted")}
     assert not strange, f"{lane.name}: {strange}"
     ops = [info.metadata["op"] for info in live.values()]
-    assert len(ops) == len(set(ops)), f"{lane.name}: something was done twice"
+    assert len(ops) == len(set(ops)), f"{lane.name}: something was done twice: {ops}"
     for number, op in lane.versions.items():
         deleting = pending["do"] == "delete" and pending["version"] == number
         assert deleting or number in live, f"{lane.name}: acknowledged version {number} is {infos.get(number)}"
@@ -151,8 +151,8 @@ def _check_aliases(library: Library, lane: Lane, pending: Op, live: dict[int, An
     if found != expected and pending["do"] == "alias":
         expected[pending["alias"]] = pending["to"]
     if found != expected and pending["do"] == "put":
-        number = next(number for number, info in live.items() if info.metadata["op"] == pending["id"])
-        expected.update(dict.fromkeys(pending["aliases"], number))
+        made = [number for number, info in live.items() if info.metadata["op"] == pending["id"]]
+        expected.update((alias, number) for number in made for alias in pending["aliases"])
     assert found == expected, f"{lane.name}: aliases {found}, acknowledged {lane.aliases}, under way {pending}"
     for alias, version in found.items():
         steps = library.alias_history(lane.name, alias)

@@ -131,7 +131,9 @@ class Caller:
 def raw(server: str, *parts: bytes, timeout: float = 20.0) -> bytes:
     """Sends bytes as they are, and answers everything that comes back until the server ends the connection."""
     address = urlsplit(server)
-    with socket.create_connection((str(address.hostname), int(address.port or 80)), timeout=timeout) as connection:
+    with socket.create_connection(
+        (str(address.hostname), int(address.port or 80)), timeout=timeout
+    ) as connection:
         for part in parts:
             connection.sendall(part)
         return read_all(connection)
@@ -155,7 +157,16 @@ class Process:
     """``python -m runstone.server`` as a process of its own."""
 
     def __init__(self, data: Path, *arguments: str, port: int = 0, **environment: str) -> None:
-        command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", str(port), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "runstone.server",
+            "--data",
+            str(data),
+            "--port",
+            str(port),
+            *arguments,
+        ]
         variables = {**os.environ, "RUNSTONE_LOG_FORMAT": "off", **environment}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from calling import Caller, Process
+
 from runstone.config import ServerOptions
 from runstone.server.background import Background
 
@@ -18,7 +19,13 @@ def background(tmp_path: Path) -> Iterator[Callable[..., Background]]:
         started: list[Background] = []
 
         def start(**given: Any) -> Background:
-            options = {"data": str(tmp_path / "data"), "port": 0, "log_format": "off", "shutdown_seconds": 5, **given}
+            options = {
+                "data": str(tmp_path / "data"),
+                "port": 0,
+                "log_format": "off",
+                "shutdown_seconds": 5,
+                **given,
+            }
             store = started[0].store if started else None
             started.append(stack.enter_context(Background(ServerOptions(**options), store)))
             return started[-1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from calling import Caller, Process
+
 from runstone.domain import keys
 from runstone.domain.context import Context
 from runstone.server.background import Background
@@ -29,7 +30,12 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 def test_local_mode_takes_anybody_for_the_owner(caller: Caller):
-    for headers in ({}, {"Authorization": "Bearer hf_" + "x" * 48}, {"Authorization": "nonsense"}, basic("a", "b")):
+    for headers in (
+        {},
+        {"Authorization": "Bearer hf_" + "x" * 48},
+        {"Authorization": "nonsense"},
+        basic("a", "b"),
+    ):
         answer = caller.get("/api/v1/whoami", headers=headers)
         assert answer.expect(200) == {"name": "local", "admin": True, "role": "", "namespaces": ["local"]}
 
@@ -37,7 +43,10 @@ def test_local_mode_takes_anybody_for_the_owner(caller: Caller):
 def test_a_key_over_bearer_and_basic(owner: Caller):
     assert owner.get("/api/v1/whoami").expect(200)["name"] == "local"
     for user in ("", "api", "local", "anything:else"[:8]):
-        assert owner.with_key("").get("/api/v1/whoami", headers=basic(user, owner.key)).expect(200)["name"] == "local"
+        assert (
+            owner.with_key("").get("/api/v1/whoami", headers=basic(user, owner.key)).expect(200)["name"]
+            == "local"
+        )
     lower = {"Authorization": f"bearer  {owner.key} "}
     assert owner.with_key("").get("/api/v1/whoami", headers=lower).status == 200
 
@@ -102,7 +111,9 @@ def test_a_disabled_user_ends_at_once(owner: Caller):
 def test_rights_are_those_of_the_user_and_its_key(owner: Caller):
     owner.post("/api/v1/users", {"name": "ann"}).expect(201)
     ann = owner.with_key(owner.post("/api/v1/users/ann/keys", {"name": "k"}).expect(201)["key"])
-    reading = owner.with_key(owner.post("/api/v1/users/ann/keys", {"name": "r", "role": "reader"}).expect(201)["key"])
+    reading = owner.with_key(
+        owner.post("/api/v1/users/ann/keys", {"name": "r", "role": "reader"}).expect(201)["key"]
+    )
     owner.put_version("local/p/m", {"a": b"1"}, aliases=["prod"])
     ann.put_version("ann/p/m", {"a": b"1"}, aliases=["prod"])
     assert ann.get("/api/v1/resolve/local/p/m/prod").code == "missing"

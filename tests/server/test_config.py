@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from runstone.config import ServerOptions, from_environment, is_loopback
 from runstone.errors import Invalid
 
 
 def test_the_environment_is_read_and_the_command_line_goes_before_it():
-    environment = {"RUNSTONE_PORT": "1234", "RUNSTONE_HOST": "0.0.0.0", "RUNSTONE_HOT_LANE": "0", "RUNSTONE_RATE": "2.5"}
+    environment = {
+        "RUNSTONE_PORT": "1234",
+        "RUNSTONE_HOST": "0.0.0.0",
+        "RUNSTONE_HOT_LANE": "0",
+        "RUNSTONE_RATE": "2.5",
+    }
     environment |= {"RUNSTONE_ALLOWED_HOSTS": "a.example, b.example,", "OTHER": "x", "RUNSTONE_WORKERS": ""}
     options = from_environment(environment, port=99, host=None)
     assert (options.port, options.host, options.hot_lane, options.rate) == (99, "0.0.0.0", False, 2.5)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from calling import Caller, raw, read_all
+
 from runstone.dialects.native import versions
 from runstone.server.background import Background
 
@@ -25,7 +26,9 @@ def test_health(caller: Caller, server: Background):
     assert answer.json["log"] == server.store.log.head().size
 
 
-def test_health_is_an_error_while_changes_are_refused(caller: Caller, server: Background, monkeypatch: pytest.MonkeyPatch):
+def test_health_is_an_error_while_changes_are_refused(
+    caller: Caller, server: Background, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(server.store.index, "_failed", "the disk is on fire")
     answer = caller.get("/health")
     assert (answer.status, answer.code) == (503, "storage_failed")
@@ -53,7 +56,9 @@ def test_a_request_id_is_echoed_if_it_can_be(caller: Caller, given: str, echoed:
     assert found
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/api/v1", "/api/v1/", "/api/v1/users/", "/api/v2/users", "//health"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/api/v1", "/api/v1/", "/api/v1/users/", "/api/v2/users", "//health"]
+)
 def test_an_unknown_path(caller: Caller, path: str):
     answer = caller.get(path)
     assert (answer.status, answer.code) == (404, "unknown_path")
@@ -150,7 +155,9 @@ def test_deep_metadata(caller: Caller, depth: int):
         assert (answer.status, answer.code) == (413, "too_large")
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", str(1 << 64), "-" + str((1 << 63) + 1), "1" * 5000])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "1e400", str(1 << 64), "-" + str((1 << 63) + 1), "1" * 5000]
+)
 def test_numbers_that_json_or_the_store_cannot_hold(caller: Caller, number: str):
     caller.post("/api/v1/namespaces/local/projects", {"name": "p", "exist_ok": True})
     content = f'{{"name": "n", "metadata": {{"x": {number}}}}}'.encode()
@@ -165,14 +172,23 @@ def test_nan_in_messagepack(caller: Caller):
     caller.post("/api/v1/namespaces/local/projects", {"name": "p"})
     content = msgspec.msgpack.encode({"name": "n", "metadata": {"x": float("nan")}})
     answer = caller.post(
-        "/api/v1/projects/local/p/collections", content=content, headers={"Content-Type": "application/msgpack"}
+        "/api/v1/projects/local/p/collections",
+        content=content,
+        headers={"Content-Type": "application/msgpack"},
     )
     assert (answer.status, answer.code) == (422, "invalid")
 
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("limit=0", 422), ("limit=1001", 422), ("limit=x", 422), ("limit=1&limit=2", 422), ("more=1", 422), ("after=%ff", 400)],
+    [
+        ("limit=0", 422),
+        ("limit=1001", 422),
+        ("limit=x", 422),
+        ("limit=1&limit=2", 422),
+        ("more=1", 422),
+        ("after=%ff", 400),
+    ],
 )
 def test_a_bad_query(caller: Caller, query: str, status: int):
     answer = caller.get(f"/api/v1/users?{query}")
@@ -191,7 +207,10 @@ def test_a_path_that_is_not_utf8(caller: Caller):
     assert (answer.status, answer.code) == (400, "malformed")
 
 
-@pytest.mark.parametrize("headers", [{"X-Runstone-Deadline": "soon"}, {"X-Runstone-Deadline": "-1"}, {"X-Runstone-Deadline": "nan"}])
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Runstone-Deadline": "soon"}, {"X-Runstone-Deadline": "-1"}, {"X-Runstone-Deadline": "nan"}],
+)
 def test_a_deadline_that_is_no_time(caller: Caller, headers: dict[str, str]):
     assert caller.get("/api/v1/whoami", headers=headers).code == "invalid"
 
@@ -204,10 +223,15 @@ def test_a_deadline_that_has_passed_changes_nothing(caller: Caller, server: Back
 
 
 def test_a_reason_is_in_the_log(caller: Caller):
-    caller.post("/api/v1/namespaces", {"name": "t"}, headers={"X-Runstone-Reason": "wegen%20%C3%9Cbung"}).expect(201)
+    caller.post(
+        "/api/v1/namespaces", {"name": "t"}, headers={"X-Runstone-Reason": "wegen%20%C3%9Cbung"}
+    ).expect(201)
     last = caller.get("/api/v1/log?start=1").expect(200)["items"][-1]
     assert last["command"]["reason"] == "wegen Übung"
-    assert caller.post("/api/v1/namespaces", {"name": "u"}, headers={"X-Runstone-Reason": "%ff"}).code == "malformed"
+    assert (
+        caller.post("/api/v1/namespaces", {"name": "u"}, headers={"X-Runstone-Reason": "%ff"}).code
+        == "malformed"
+    )
 
 
 def test_an_idempotency_key_makes_a_change_once(caller: Caller, server: Background):
@@ -219,7 +243,10 @@ def test_an_idempotency_key_makes_a_change_once(caller: Caller, server: Backgrou
     other = caller.post("/api/v1/namespaces", {"name": "u"}, headers=headers)
     assert (other.status, other.code) == (422, "invalid")
     assert caller.post("/api/v1/namespaces", {"name": "t"}).code == "exists"
-    assert caller.post("/api/v1/namespaces", {"name": "x"}, headers={"Idempotency-Key": "k" * 201}).code == "invalid"
+    assert (
+        caller.post("/api/v1/namespaces", {"name": "x"}, headers={"Idempotency-Key": "k" * 201}).code
+        == "invalid"
+    )
 
 
 def test_an_unforeseen_error_tells_nothing_but_where_to_look(
@@ -287,14 +314,20 @@ def test_a_page_from_elsewhere_changes_nothing(caller: Caller, server: Backgroun
 def test_cors_is_off_unless_an_origin_is_named(background: Callable[..., Background]):
     asked = {"Origin": "https://ui.example", "Access-Control-Request-Method": "POST"}
     closed = Caller(background().url)
-    for answer in (closed.get("/health", headers=asked), closed.call("OPTIONS", "/api/v1/namespaces", headers=asked)):
+    for answer in (
+        closed.get("/health", headers=asked),
+        closed.call("OPTIONS", "/api/v1/namespaces", headers=asked),
+    ):
         assert not [name for name in answer.headers if name.lower().startswith("access-control")]
     shared = Caller(background(cors_origins=("https://ui.example",)).url)
     answer = shared.get("/health", headers=asked)
     assert answer.headers["Access-Control-Allow-Origin"] == "https://ui.example"
     assert answer.headers["Vary"] == "Origin"
     preflight = shared.call("OPTIONS", "/api/v1/namespaces", headers=asked)
-    assert (preflight.status, preflight.headers["Access-Control-Allow-Methods"]) == (204, "GET, HEAD, OPTIONS, POST")
+    assert (preflight.status, preflight.headers["Access-Control-Allow-Methods"]) == (
+        204,
+        "GET, HEAD, OPTIONS, POST",
+    )
     assert shared.post("/api/v1/namespaces", {"name": "t"}, headers=asked).status == 201
     other = shared.get("/health", headers={"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
@@ -324,8 +357,14 @@ def test_a_client_that_waits_for_leave_gets_it_or_the_refusal(server: Background
         (b"GET /health HTTP/1.1\r\nHost: localhost\r\nBad Header: x\r\n\r\n", 400),
         (b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", 400),
         (b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (
+            b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
+        (
+            b"POST /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            400,
+        ),
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
         (b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431),
         (b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 200 + b"\r\n", 400),
@@ -344,11 +383,15 @@ def test_what_is_not_http_is_a_problem(server: Background, sent: bytes, status: 
 
 
 def test_absolute_form_and_asterisk(server: Background):
-    absolute = raw(server.url, b"GET http://localhost/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    absolute = raw(
+        server.url, b"GET http://localhost/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
     assert absolute.startswith(b"HTTP/1.1 200 ")
     asterisk = raw(server.url, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert asterisk.startswith(b"HTTP/1.1 404 ")
-    tunnel = raw(server.url, b"CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    tunnel = raw(
+        server.url, b"CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
     assert tunnel.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))
 
 
@@ -367,7 +410,10 @@ def test_a_connection_is_kept(server: Background):
 
 def test_pipelined_requests_are_answered_in_order(server: Background):
     paths = [b"/health", b"/nothing", b"/api/v1/whoami", b"/health"]
-    sent = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %d\r\n\r\n" % (path, n) for n, path in enumerate(paths))
+    sent = b"".join(
+        b"GET %s HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %d\r\n\r\n" % (path, n)
+        for n, path in enumerate(paths)
+    )
     received = raw(server.url, sent[:-2] + b"Connection: close\r\n\r\n")
     answers = received.split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers] == [b"200", b"404", b"200", b"200"]

@@ -14,10 +14,6 @@ import pytest
 import schemathesis
 from calling import Caller
 from hypothesis import HealthCheck, given, settings
-from runstone import dialects
-from runstone.config import ServerOptions
-from runstone.dialects.routing import Route
-from runstone.server.background import Background
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -25,6 +21,11 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+
+from runstone import dialects
+from runstone.config import ServerOptions
+from runstone.dialects.routing import Route
+from runstone.server.background import Background
 
 EXAMPLES = int(os.environ.get("RUNSTONE_SCHEMA_EXAMPLES", "12"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -66,7 +67,9 @@ def fill(caller: Caller) -> None:
     caller.post("/api/v1/users", {"name": "ann"}).expect(201)
     caller.post("/api/v1/namespaces", {"name": "team"}).expect(201)
     for namespace in KNOWN["ns"]:
-        caller.put_version(f"{namespace}/p/m", {"a.bin": b"1" * 300_000, "folder/b.txt": b""}, metadata={"a": {"b": 1}})
+        caller.put_version(
+            f"{namespace}/p/m", {"a.bin": b"1" * 300_000, "folder/b.txt": b""}, metadata={"a": {"b": 1}}
+        )
         caller.put_version(f"{namespace}/p/m", {"a.bin": b"2"}, aliases=["prod", "a/b"])
         caller.post(f"/api/v1/projects/{namespace}/p/collections", {"name": "empty"}).expect(201)
 
@@ -78,7 +81,9 @@ def operations() -> Iterator[Any]:
         path = route.path.replace("...}", "}")
         yield pytest.param(route.method, path, GenerationMode.POSITIVE, id=f"{route.method} {path} valid")
         if "{" in path or route.query or route.body:
-            yield pytest.param(route.method, path, GenerationMode.NEGATIVE, id=f"{route.method} {path} invalid")
+            yield pytest.param(
+                route.method, path, GenerationMode.NEGATIVE, id=f"{route.method} {path} invalid"
+            )
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), list(operations()))
@@ -86,7 +91,13 @@ def test_every_answer_is_as_described(described: Any, method: str, path: str, mo
     operation = described[path][method]
     answered = 0
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+        database=None,
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def answers(case: schemathesis.Case) -> None:
         nonlocal answered

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import Malformed
 from runstone.server.router import Match, Router, segments_of
@@ -10,7 +11,16 @@ from runstone.server.router import Match, Router, segments_of
 
 class Few:
     name, prefixes = "few", ("/",)
-    paths = ("/a", "/a/{x}", "/a/{x}/b", "/a/fixed", "/a/{x}/rest/{path...}", "/a/{x}/rest", "/c/{x}/d", "/{y}/e/f")
+    paths = (
+        "/a",
+        "/a/{x}",
+        "/a/{x}/b",
+        "/a/fixed",
+        "/a/{x}/rest/{path...}",
+        "/a/{x}/rest",
+        "/c/{x}/d",
+        "/{y}/e/f",
+    )
 
     def routes(self) -> Iterator[Route]:
         yield from (Route("GET", path, print, "") for path in self.paths)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 from calling import Caller
+
 from runstone.domain import keys
 from runstone.domain.context import Context
 from runstone.server.background import Background
@@ -30,7 +32,9 @@ def ann(owner: Caller) -> Caller:
 
 @pytest.fixture
 def url(ann: Caller) -> str:
-    signed: str = ann.post(f"{FILES}/prod/sign", {"path": "folder/ä b%.bin", "seconds": 60}).expect(200)["url"]
+    signed: str = ann.post(f"{FILES}/prod/sign", {"path": "folder/ä b%.bin", "seconds": 60}).expect(200)[
+        "url"
+    ]
     return signed
 
 
@@ -54,7 +58,10 @@ def test_it_stands_for_the_version_that_the_alias_was(ann: Caller, url: str):
 
 def test_other_spellings_of_the_path_are_the_same_path(ann: Caller, url: str):
     assert "%C3%A4%20b%25.bin" in url
-    assert ann.with_key("").get(url.replace("folder", "%66older").replace("%C3%A4", "%c3%a4")).content == b"first"
+    assert (
+        ann.with_key("").get(url.replace("folder", "%66older").replace("%C3%A4", "%c3%a4")).content
+        == b"first"
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,10 +166,13 @@ def test_a_signed_upload(ann: Caller):
     assert ann.post(f"/api/v1/uploads/{upload}/finish").expect(200)["size"] == 5
 
 
-def test_the_log_has_no_signature(ann: Caller, url: str, background: Callable[..., Background], tmp_path):
+def test_the_log_has_no_signature(
+    ann: Caller, url: str, background: Callable[..., Background], tmp_path: Path
+):
     path = tmp_path / "access.log"
-    with background(auth="on", log_format="json", log_file=str(path)) as logged:
-        assert Caller(logged.url).get(url).status == 200
+    logged = background(auth="on", log_format="json", log_file=str(path))
+    assert Caller(logged.url).get(url).status == 200
+    logged.close()
     text = path.read_text()
     assert "/api/v1/signed/files/ann/p/m/1/folder" in text
     assert "signature" not in text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstone.errors import Corrupt, Invalid
-from runstone.storage.entry import HEADER, Header, pack_header, payload_digest, unpack_header
+from runstone.storage.entry import HEADER, Header, header_of, pack_header, payload_digest, unpack_header
 
 HEADERS = st.builds(
     Header,
@@ -34,6 +34,11 @@ def test_the_bytes_of_a_header():
 @given(HEADERS)
 def test_a_header_comes_back(header: Header):
     assert unpack_header(pack_header(header)) == header
+
+
+def test_the_header_of_a_new_entry():
+    header = Header(1, 0, 7, 5, 6, b"c" * 16, 7, payload_digest(b"s" * 16, b"payload"))
+    assert header_of(7, 5, 6, b"c" * 16, b"s" * 16, b"payload") == pack_header(header)
 
 
 @pytest.mark.parametrize(

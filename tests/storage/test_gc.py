@@ -24,11 +24,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from runstone.errors import Conflict, Missing, RunstoneError, StorageFailed
+from runstone.errors import Conflict, Gone, Missing, RunstoneError, StorageFailed
 from runstone.storage import chunks, gc
 from runstone.storage.backends.packs import BLOCK, LocalPacks
 from runstone.storage.blobs import Blobs
-from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, PACKS, PINS, UPLOAD_PARTS, UPLOADS
+from runstone.storage.tables import BLOB_PARTS, BLOB_VERSIONS, BLOBS, CHUNKS, PACKS, PINS, UPLOAD_PARTS, UPLOADS
 
 LONG = 3 * 24 * 3600
 
@@ -236,6 +236,33 @@ def test_a_reference_made_in_between_wins(blobs, clock, monkeypatch):
     assert outcomes == {True, False}
 
 
+def test_a_reference_made_after_the_look_prevents_the_mark(blobs, clock, monkeypatch):
+    data = noise(MIB)
+    blobs.put(0, "me", data)
+    clock.turn(LONG)
+    live = gc.Collector._live
+
+    def look(self, without):
+        refer(blobs, data)
+        return live(self, without)
+
+    monkeypatch.setattr(gc.Collector, "_live", look)
+    assert blobs.collect(grace_seconds=3600).marked == 0
+    assert blobs.stat(0, sha(data)).garbage == 0
+
+
+def test_a_reference_that_left_the_mark_saves_the_blob(blobs, clock):
+    data = noise(MIB)
+    blobs.put(0, "me", data)
+    clock.turn(LONG)
+    assert blobs.collect(grace_seconds=3600).marked == 1
+    with blobs.index.write() as txn:
+        txn.put(BLOB_VERSIONS, sha(data), 1, 1)
+    clock.turn(3600)
+    assert blobs.collect(grace_seconds=3600).deleted == 0
+    assert blobs.stat(0, sha(data)).garbage == 0
+
+
 def test_a_collection_that_is_cut_off_is_finished_by_the_next(blobs, clock, tmp_path, monkeypatch):
     kept = noise(3 * MIB, 1)
     blobs.put(0, "me", kept)
@@ -365,17 +392,21 @@ def test_what_a_repair_lets_go_waits_for_older_uploads(blobs, clock, tmp_path):
 
 
 def _churn(directory, seeds, rounds):
-    with open_blobs(directory, clock=None, checkpoint=MIB) as blobs:
-        blobs.clock = lambda: 0
-        base = noise(2 * MIB, 0)
+    with open_blobs(directory, checkpoint=MIB) as blobs:
+        base, committed = noise(2 * MIB, 0), 0
         for n in range(rounds):
             for seed in seeds:
                 data = base[: MIB + 1000 * n] + noise(200_000, seed)
-                with contextlib.suppress(Conflict):
+                # By the collector's clock every pin has expired: it may take a blob before it is referred to.
+                try:
                     blobs.put(0, "me", data)
                     refer(blobs, data, seed)
-                    assert blobs.read(0, sha(data)) == data
-                    let_go(blobs, data, seed)
+                except (Conflict, Missing, Gone):
+                    continue
+                committed += 1
+                assert blobs.read(0, sha(data)) == data
+                let_go(blobs, data, seed)
+        assert committed
 
 
 def test_processes_that_upload_while_another_collects_lose_nothing(tmp_path):
@@ -608,6 +639,54 @@ TestStore.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_uploads_that_end_while_the_live_bytes_are_looked_up_lose_nothing(blobs, clock, monkeypatch):
+    """After any row that the collection reads, an upload that was under way ends and another one comes and goes."""
+    kept = noise(300_000, 1)
+    blobs.put(0, "me", kept)
+    refer(blobs, kept)
+    real, ended = blobs.index.rows, []
+    for step in range(60):
+        ending, coming = noise(250_000, 2 * step + 100), noise(200_000, 2 * step + 101)
+        clock.turn(30 * 3600 if step % 4 == 3 else 3600)
+        upload = blobs.begin(0, "me")
+        send(blobs, upload, ending)
+        blobs.checkpoint(upload)
+        blobs.put(0, "me", noise(200_000, 90 + step % 2))
+        seen = []
+
+        def rows(table, prefix=b"", batch=4096, step=step, upload=upload, ending=ending, coming=coming, seen=seen):
+            for row in (*real(table, prefix, 1), None):
+                seen.append(table)
+                if len(seen) == step and blobs.upload(upload).done == b"":
+                    monkeypatch.setattr(blobs.index, "rows", real)
+                    blobs.finish(upload)
+                    refer(blobs, ending)
+                    blobs.put(0, "me", coming)
+                    refer(blobs, coming)
+                    monkeypatch.setattr(blobs.index, "rows", rows)
+                    ended.append(table.name)
+                if row is not None:
+                    yield row
+
+        monkeypatch.setattr(blobs.index, "rows", rows)
+        blobs.collect(grace_seconds=0)
+        monkeypatch.setattr(blobs.index, "rows", real)
+        for data in (kept, *((ending, coming) if ended and blobs_has(blobs, coming) else ())):
+            assert blobs.read(0, sha(data)) == data
+        require_sound(blobs)
+        for data in (ending, coming):
+            let_go(blobs, data)
+    assert {"upload_parts", "blob_parts", "blobs", "pins", "uploads"} <= set(ended)
+
+
+def blobs_has(blobs, data):
+    try:
+        blobs.stat(0, sha(data))
+    except Missing:
+        return False
+    return True
 
 
 def test_errors_of_one_pack_do_not_stop_the_others(tmp_path):

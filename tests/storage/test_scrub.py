@@ -13,12 +13,14 @@ from blobkit import (
     parts_of,
     refer,
     require_sound,
+    send,
     sha,
 )
 from faults.bitflip import flip
 
 from runstone._native.digests import seal, xxh3_64
-from runstone.errors import Corrupt, DigestMismatch
+from runstone.errors import Corrupt, DigestMismatch, Missing
+from runstone.storage import damages
 from runstone.storage.parts import RECORD_SIZE, extents, placed
 from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, DAMAGES, Part
 
@@ -46,6 +48,14 @@ def overwrite(blobs, data, offset, with_bytes=b"rotten"):
     with path.open("r+b") as file:
         file.seek(at)
         file.write(with_bytes)
+
+
+def spoil(blobs, table, key):
+    """Turns a bit of a row over, as it lies in the index."""
+    with blobs.index.write() as txn:
+        stored = bytearray(seal(table.number, key, txn.get_body(table, key)))
+        stored[len(stored) // 2] ^= 4
+        txn._txn.put(key, bytes(stored), db=blobs.index.databases[table.name])
 
 
 def known(blobs):
@@ -323,10 +333,7 @@ def test_damaged_rows_of_the_index_are_named_and_the_rest_is_read(blobs):
     for data in contents:
         blobs.put(0, "me", data)
     key = BLOB_PARTS.key.pack(0, sha(contents[2]), 0)
-    with blobs.index.write() as txn:
-        stored = bytearray(seal(BLOB_PARTS.number, key, txn.get_body(BLOB_PARTS, key)))
-        stored[len(stored) // 2] ^= 4
-        txn._txn.put(key, bytes(stored), db=blobs.index.databases[BLOB_PARTS.name])
+    spoil(blobs, BLOB_PARTS, key)
     report = blobs.scrub()
     assert len(report.index) == 1 and key.hex() in report.index[0]
     assert [damage.sha256 for damage in report.damages] == [sha(contents[2])]
@@ -334,6 +341,42 @@ def test_damaged_rows_of_the_index_are_named_and_the_rest_is_read(blobs):
     with pytest.raises(Corrupt):
         blobs.read(0, sha(contents[2]))
     assert blobs.read(0, sha(contents[4])) == contents[4]
+    blobs.put(0, "me", contents[2])
+    assert blobs.scrub().clean
+    assert blobs.read(0, sha(contents[2])) == contents[2]
+
+
+def test_chunks_of_a_part_that_was_lost_are_taken_out_before_its_bytes_are_freed(tmp_path):
+    clock, data = Clock(), noise(70 * MIB)
+    with open_blobs(tmp_path, clock=clock) as blobs:
+        blobs.put(0, "me", data)
+        with blobs.index.write() as txn:
+            (_, _, last), _ = txn.last(BLOB_PARTS, 0, sha(data))
+            txn.delete(BLOB_PARTS, 0, sha(data), last)
+        clock.turn(3 * 24 * 3600)
+        report = blobs.collect(grace_seconds=0)
+        assert report.deleted == 1 and report.packs_removed == 1
+        require_sound(blobs)
+        blobs.put(0, "me", data[-3 * MIB :])
+        assert blobs.read(0, sha(data[-3 * MIB :])) == data[-3 * MIB :]
+
+
+def test_nothing_is_freed_while_a_row_of_parts_cannot_be_read(tmp_path):
+    clock, kept, dropped = Clock(), noise(MIB, 1), noise(MIB, 2)
+    with open_blobs(tmp_path, clock=clock) as blobs:
+        for data in (kept, dropped):
+            blobs.put(0, "me", data)
+        refer(blobs, kept)
+        spoil(blobs, BLOB_PARTS, BLOB_PARTS.key.pack(0, sha(kept), 0))
+        clock.turn(3 * 24 * 3600)
+        for _ in range(2):
+            with pytest.raises(Corrupt):
+                blobs.collect(grace_seconds=0)
+        assert blobs.read(0, sha(dropped)) == dropped
+        blobs.put(0, "me", kept)
+        assert blobs.collect(grace_seconds=0).deleted == 1
+        assert blobs.read(0, sha(kept)) == kept
+        require_sound(blobs)
 
 
 def test_a_missing_part_is_named_and_repaired(blobs):
@@ -342,8 +385,6 @@ def test_a_missing_part_is_named_and_repaired(blobs):
     with blobs.index.write() as txn:
         (_, _, last), part = txn.last(BLOB_PARTS, 0, sha(data))
         txn.delete(BLOB_PARTS, 0, sha(data), last)
-        for record, _, _, _ in placed(part):
-            txn.delete(CHUNKS, 0, record[:32])
     report = blobs.scrub()
     assert [(damage.offset, damage.length) for damage in report.damages] == [(last, part.size)]
     blobs.put(0, "me", data)
@@ -391,6 +432,42 @@ def test_a_blob_deleted_under_the_scrubber_is_no_damage(tmp_path, monkeypatch):
         assert blobs.scrub().clean
         with blobs.index.read() as view:
             assert view.count(BLOBS) == 1 and view.count(DAMAGES) == 0
+
+
+def test_damage_that_is_met_after_a_repair_is_not_recorded(blobs, monkeypatch):
+    """Between the look at the bytes and the record of it the blob was stored anew."""
+    data = noise(2 * MIB)
+    blobs.put(0, "me", data)
+    overwrite(blobs, data, MIB)
+    assert blobs.scrub().damages
+    real, once = damages.record, []
+
+    def late(index, domain, digest, found, now):
+        faults = list(found)
+        if not once:
+            once.append(1)
+            blobs.put(0, "me", data)
+        return real(index, domain, digest, faults, now)
+
+    monkeypatch.setattr(damages, "record", late)
+    assert blobs.read(0, sha(data)) == data
+    assert once and not known(blobs)
+
+
+def test_an_upload_that_shares_a_chunk_found_damaged_meanwhile_is_refused(blobs):
+    base = noise(4 * MIB)
+    derived = base + b"!"
+    blobs.put(0, "me", base)
+    upload = blobs.begin(0, "me")
+    send(blobs, upload, derived)
+    overwrite(blobs, base, MIB)
+    assert blobs.scrub().damages
+    with pytest.raises(Corrupt, match="send it again"):
+        blobs.finish(upload)
+    with pytest.raises(Missing):
+        blobs.upload(upload)
+    blobs.put(0, "me", derived)
+    assert blobs.read(0, sha(derived)) == derived
 
 
 def test_extents_and_records_agree(blobs):

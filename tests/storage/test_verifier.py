@@ -342,13 +342,15 @@ def cached_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("cached_signatures")
-def test_every_bit_of_a_bundle_counts(history: dict[str, Any], tmp_path: Path):
-    """Compact JSON, so that no byte is mere spacing; every bit is flipped, and every byte exchanged."""
+def test_every_byte_of_a_bundle_counts(history: dict[str, Any], tmp_path: Path):
+    """Compact JSON, so that no byte is mere spacing; of every byte two bits are flipped, and it is exchanged."""
     data, chance = json.dumps(history, separators=(",", ":")).encode(), random.Random(1)
     path = tmp_path / "bundle.json"
     tried = refused = 0
     for place, byte in enumerate(data):
-        others = {byte ^ 1 << bit for bit in range(8)} | {chance.choice(b"AZaz09+/=\n \"'[]{},:\\")}
+        others = {byte ^ 1 << bit for bit in chance.sample(range(8), 2)} | {
+            chance.choice(b"AZaz09+/=\n \"'[]{},:\\")
+        }
         for other in others - {byte}:
             tried += 1
             path.write_bytes(data[:place] + bytes([other]) + data[place + 1 :])
@@ -356,7 +358,7 @@ def test_every_bit_of_a_bundle_counts(history: dict[str, Any], tmp_path: Path):
                 verifier.verify_bundle(verifier.read_bundle(str(path)), [SIGNER.vkey])
             except verifier.ProofError:
                 refused += 1
-    assert tried > 8 * len(data) > 15_000
+    assert tried > 2 * len(data) > 3900
     assert refused == tried
 
 

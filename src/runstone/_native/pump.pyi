@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import final
+from typing import Self, final
 
 DONE: int
 HANGUP: int
@@ -9,15 +9,15 @@ CANCELLED: int
 
 @final
 class Pump:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         stall_seconds: float = 30.0,
         stall_bytes: int = 65536,
         quantum: int = 2097152,
         lanes: int = 2,
         loaders: int = 2,
-    ) -> None: ...
+    ) -> Self: ...
     def fileno(self) -> int: ...
     def submit(self, sock_fd: int, segments: Sequence[bytes | tuple[int, int, int]]) -> int: ...
     def cancel(self, job: int) -> bool: ...

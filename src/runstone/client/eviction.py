@@ -25,7 +25,10 @@ class Pin:
     def __init__(self, cache: Cache, contents: Iterable[Content]) -> None:
         roots = b"".join(bytes.fromhex(content.root) for content in contents)
         path = cache.directory / "pins" / os.urandom(8).hex()
-        with wrapping(f"pinning in {cache.directory}"), FileLock.acquire(cache.directory / "lock", shared=True):
+        with (
+            wrapping(f"pinning in {cache.directory}"),
+            FileLock.acquire(cache.directory / "lock", shared=True),
+        ):
             lock = FileLock.try_acquire(path)
             assert lock is not None  # nobody else knows the name
             self._lock = lock
@@ -108,7 +111,9 @@ def _partials(cache: Cache) -> list[tuple[Path, os.stat_result, bool]]:
 
 
 def _abandoned(cache: Cache) -> list[_Victim]:
-    return [_Victim(held.st_mtime, held.st_size, path, True) for path, held, live in _partials(cache) if not live]
+    return [
+        _Victim(held.st_mtime, held.st_size, path, True) for path, held, live in _partials(cache) if not live
+    ]
 
 
 def _in_flight(cache: Cache) -> int:

@@ -124,7 +124,9 @@ def default_key() -> str:
     return os.environ.get("RUNSTONE_API_KEY", "")
 
 
-def fetch_over(http: Http, cache: Cache, name: str, target: str | os.PathLike[str] | None, options: Options) -> Fetched:
+def fetch_over(
+    http: Http, cache: Cache, name: str, target: str | os.PathLike[str] | None, options: Options
+) -> Fetched:
     """:func:`fetch` over connections and into a cache that the caller has."""
     place = None if target is None else Target(Path(target).absolute(), options.link)
     try:
@@ -209,7 +211,9 @@ class _Fetch:
     def _deliver(self, goods: Goods, name: Name, place: Target | None, *, stale: bool) -> Fetched:
         contents = {path: held for path, held in goods.contents().items() if self._options.wants(path)}
         if self._options.path and not contents:
-            raise Missing(f"{goods.plan.version.name} has no file {self._options.path!r} that is held by the server")
+            raise Missing(
+                f"{goods.plan.version.name} has no file {self._options.path!r} that is held by the server"
+            )
         pin = Pin(self._cache, contents.values())
         try:
             kept = self._bring(_Selection(goods, contents), name, place, stale=stale)

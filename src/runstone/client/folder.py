@@ -28,7 +28,9 @@ def find(source: Path) -> list[tuple[str, Path]]:
             path = Path(directory, name)
             real = path.resolve()
             if not real.is_file() or not real.is_relative_to(root):
-                raise Invalid(f"{path} is not a file inside {source}; remove the link, or put what it leads to")
+                raise Invalid(
+                    f"{path} is not a file inside {source}; remove the link, or put what it leads to"
+                )
             found.append((_checked(path.relative_to(source).as_posix(), path), path))
     if not found:
         raise Invalid(f"{source} holds no files")

@@ -11,8 +11,9 @@ from weakref import WeakSet
 import msgspec
 
 from runstone import errors
-from runstone.client.connection import Broken, Connection, FileBody, Response, Unreachable
+from runstone.client.connection import Broken, Connection, FileBody, Unreachable
 from runstone.client.origin import Origin
+from runstone.client.response import Response
 from runstone.errors import Invalid, RunstoneError, TryAgain
 
 T = TypeVar("T")
@@ -222,10 +223,20 @@ class Http:
             location = location[len(here) - 1 :]
         local = location.startswith("/") and not location.startswith("//")
         if not local or not location.startswith(self.origin.prefix + "/") or not location.isprintable():
-            raise Invalid(f"{self.origin} redirects to {location!r:.200}, which is elsewhere; it was not followed")
+            raise Invalid(
+                f"{self.origin} redirects to {location!r:.200}, which is elsewhere; it was not followed"
+            )
         return location[len(self.origin.prefix) :].replace(" ", "%20")
 
-    def call(self, method: str, path: str, answer: type[T], *, value: Any = None, headers: dict[str, str] | None = None) -> T:
+    def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[T],
+        *,
+        value: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> T:
         """A request with a value for a body, and its answer decoded as ``answer``; both as MessagePack."""
         fields = {"Accept": MSGPACK} | (headers or {})
         body = b""
@@ -261,7 +272,9 @@ class Http:
             content = self.body_of(response, MAX_PROBLEM)
         except Unreachable:
             content = b""
-        return problem(response.status, content, f"{self.origin} answered {response.status}", retry_after(response))
+        return problem(
+            response.status, content, f"{self.origin} answered {response.status}", retry_after(response)
+        )
 
 
 def encoded(value: Any) -> bytes:
@@ -302,7 +315,11 @@ def retry_after(response: Response) -> float | None:
 
 def is_repeatable(method: str, headers: dict[str, str]) -> bool:
     """Whether a request that may have been carried out can be sent again."""
-    return method in ("GET", "HEAD", "PUT", "DELETE") or "Idempotency-Key" in headers or "Upload-Offset" in headers
+    return (
+        method in ("GET", "HEAD", "PUT", "DELETE")
+        or "Idempotency-Key" in headers
+        or "Upload-Offset" in headers
+    )
 
 
 def _tls_context() -> Any:

@@ -30,7 +30,9 @@ def parse(text: str) -> Name:
     if len(parts) == 2:
         parts.insert(0, "")
     if len(parts) != 3 or not all(parts[1:]) or (separator and not version):
-        raise Invalid(f"{text!r:.200} is not a name: use namespace/project/collection, with @alias or :v3 for a version")
+        raise Invalid(
+            f"{text!r:.200} is not a name: use namespace/project/collection, with @alias or :v3 for a version"
+        )
     return Name(parts[0], parts[1], parts[2], version)
 
 

@@ -37,7 +37,13 @@ def parse(url: str | None) -> Origin:
         raise Invalid("no server was named: give its URL, or set RUNSTONE_URL")
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
-    if not separator or scheme not in DEFAULT_PORTS or not url.isascii() or not url.isprintable() or " " in url:
+    if (
+        not separator
+        or scheme not in DEFAULT_PORTS
+        or not url.isascii()
+        or not url.isprintable()
+        or " " in url
+    ):
         raise Invalid(f"{url!r} is not the URL of a server: it must begin with http:// or https://")
     authority, slash, path = rest.partition("/")
     if "@" in authority:

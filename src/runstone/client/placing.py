@@ -19,7 +19,16 @@ Link = Literal["auto", "hard", "reflink", "copy"]
 LINKS = ("auto", "hard", "reflink", "copy")
 _FICLONE = 0x40049409
 _CANNOT = frozenset(
-    {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EACCES}
+    {
+        errno.EXDEV,
+        errno.EOPNOTSUPP,
+        errno.ENOTTY,
+        errno.EINVAL,
+        errno.EPERM,
+        errno.EMLINK,
+        errno.ENOSYS,
+        errno.EACCES,
+    }
 )
 _PIECE = 64 << 20
 
@@ -73,7 +82,9 @@ class Target:
     def _in_the_way(self, part: str, above: int) -> Conflict:
         is_link = stat.S_ISLNK(os.stat(part, dir_fd=above, follow_symlinks=False).st_mode)
         what = "a symbolic link" if is_link else "not a directory"
-        return Conflict(f"{part!r} in {self.path} is {what}, and a directory is to be put there; move it away")
+        return Conflict(
+            f"{part!r} in {self.path} is {what}, and a directory is to be put there; move it away"
+        )
 
     def holds(self, path: str, content: Content) -> bool:
         """Whether the target has a file with exactly these bytes already."""
@@ -105,7 +116,9 @@ class Target:
                 self._make(source, temporary, directory)
                 os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             except IsADirectoryError:
-                raise Conflict(f"{self.path / path} is a directory, and a file is to be put there; move it away") from None
+                raise Conflict(
+                    f"{self.path / path} is a directory, and a file is to be put there; move it away"
+                ) from None
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=directory)

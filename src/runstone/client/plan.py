@@ -99,7 +99,9 @@ def check_chunks(file: PlannedFile) -> None:
             raise Corrupt(f"the server's plan is damaged: {file.path!r} has a chunk of {length} bytes")
         total += length
     if total != file.size:
-        raise Corrupt(f"the server's plan is damaged: the chunks of {file.path!r} make {total} bytes, not {file.size}")
+        raise Corrupt(
+            f"the server's plan is damaged: the chunks of {file.path!r} make {total} bytes, not {file.size}"
+        )
 
 
 def check_paths(paths: list[str]) -> None:
@@ -108,7 +110,9 @@ def check_paths(paths: list[str]) -> None:
         raise Corrupt(f"the server's plan has {len(paths)} files, over the limit of {MAX_FILES}")
     for path in paths:
         if not is_safe(path):
-            raise Corrupt(f"the server's plan has the path {path!r:.200}, which is not safe to write; nothing was fetched")
+            raise Corrupt(
+                f"the server's plan has the path {path!r:.200}, which is not safe to write; nothing was fetched"
+            )
     known = set(paths)
     if len(known) != len(paths):
         raise Corrupt("the server's plan gives a path twice; nothing was fetched")
@@ -116,7 +120,9 @@ def check_paths(paths: list[str]) -> None:
         at = path.find("/")
         while at >= 0:
             if path[:at] in known:
-                raise Corrupt(f"the server's plan has {path[:at]!r} as a file and as a directory; nothing was fetched")
+                raise Corrupt(
+                    f"the server's plan has {path[:at]!r} as a file and as a directory; nothing was fetched"
+                )
             at = path.find("/", at + 1)
 
 

@@ -11,11 +11,12 @@ import msgspec
 
 from runstone.client import folder, names, origin
 from runstone.client.cache import Cache
-from runstone.client.connection import Broken, Response
+from runstone.client.connection import Broken
 from runstone.client.fetch import Fetched, Options, default_key, fetch_over
 from runstone.client.http import Http, Retries, problem
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
+from runstone.client.response import Response
 from runstone.client.stored import RemoteFile
 from runstone.client.upload import Uploads
 from runstone.errors import Invalid, Missing
@@ -252,7 +253,9 @@ class Remote:
 
     def files(self, name: str, *, prefix: str = "", after: str = "", limit: int = 250_000) -> list[FileEntry]:
         """A version's files by path."""
-        return self._list(f"{self._version(name)}/files", FileEntry, limit, prefix=prefix or None, after=after or None)
+        return self._list(
+            f"{self._version(name)}/files", FileEntry, limit, prefix=prefix or None, after=after or None
+        )
 
     def commit(
         self,
@@ -268,7 +271,9 @@ class Remote:
     ) -> VersionInfo:
         """Makes a version of files whose bytes are there already, or elsewhere."""
         if self._name(name).version:
-            raise Invalid(f"{name!r} names a version; a new version is put to a collection and gets the next number")
+            raise Invalid(
+                f"{name!r} names a version; a new version is put to a collection and gets the next number"
+            )
         value = {
             "files": list(files),
             "metadata": metadata,
@@ -313,7 +318,9 @@ class Remote:
         """Points an alias at a version (``collection@v3``); with ``expected``, only if it points there now (0: nowhere)."""
         version = self._name(name).version
         if not version:
-            raise Invalid(f"{name!r} names a collection; say which version {alias} shall point at, as in {name}@v1")
+            raise Invalid(
+                f"{name!r} names a collection; say which version {alias} shall point at, as in {name}@v1"
+            )
         move = {"version": version, "expected": expected, "fallback": fallback}
         return self._send("PUT", self._alias(name, alias), AliasInfo, move, reason)
 
@@ -331,7 +338,9 @@ class Remote:
 
     def alias_history(self, name: str, alias: str, *, after: int = -1, limit: int = 1000) -> list[AliasStep]:
         """Every step of an alias, from the first."""
-        return self._list(f"{self._alias(name, alias)}/history", AliasStep, limit, after=after if after >= 0 else None)
+        return self._list(
+            f"{self._alias(name, alias)}/history", AliasStep, limit, after=after if after >= 0 else None
+        )
 
     def alias_at(self, name: str, alias: str, *, seq: int | None = None, time: int | None = None) -> int:
         """The version that an alias pointed at after log entry ``seq``, or at a ``time``; 0 for none."""
@@ -561,7 +570,9 @@ class Remote:
     def set_member(self, namespace: str, user: str, role: str, *, classes: Iterable[str] = ()) -> MemberInfo:
         """Gives a user a role (reader, member, owner) in a namespace, and field classes other than the role's usual ones."""
         value = {"role": role, "classes": list(classes)}
-        return self._send("PUT", f"{API}/namespaces/{quote(namespace)}/members/{quote(user)}", MemberInfo, value)
+        return self._send(
+            "PUT", f"{API}/namespaces/{quote(namespace)}/members/{quote(user)}", MemberInfo, value
+        )
 
     def remove_member(self, namespace: str, user: str) -> None:
         """Takes a user's role in a namespace away."""

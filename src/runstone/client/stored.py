@@ -94,7 +94,9 @@ class RemoteFile:
     def _here(self) -> Path:
         if self._fetched is None:
             name = self._version.name.replace(":v", "@v")
-            self._fetched = fetch_over(self._http, self._cache, name, None, Options(path=self.path, stale=False))
+            self._fetched = fetch_over(
+                self._http, self._cache, name, None, Options(path=self.path, stale=False)
+            )
         return self._fetched.path / self.path
 
     def map(self) -> memoryview:

@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from runstone.client import verify
 from runstone.client.cache import Cache
-from runstone.client.connection import Broken, Response
+from runstone.client.connection import Broken
 from runstone.client.eviction import make_room
 from runstone.client.http import Http, retry_after
 from runstone.client.lock import FileLock
 from runstone.client.partial import Partial
 from runstone.client.plan import Content
+from runstone.client.response import Response
 from runstone.client.sources import Sources
 from runstone.errors import Corrupt, StorageFailed, StorageFull, TryAgain
 
@@ -306,7 +307,9 @@ class Transfer:
     def _ask(self, span: _Span) -> Response:
         offsets, size = span.active.partial.offsets, span.active.wanted.content.size
         first, last = offsets[span.start], offsets[span.stop] - 1
-        headers = self._headers if last - first + 1 == size else self._headers | {"Range": f"bytes={first}-{last}"}
+        headers = (
+            self._headers if last - first + 1 == size else self._headers | {"Range": f"bytes={first}-{last}"}
+        )
         response = self._http.exchange("GET", span.active.wanted.url, headers=headers)
         with self._changed:
             self._requests += 1
@@ -325,11 +328,15 @@ class Transfer:
         if response.status == 206:
             answered = response.headers.get("content-range", "")
             if answered != f"bytes {first}-{last}/{size}":
-                raise Broken(f"asked for bytes {first}-{last} of {size}, {self._http.origin} answered {answered!r:.80}")
+                raise Broken(
+                    f"asked for bytes {first}-{last} of {size}, {self._http.origin} answered {answered!r:.80}"
+                )
         elif last - first + 1 != size:
             raise Broken(f"{self._http.origin} answered a range with a whole file")
         if not response.chunked and response.left not in (None, last - first + 1):
-            raise Broken(f"{self._http.origin} answered {response.left} bytes, and {last - first + 1} were asked for")
+            raise Broken(
+                f"{self._http.origin} answered {response.left} bytes, and {last - first + 1} were asked for"
+            )
 
     def _take(self, active: _Active, start: int, stop: int, data: memoryview) -> None:
         """Writes the chunks that verify; the others go back to the list, until they have come damaged too often."""

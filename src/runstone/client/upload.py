@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ from runstone.errors import (
 from runstone.types import FileEntry, UploadInfo
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 PARALLEL = 4
 TELL_SECONDS = 0.2
@@ -65,7 +67,9 @@ class Uploads:
         todo = deque(enumerate(files))
         total = sum(path.stat().st_size for _, path in files)
         workers = [
-            threading.Thread(target=self._work, args=(todo, found), name=f"runstone-put-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(todo, found), name=f"runstone-put-{number}", daemon=True
+            )
             for number in range(min(PARALLEL, len(files)))
         ]
         for worker in workers:
@@ -134,11 +138,26 @@ class Uploads:
 
     def _finish(self, upload: UploadInfo, size: int, digest: _Digest) -> _Finished:
         announced = {"size": size, "sha256": digest.result()}
-        return self._http.call("POST", f"{_UPLOADS}/{upload.id}/finish", _Finished, value=announced)
+        path = f"{_UPLOADS}/{upload.id}/finish"
+        return self._when_free(lambda: self._http.call("POST", path, _Finished, value=announced))
+
+    def _when_free(self, ask: Callable[[], T]) -> T:
+        """What the server answers once it is done with a request of this upload that broke off: until then it refuses others."""
+        deadline, attempt = time.monotonic() + self._http.retries.patience, 0
+        while True:
+            try:
+                return ask()
+            except Conflict as error:
+                attempt += 1
+                if type(error) is not Conflict or self._stop or time.monotonic() > deadline:
+                    raise
+                time.sleep(self._http.retries.wait(attempt, None))
 
     def _remembered(self, path: Path, held: os.stat_result) -> FileLock | None:
         """The state file of an upload, under its lock; None if another process sends the same file just now."""
-        place = f"{path.resolve()}\0{held.st_size}\0{held.st_mtime_ns}\0{self._http.origin}\0{self._namespace}"
+        place = (
+            f"{path.resolve()}\0{held.st_size}\0{held.st_mtime_ns}\0{self._http.origin}\0{self._namespace}"
+        )
         with wrapping(f"remembering uploads in {self._states}"):
             lock = FileLock.try_acquire(self._states / blake3(os.fsencode(place)).hex()[:32])
         if lock is not None:
@@ -157,7 +176,9 @@ class Uploads:
         return UploadInfo(id=known, offset=offset, size=size, expires=0) if offset <= size else None
 
     def _begun(self, state: FileLock | None, size: int) -> UploadInfo:
-        upload = self._http.call("POST", _UPLOADS, UploadInfo, value={"namespace": self._namespace, "size": size})
+        upload = self._http.call(
+            "POST", _UPLOADS, UploadInfo, value={"namespace": self._namespace, "size": size}
+        )
         if state is not None:
             os.pwrite(state.handle, upload.id.encode(), 0)
         return upload
@@ -176,7 +197,7 @@ class Uploads:
             if self._stop:
                 raise TryAgain("the upload was broken off")
             try:
-                reached = self._send_from(upload.id, handle, offset, size)
+                reached = self._when_free(lambda: self._send_from(upload.id, handle, offset, size))  # noqa: B023
             except TryAgain as error:
                 failures += 1
                 if self._stop or failures > self._http.retries.times:

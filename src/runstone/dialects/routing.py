@@ -7,8 +7,10 @@ against the types of the route, and encodes the value that comes back, or one of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
+
+import msgspec
 
 from runstone.domain.context import Context
 from runstone.domain.store import Store
@@ -20,38 +22,34 @@ BYTES = "application/octet-stream"
 LINES = "application/x-ndjson"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A value with a status or header fields of its own; the server encodes it as the client asked."""
 
     value: Any
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(msgspec.Struct, frozen=True):
     """Content that is sent as it is."""
 
     content: bytes = b""
     media_type: str = ""
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
+class Download(msgspec.Struct, frozen=True):
     """A stored file, sent with ranges and preconditions. ``body`` is what the streamer takes, and closes."""
 
     body: Any
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """Long work: ``run`` is called in a thread with a function to tell (done, total) to.
 
     The client reads a JSON value a line: ``{"done", "total"}`` as it goes on, and last ``{"report"}``, or ``{"error"}`` with a problem.
@@ -69,12 +67,14 @@ class Services(Protocol):
     def fetched(self, ctx: Context, version: int) -> None:
         """Notes that the context's consumer fetched a version; it is written to the lineage later, with others."""
 
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        """Raises :class:`Conflict` while another request of this process is in a block for the same thing."""
+
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs blocking work beside the event loop."""
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One request, decoded. ``content`` are the bytes of the body, piece by piece, of a route that streams."""
 
     store: Store
@@ -93,8 +93,7 @@ class Call:
 Handler = Callable[[Call], Any] | Callable[[Call], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """A method and a path, and the function that answers them.
 
     ``path`` holds ``{name}`` for one segment and, as its last part, ``{name...}`` for all that is left. ``body`` and ``query``
@@ -119,7 +118,7 @@ class Route:
     manifest: bool = False
     also: tuple[int, ...] = ()
     #: Request header fields that the route requires, with what they hold.
-    needs: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = {}
 
 
 class Dialect(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mimetypes
 import mmap
 import os
@@ -228,6 +229,40 @@ def plan(store: Store, ctx: Context, name: str) -> tuple[VersionInfo, list[tuple
             ) as reader:
                 records[file.sha256] = reader.chunk_records()
     return info, [(file, b"" if file.url else records[file.sha256]) for file in files]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedVersion:
+    """A version whose bytes are those of its manifest: files and bytes read here, and references to bytes elsewhere."""
+
+    version: str
+    digest: str
+    files: int
+    bytes: int
+    references: int
+
+
+def verify_version(
+    store: Store, ctx: Context, name: str, progress: Callable[[int, int], None] | None = None
+) -> VerifiedVersion:
+    """Reads every byte of a version and hashes it (SHA-256); raises :class:`Corrupt` naming the first file that differs."""
+    resolved = versions.resolve(store, ctx, name)
+    exact = f"{resolved.collection}@v{resolved.version}"
+    files = versions.files(store, ctx, exact)
+    held = [file for file in files if not file.url]
+    total, done = sum(file.size for file in held), 0
+    for file in held:
+        hasher = hashlib.sha256()
+        with open_file(store, ctx, exact, file.path) as stored:
+            for start in range(0, file.size, PIECE):
+                ctx.check_deadline()
+                hasher.update(stored.read(start, start + PIECE))
+                done = min(done + PIECE, total)
+                if progress:
+                    progress(done, total)
+        if hasher.hexdigest() != file.sha256:
+            raise Corrupt(f"{file.path} of {exact} is not what the manifest says; restore it from a backup", path=file.path)
+    return VerifiedVersion(exact.replace("@", ":"), resolved.digest, len(held), total, len(files) - len(held))
 
 
 def media_type(entry: Entry | FileEntry) -> str:

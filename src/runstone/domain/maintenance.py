@@ -11,10 +11,11 @@ import msgspec
 
 from runstone.domain import accounts, integrity, names, policy
 from runstone.domain.context import LOCAL, Context
-from runstone.domain.store import Store, StoreLock
+from runstone.domain.store import Store, StoreLock, replace_index
 from runstone.domain.versions import DeleteVersion
-from runstone.errors import Conflict, Missing
+from runstone.errors import Conflict, Corrupt, Missing
 from runstone.storage import recovery, snapshot
+from runstone.storage.backends.packs import wrapped
 from runstone.storage.changelog import ChangeLog
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import Index
@@ -88,8 +89,12 @@ def gc(store: Store, ctx: Context, *, grace_seconds: float = DEFAULT_GRACE) -> A
 
 
 def scrub(store: Store, ctx: Context, *, deep: bool = False, progress: Progress | None = None) -> Any:
-    """Reads every row and every chunk, withdraws versions with damage, releases those that verify again; the report names it all."""
+    """Reads every row and every chunk, withdraws versions with damage, releases those that verify again; the report names it all.
+
+    Raises :class:`Corrupt` when the pages of the index are damaged: what the rows say is then not to be trusted.
+    """
     policy.require_admin(ctx, "scrub")
+    recovery.check_pages(store.index)
     report = store.blobs.scrub(deep=deep, progress=progress)
     integrity.withdraw(store)
     return report
@@ -114,17 +119,29 @@ def rebuild(data: Path, *, progress: Progress | None = None) -> Head:
             head = recovery.rebuild(ChangeLog(index), fresh, progress=progress)
         finally:
             index.close()
-        shutil.rmtree(data / "index.old", ignore_errors=True)
-        (data / "index").rename(data / "index.old")
-        fresh.rename(data / "index")
+        replace_index(data, fresh)
         return head
 
 
 def backup(store: Store, ctx: Context, target: Path, progress: Progress | None = None) -> snapshot.Backup:
     """Copies the store into a directory from which it can be restored; a second time, only what is new."""
     policy.require_admin(ctx, "back the store up")
-    with store.blobs.without_collection():
+    # A damaged index must not take the place of a good backup, nor crash LMDB while it copies.
+    recovery.check_pages(store.index)
+    with store.blobs.without_collection(), wrapped(f"backup into {target}"):
         return snapshot.write(store.id, store.path, store.index, target, progress)
+
+
+def _require_undamaged(store: Store, source: Path) -> None:
+    """Raises :class:`Corrupt` when bytes of a restored store are damaged that were not known to be when it was backed up."""
+    with store.index.read() as view:
+        known = {(each.sha256, each.offset) for each in store.blobs.damaged(view)}
+    found = [each for each in store.blobs.scrub().damages if (each.sha256, each.offset) not in known]
+    if found:
+        withdrawn = ", ".join(integrity.withdraw(store)[:20]) or found[0].sha256.hex()
+        raise Corrupt(
+            f"{source}: bytes of {withdrawn} are damaged; use another backup, or {store.path}, where these are withdrawn"
+        )
 
 
 def restore(source: Path, target: Path, *, to: int | None = None, progress: Progress | None = None) -> Head:
@@ -137,7 +154,8 @@ def restore(source: Path, target: Path, *, to: int | None = None, progress: Prog
     with Store(target) as store:
         head = recovery.verify(store.log)
         if (head.size, head.root.hex(), head.state.hex()) != (found.size, found.root, found.state):
-            raise Conflict(f"{source} does not restore to the state it was made of; use another backup")
+            raise Corrupt(f"{source} does not restore to the state it was made of; use another backup")
+        _require_undamaged(store, source)
     if to is None or to >= head.size:
         return head
     fresh = target / "index.new"
@@ -146,9 +164,9 @@ def restore(source: Path, target: Path, *, to: int | None = None, progress: Prog
         head = recovery.rebuild(ChangeLog(index), fresh, upto=to)
     finally:
         index.close()
-    shutil.rmtree(target / "index")
-    fresh.rename(target / "index")
+    replace_index(target, fresh)
     Store.become_another(target)
+    shutil.rmtree(target / "index.old")
     with Store(target) as store:
         origin = bytes.fromhex(found.root)
         store.log.submit(Restored(actor=accounts.OWNER, store=found.store, size=found.size, root=origin))

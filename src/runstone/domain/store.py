@@ -5,8 +5,10 @@ Domain functions take a store and a context first: ``aliases.move(store, ctx, â€
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from runstone.domain.context import Context
 from runstone.domain.policy import Policy, RolePolicy
 from runstone.errors import Conflict, Corrupt, Invalid
 from runstone.storage import filesystem
+from runstone.storage.backends.packs import wrapped
 from runstone.storage.blobs import Blobs
 from runstone.storage.changelog import ChangeLog, Guard, Receipt
 from runstone.storage.commands import Command
@@ -82,12 +85,17 @@ class Store:
         """
         self.path = path
         self.readonly = readonly
-        fresh = _prepare(path, create and not readonly)
-        self.id = _read_format(path).store
-        self._lock = StoreLock(path)
-        self.index = Index(path / "index", readonly=readonly, create=fresh or create, map_size=map_size)
-        self.log = ChangeLog(self.index)
-        self.blobs = Blobs(self.index, path)
+        with wrapped(f"{path} cannot be opened"), contextlib.ExitStack() as opened:
+            fresh = _prepare(path, create and not readonly)
+            self.id = _read_format(path).store
+            self._lock = opened.enter_context(StoreLock(path))
+            if not fresh:
+                _require_index(path)
+            self.index = Index(path / "index", readonly=readonly, create=fresh or create, map_size=map_size)
+            opened.callback(self.index.close)
+            self.log = ChangeLog(self.index)
+            self.blobs = Blobs(self.index, path)
+            opened.pop_all()
         self.policy: Policy = policy or RolePolicy()
         self._closed = False
         self._cached: dict[Any, tuple[int, Any]] = {}
@@ -159,6 +167,26 @@ def _prepare(path: Path, create: bool) -> bool:
     filesystem.refuse_network_file_system(path)
     identity = msgspec.json.encode(Format(FORMAT_VERSION, uuid.uuid4().hex))
     return filesystem.create_durably(path / FORMAT_FILE, identity + b"\n", 0o644)
+
+
+def replace_index(data: Path, fresh: Path) -> None:
+    """Puts a new index in the place of a store's, which stays beside it as ``index.old``; nobody may have the store open."""
+    old = data / "index.old"
+    shutil.rmtree(old, ignore_errors=True)
+    (data / "index").rename(old)
+    fresh.rename(data / "index")
+    filesystem.fsync_directory(data)
+
+
+def _require_index(data: Path) -> None:
+    """Takes back the old index if a replacement was cut off; a store that has packs and no index is not begun anew."""
+    if (data / "index").exists():
+        return
+    with contextlib.suppress(FileNotFoundError):
+        (data / "index.old").rename(data / "index")
+        filesystem.fsync_directory(data)
+    if not (data / "index").exists() and next((data / "packs").glob("??/*.pack"), None) is not None:
+        raise Corrupt(f"{data} has lost its index; restore it from a backup")
 
 
 def _read_format(path: Path) -> Format:

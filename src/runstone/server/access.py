@@ -26,6 +26,7 @@ class AccessLog:
         self._path = path
         self._lines: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._second, self._stamp = -1, ""
 
     def write(self, **fields: Any) -> None:
         """Takes a line in; ``time`` is added, and fields that are empty are left out."""
@@ -77,7 +78,10 @@ class AccessLog:
         return batch, True
 
     def _line(self, moment: float, fields: dict[str, Any]) -> bytes:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1e6):06}Z"
+        second = int(moment)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        stamp = f"{self._stamp}.{int(moment % 1 * 1e6):06}Z"
         shown = {name: value for name, value in fields.items() if value != "" and value is not None}
         if self._form == "json":
             return msgspec.json.encode({"time": stamp, **shown}) + b"\n"

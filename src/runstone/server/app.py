@@ -5,40 +5,27 @@ Nothing here knows what a request means; whether it may be done is decided in th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from runstone import dialects
-from runstone.config import ServerOptions
 from runstone.dialects.native.problem import members
-from runstone.dialects.routing import Call, Dialect, Download, Raw, Reply, Work
+from runstone.dialects.routing import Call, Download, Raw, Reply, Work
 from runstone.domain import limits
 from runstone.domain.context import Context, Principal
-from runstone.domain.store import Store
 from runstone.errors import Corrupt, Invalid, Malformed, RunstoneError
 from runstone.server import codec, responses
-from runstone.server.access import AccessLog
-from runstone.server.authentication import Authenticator
-from runstone.server.fetches import Fetches
-from runstone.server.hosts import Hosts
-from runstone.server.metrics import Metrics
-from runstone.server.own import Own
-from runstone.server.problems import Busy, MethodNotAllowed, UnknownPath
+from runstone.server.core import SECURITY, Core
+from runstone.server.problems import Busy, MethodNotAllowed
 from runstone.server.requests import Request
-from runstone.server.router import Endpoint, Match, Router, segments_of
-from runstone.server.signing import Signature, Signer
+from runstone.server.router import Endpoint, Match
+from runstone.server.signing import Signature
 from runstone.server.streaming import Streamer
-from runstone.server.throttle import Throttle
 
-THREADS = 32
 MAX_DEADLINE = 3600.0
 MAX_KEY = 200
 CLIENT_GONE = 499
@@ -46,38 +33,20 @@ _log = logging.getLogger("runstone.server")
 
 
 class App:
-    """Everything that one worker needs to answer requests. Made on its event loop; :meth:`close` ends it."""
+    """Answers requests that aiohttp has read. Made on its event loop; :meth:`close` ends what it sends."""
 
-    def __init__(self, store: Store, options: ServerOptions, metrics: Metrics | None = None) -> None:
-        self.store = store
-        self.options = options
-        self.metrics = metrics or Metrics()
-        self.log = AccessLog(options.log_format, options.log_file)
-        self.authenticator = Authenticator(store, required=options.authenticates())
-        self.signer = Signer(store, self.authenticator)
-        self.fetches = Fetches(store)
-        self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
-        self.throttle = Throttle(options.rate)
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.metrics = core.metrics
+        options = core.options
         self.streamer = Streamer(
             on_damage=self._on_damage, stall_seconds=options.stall_seconds, stall_bytes=options.stall_bytes
         )
-        self.router = Router()
-        self.own = Own(self)
-        self._dialects: list[Dialect] = [*dialects.built_in(), self.own]
-        for dialect in self._dialects:
-            self.router.add(dialect)
-        self._all_installed = False
-        #: Set when the server stops: what is being answered is the last of its connection.
-        self.draining = False
-        self.metrics.watch(self._stream_gauges)
+        self.metrics.watch(self._gauges)
 
     async def close(self) -> None:
-        """Ends downloads, writes what is waiting, and lets the threads go. The store stays open."""
+        """Ends downloads."""
         await self.streamer.close()
-        await self.in_thread(self.fetches.flush)
-        self.threads.shutdown(wait=True, cancel_futures=True)
-        self.log.close()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The response to a request; for :class:`aiohttp.web.Server`."""
@@ -107,12 +76,14 @@ class App:
     def unexpected(self, request: Request, error: BaseException) -> RunstoneError:
         """What a client is told of an error that nobody foresaw: where to find it in the log, and nothing else."""
         _log.error("request %s: %s %s", request.request_id, request.method, request.raw_path, exc_info=error)
-        return RunstoneError(f"something went wrong here; the log of the server has it under {request.request_id}")
+        return RunstoneError(
+            f"something went wrong here; the log of the server has it under {request.request_id}"
+        )
 
     def problem(self, request: Request, error: RunstoneError) -> web.StreamResponse:
         """An error in the shape of the dialect that was spoken."""
         request.error_code = error.code
-        raw = self._dialect_of(request).problem(error, request.request_id)
+        raw = self.core.problem_of(error, request.request_id, request.endpoint, request.raw_path)
         response = responses.of_raw(raw)
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.details["allow"])
@@ -121,80 +92,68 @@ class App:
             response.force_close()
         return response
 
-    def _dialect_of(self, request: Request) -> Dialect:
-        if request.endpoint is not None:
-            return request.endpoint.dialect
-        path = request.raw_path
-        return next((dialect for dialect in self._dialects if path.startswith(dialect.prefixes)), self._dialects[0])
-
-    def problem_of(self, error: RunstoneError, request_id: str) -> Raw:
-        """An error outside of any request."""
-        return self._dialects[0].problem(error, request_id)
-
     def finish_header(self, request: Request, response: web.StreamResponse) -> None:
         """Sets the fields that every response has."""
-        if self.draining:
+        if self.core.draining:
             response.force_close()
         headers = response.headers
         headers["X-Request-Id"] = request.request_id
-        for name, value in responses.SECURITY:
+        for name, value in SECURITY:
             headers[name] = value
         origin = request.headers.get("Origin")
-        if origin is not None and self.hosts.shares_with(origin):
+        if origin is not None and self.core.hosts.shares_with(origin):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "*"
             headers.add("Vary", "Origin")
 
     async def _dispatch(self, request: Request) -> web.StreamResponse:
-        method, headers = request.method, request.headers
+        core, method, headers = self.core, request.method, request.headers
         host = headers.get("Host")
         if host is not None or request.version >= (1, 1):
-            self.hosts.check_host(host)
-        segments = segments_of(request.raw_path)
-        match = self._match(segments)
+            self.core.hosts.check_host(host)
+        segments, match = core.match(request.raw_path)
         if method == "OPTIONS":
             return self._options(request, match)
         endpoint = match.endpoints.get(method)
         if endpoint is None:
             allow = sorted({*match.endpoints, "OPTIONS"})
-            raise MethodNotAllowed(f"{request.raw_path} has no {method}; it has {', '.join(allow)}", allow=allow)
+            raise MethodNotAllowed(
+                f"{request.raw_path} has no {method}; it has {', '.join(allow)}", allow=allow
+            )
         request.endpoint = endpoint
-        if self.metrics.active > self.options.max_requests:
+        if self.metrics.active > self.core.options.max_requests:
             self.metrics.count("refused")
-            raise Busy(f"this process answers {self.options.max_requests} requests already; try again in a moment")
-        self.hosts.check_origin(method, headers.get("Origin"), host)
+            raise Busy(
+                f"this process answers {self.core.options.max_requests} requests already; try again in a moment"
+            )
+        self.core.hosts.check_origin(method, headers.get("Origin"), host)
         principal = self._principal(request, endpoint, segments)
         request.principal = principal.name
-        self.throttle.take(principal.name)
+        self.core.throttle.take(principal.name)
         call = await self._call(request, endpoint, principal, match.names)
         route = endpoint.route
         if route.streams:
-            found = await cast(Any, route.handler)(call)
+            self.metrics.uploads += 1
+            try:
+                found = await cast(Any, route.handler)(call)
+            finally:
+                self.metrics.uploads -= 1
+                self.metrics.count("received_bytes", request.taken)
         elif route.blocking:
-            found = await self.in_thread(route.handler, call)
+            found = await self.core.in_thread(route.handler, call)
         else:
             found = route.handler(call)
         return await self._respond(request, endpoint, call, found)
-
-    def _match(self, segments: list[str]) -> Match:
-        match = self.router.find(segments)
-        if match is None and not self._all_installed:
-            self._all_installed = True
-            for dialect in dialects.installed():
-                self._dialects.append(dialect)
-                self.router.add(dialect)
-            match = self.router.find(segments)
-        if match is None:
-            raise UnknownPath(f"there is nothing at /{'/'.join(segments):.500}; /api/v1/openapi.json lists what there is")
-        return match
 
     def _options(self, request: Request, match: Match) -> web.StreamResponse:
         allow = ", ".join(sorted({*match.endpoints, "OPTIONS"}))
         response = web.Response(status=204, headers={"Allow": allow})
         origin, wanted = request.headers.get("Origin"), request.headers.get("Access-Control-Request-Method")
-        if origin is not None and wanted is not None and self.hosts.shares_with(origin):
+        if origin is not None and wanted is not None and self.core.hosts.shares_with(origin):
             response.headers["Access-Control-Allow-Methods"] = allow
-            response.headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "*")
+            response.headers["Access-Control-Allow-Headers"] = request.headers.get(
+                "Access-Control-Request-Headers", "*"
+            )
             response.headers["Access-Control-Max-Age"] = "600"
         return response
 
@@ -202,15 +161,15 @@ class App:
         route = endpoint.route
         if route.signed:
             given: Signature = codec.decode_query(request.raw_query, Signature)
-            return self.signer.principal(request.method, segments, given)
+            return self.core.signer.principal(request.method, segments, given)
         if route.open:
             return _NOBODY
-        return self.authenticator.principal(request.headers.get("Authorization"))
+        return self.core.authenticator.principal(request.headers.get("Authorization"))
 
     async def _call(
         self, request: Request, endpoint: Endpoint, principal: Principal, names: dict[str, str]
     ) -> Call:
-        route, headers, options = endpoint.route, request.headers, self.options
+        route, headers, options = endpoint.route, request.headers, self.core.options
         packed = route.answer is not None and codec.wants_packed(headers.get("Accept", "*/*"))
         query = None
         if not route.signed:
@@ -219,11 +178,19 @@ class App:
             if query and route.query is None:
                 raise Invalid(f"{route.method} {route.path} takes no query")
         call = Call(
-            self.store, self._context(request, principal), self, request.method, names, query, None, headers, packed=packed
+            self.core.store,
+            self._context(request, principal),
+            self.core,
+            request.method,
+            names,
+            query,
+            None,
+            headers,
+            packed=packed,
         )
         if route.streams:
             call.content = request.pieces(options.stall_seconds, options.stall_bytes)
-        elif route.body is not None or request.has_body():
+        elif route.body is not None or request.brings_body():
             limit = options.max_manifest if route.manifest else options.max_body
             content = await request.whole_body(limit, options.body_seconds)
             call.body = self._body(request, endpoint, content)
@@ -235,7 +202,7 @@ class App:
             if content:
                 raise Invalid(f"{endpoint.route.method} {endpoint.route.path} takes no body")
             return None
-        if not content and not request.has_body():
+        if not content and not request.brings_body():
             # What has a default for everything may be asked for with nothing.
             return codec.decode_body(b"{}", False, wanted)
         return codec.decode_body(content, codec.is_packed(request.headers.get("Content-Type", "")), wanted)
@@ -254,10 +221,16 @@ class App:
             deadline=_deadline(headers.get("X-Runstone-Deadline")),
         )
 
-    async def _respond(self, request: Request, endpoint: Endpoint, call: Call, found: Any) -> web.StreamResponse:
+    async def _respond(
+        self, request: Request, endpoint: Endpoint, call: Call, found: Any
+    ) -> web.StreamResponse:
         if isinstance(found, Download):
-            headers = {"X-Request-Id": request.request_id, "Cache-Control": "private, no-cache", **found.headers}
-            headers.update(responses.SECURITY)
+            headers = {
+                "X-Request-Id": request.request_id,
+                "Cache-Control": "private, no-cache",
+                **found.headers,
+            }
+            headers.update(SECURITY)
             return await self.streamer.send(cast(web.Request, request), found.body, headers)
         if isinstance(found, Raw):
             return responses.of_raw(found)
@@ -267,7 +240,7 @@ class App:
             return await responses.of_work(
                 request,
                 found,
-                self.in_thread,
+                self.core.in_thread,
                 lambda error: members(self._told(request, error), request.request_id),
                 lambda response: self.finish_header(request, response),
             )
@@ -282,8 +255,8 @@ class App:
         route = endpoint.route.path if endpoint is not None else "-"
         sent, seconds = response.body_length, time.perf_counter() - request.began
         self.metrics.observe(route, request.method, response.status, seconds, sent)
-        if self.log.enabled:
-            self.log.write(
+        if self.core.log.enabled:
+            self.core.log.write(
                 id=request.request_id,
                 principal=request.principal,
                 peer=request.remote,
@@ -296,23 +269,14 @@ class App:
                 error=request.error_code,
             )
 
-    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """See :meth:`Services.in_thread`."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *args)
-
-    def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
-        """See :meth:`Services.sign`."""
-        return self.signer.sign(ctx, methods, path, seconds)
-
-    def fetched(self, ctx: Context, version: int) -> None:
-        """See :meth:`Services.fetched`."""
-        self.fetches.add(ctx, version)
-
     async def _on_damage(self, body: Any, error: Corrupt) -> None:
         _log.error("damaged bytes are not served: %s", error.message)
 
-    def _stream_gauges(self) -> dict[str, float]:
-        return {f"streams_{name}": value for name, value in self.streamer.gauges().items()}
+    def _gauges(self) -> dict[str, float]:
+        streams: dict[str, float] = {
+            f"streams_{name}": value for name, value in self.streamer.gauges().items()
+        }
+        return streams | {"log_dropped": self.core.log.dropped}
 
 
 _NOBODY = Principal("")

@@ -64,6 +64,7 @@ class Background:
         try:
             self.worker = worker.Worker(self.store, self.options, self._bound)
             await self.worker.start()
+            self.connections = await self.worker.loaded()
         except BaseException as error:
             self._failed = error
             return

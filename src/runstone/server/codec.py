@@ -27,7 +27,13 @@ def wants_packed(accept: str) -> bool:
     for part in accept.split(","):
         media, *parameters = (piece.strip() for piece in part.lower().split(";"))
         weight, rank = _weight(parameters), _rank(media)
-        for kind in (["json"] if media == JSON else ["packed"] if media in PACKED_TYPES else ["json", "packed"] * (rank < 2)):
+        for kind in (
+            ["json"]
+            if media == JSON
+            else ["packed"]
+            if media in PACKED_TYPES
+            else ["json", "packed"] * (rank < 2)
+        ):
             # What is named counts before what a wildcard covers (RFC 9110, 12.5.1).
             if rank > exact[kind]:
                 exact[kind], best[kind] = rank, weight

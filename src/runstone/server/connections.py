@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
@@ -13,11 +13,11 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from runstone.config import ServerOptions
 from runstone.errors import Malformed, RunstoneError
-from runstone.server import responses
 from runstone.server.app import App
+from runstone.server.core import SECURITY, Core, new_request_id
 from runstone.server.hotlane import PREFIX, Lane
 from runstone.server.problems import AddressTooLong, HeaderTooLarge, RequestTimeout
-from runstone.server.requests import Request, new_request_id
+from runstone.server.requests import Request
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
@@ -37,7 +37,7 @@ _log = logging.getLogger("runstone.server")
 class Connection(web.RequestHandler):
     """One connection. A header that does not come, or comes too slowly, ends it."""
 
-    __slots__ = ("header_bytes", "header_since", "host", "mixed")
+    __slots__ = ("header_bytes", "header_since", "host", "last", "mixed")
 
     def __init__(self, host: Server, **settings: Any) -> None:
         super().__init__(host, **settings)
@@ -47,20 +47,28 @@ class Connection(web.RequestHandler):
         self.header_bytes = 0
         #: aiohttp's parser may be amid a request, so that bytes must go to it.
         self.mixed = False
+        #: The client sends no more.
+        self.last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Counts the connection, or refuses it when there are too many."""
         super().connection_made(transport)
         self.header_since = self._loop.time()
         if not self.host.admit(self):
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(_BUSY % (len(_BUSY_BODY), _BUSY_BODY))
+            cast(asyncio.Transport, transport).write(_BUSY % (len(_BUSY_BODY), _BUSY_BODY))
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forgets the connection."""
         self.host.release(self)
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client sends no more, but may still read: what it asked for in full is answered before the connection ends."""
+        request = self._current_request
+        owed = bool(self._messages) if request is None else request.content.is_eof()
+        self.last = owed
+        return owed or None
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes in: to the hot lane if it has an answer to them, and to aiohttp if not."""
@@ -73,13 +81,15 @@ class Connection(web.RequestHandler):
                     if not data:
                         return
             # Only after one whole request without a body is it known that the next bytes begin a request.
-            self.mixed = not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") > 1 or bool(_FRAMED.search(data))
+            self.mixed = (
+                not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") > 1 or bool(_FRAMED.search(data))
+            )
         self._to_aiohttp(data)
 
     def _may_be_hot(self) -> bool:
         if self._paused or self._force_close or self._close or self._messages:
             return False
-        return self.is_waiting() or self._request_count == 0
+        return self.is_waiting()
 
     def _send_hot(self, sent: list[bytes]) -> None:
         assert self.transport is not None
@@ -87,11 +97,10 @@ class Connection(web.RequestHandler):
         self.header_since, self.header_bytes = 0.0, 0
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
-    @property
-    def peer(self) -> str | None:
+    def peer(self) -> str:
         """The address of the client."""
         name = self.peername
-        return str(name[0]) if isinstance(name, tuple) else None
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def _to_aiohttp(self, data: bytes) -> None:
         before = self._request_count
@@ -101,13 +110,19 @@ class Connection(web.RequestHandler):
         elif self.is_waiting():
             self.header_since = self.header_since or self._loop.time()
             self.header_bytes += len(data)
-            limit = self.host.app.options.max_header_bytes
+            limit = self.host.core.options.max_header_bytes
             if self.header_bytes > limit:
                 self.end(HeaderTooLarge(f"the header is over the limit of {limit} bytes"))
 
     def is_waiting(self) -> bool:
         """Whether the next thing to come is a header: no request is being read, answered or waits to be."""
+        if self._request_count == 0:
+            return True
         return self._waiter is not None and not self._waiter.done()
+
+    def owes(self) -> bool:
+        """Whether a request waits that came behind the one that is being answered."""
+        return bool(self._messages)
 
     def end_if_slow(self, now: float, allowed: float) -> None:
         """Ends the connection when its header has been due for longer than ``allowed`` seconds."""
@@ -117,7 +132,7 @@ class Connection(web.RequestHandler):
     def end(self, error: RunstoneError) -> None:
         """Sends an error past aiohttp, and ends the connection."""
         if self.transport is not None:
-            self.transport.write(_plain(self.host.app, error))
+            self.transport.write(_plain(self.host.core, error))
         self.force_close()
 
     def handle_error(
@@ -134,7 +149,7 @@ class Connection(web.RequestHandler):
         if not request.request_id:
             request.begin()
         if isinstance(exc, BadHttpMessage) or status == 400:
-            error = _unreadable(exc, message, self.host.app.options)
+            error = _unreadable(exc, message, self.host.core.options)
         else:
             error = self.host.app.unexpected(request, exc or RuntimeError(message or "no reason was given"))
         response = self.host.app.problem(request, error)
@@ -150,8 +165,8 @@ class Connection(web.RequestHandler):
 class Server(web.Server):
     """The connections of a worker."""
 
-    def __init__(self, app: App) -> None:
-        options = app.options
+    def __init__(self, app: App, lane: Lane | None) -> None:
+        options = app.core.options
         super().__init__(
             app.answer,
             request_factory=self._request,
@@ -163,12 +178,11 @@ class Server(web.Server):
             access_log_class=_Logger,
             access_log=_AppHolder(app),
             auto_decompress=False,
-            lingering_time=5.0,
+            lingering_time=2.0,
             read_bufsize=256 << 10,
         )
-        self.app = app
+        self.app, self.core, self.lane = app, app.core, lane
         self._settings = self._kwargs
-        self.lane = Lane(app) if options.hot_lane else None
         self._open: set[Connection] = set()
 
     def __call__(self) -> Connection:
@@ -181,16 +195,16 @@ class Server(web.Server):
     def admit(self, connection: Connection) -> bool:
         """Counts a connection in; False when it is one too many."""
         self._open.add(connection)
-        self.app.metrics.connections = len(self._open)
-        if len(self._open) <= self.app.options.max_connections:
+        self.core.metrics.connections = len(self._open)
+        if len(self._open) <= self.core.options.max_connections:
             return True
-        self.app.metrics.count("refused")
+        self.core.metrics.count("refused")
         return False
 
     def release(self, connection: Connection) -> None:
         """Counts a connection out."""
         self._open.discard(connection)
-        self.app.metrics.connections = len(self._open)
+        self.core.metrics.connections = len(self._open)
 
     async def drain(self, seconds: float) -> bool:
         """Ends connections as they have nothing more to answer; whether all had within ``seconds``."""
@@ -205,10 +219,10 @@ class Server(web.Server):
     async def end_slow_headers(self) -> None:
         """Ends connections that send no header, or send it too slowly, for as long as the task lives."""
         while True:
-            await asyncio.sleep(min(LOOK, self.app.options.header_seconds / 4))
+            await asyncio.sleep(min(LOOK, self.core.options.header_seconds / 4))
             now = self._loop.time()
             for connection in list(self._open):
-                connection.end_if_slow(now, self.app.options.header_seconds)
+                connection.end_if_slow(now, self.core.options.header_seconds)
 
 
 class _AppHolder(logging.Logger):
@@ -235,6 +249,9 @@ class _Logger(AbstractAccessLogger):
         """Counts and logs one exchange."""
         assert isinstance(request, Request)
         self._app.finished(request, response)
+        connection = request.protocol
+        if isinstance(connection, Connection) and connection.last and not connection.owes():
+            connection.close()
 
 
 def _unreadable(exc: BaseException | None, message: str | None, options: ServerOptions) -> RunstoneError:
@@ -246,15 +263,15 @@ def _unreadable(exc: BaseException | None, message: str | None, options: ServerO
     return Malformed(f"the request does not parse: {lines[0].rstrip(':') if lines else 'it is not HTTP'}")
 
 
-def _plain(app: App, error: RunstoneError) -> bytes:
+def _plain(core: Core, error: RunstoneError) -> bytes:
     """A response written past aiohttp, on a connection that has no request."""
-    raw = app.problem_of(error, new_request_id())
+    raw = core.problem_of(error, new_request_id())
     fields = {
         "Content-Type": raw.media_type,
         "Content-Length": str(len(raw.content)),
         hdrs.CONNECTION: "close",
         **raw.headers,
-        **dict(responses.SECURITY),
+        **dict(SECURITY),
     }
     lines = [f"HTTP/1.1 {raw.status} {error.title}", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + raw.content

@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import re
 import time
-from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from hashlib import sha256
 
-from aiohttp.helpers import rfc822_formatted_time
+import msgspec
 
 from runstone.dialects.native import versions
 from runstone.dialects.routing import JSON, Call
 from runstone.domain.context import Context
-from runstone.server import codec, responses
-from runstone.server.requests import REQUEST_ID, new_request_id
+from runstone.server import codec
+from runstone.server.core import REQUEST_ID, SECURITY, Core, new_request_id
+from runstone.server.metrics import BUCKETS, Metrics
 from runstone.server.router import segments_of
-
-if TYPE_CHECKING:
-    from runstone.server.app import App
 
 PREFIX = b"GET /api/v1/resolve/"
 _END = b"\r\n\r\n"
@@ -37,7 +35,26 @@ _FIELD = re.compile(rb"([A-Za-z-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\
 _IGNORED = frozenset({b"user-agent", b"accept-encoding", b"accept-language", b"traceparent", b"tracestate"})
 
 
-class Answer(NamedTuple):
+# Not strftime's own: those are in the language of the locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_date = (0, b"")
+
+
+def http_date() -> bytes:
+    """The Date field of a response that is made now."""
+    global _date
+    now = int(time.time())
+    if now != _date[0]:
+        t = time.gmtime(now)
+        _date = (
+            now,
+            time.strftime(f"{_DAYS[t.tm_wday]}, %d {_MONTHS[t.tm_mon - 1]} %Y %H:%M:%S GMT", t).encode(),
+        )
+    return _date[1]
+
+
+class Answer(msgspec.Struct, frozen=True):
     """A response around its request id and date, when it stops being one, and what the log says of it."""
 
     before: bytes
@@ -52,42 +69,56 @@ class Answer(NamedTuple):
 class Lane:
     """Answers hot requests of all connections of a worker."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._last_commit = app.store.index.last_commit
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._last_commit = core.store.index.last_commit
         self._commit = -1
         self._answers: dict[bytes, Answer] = {}
-        match = app.router.find(segments_of("/api/v1/resolve/n/p/c/v"))
+        match = core.router.find(segments_of("/api/v1/resolve/n/p/c/v"))
         assert match is not None
         self._route = match.endpoints["GET"].route
-        self._observe = app.metrics.observer(self._route.path, "GET", 200)
+        #: Requests that took less than the first bucket of the histogram, their time and bytes; and all of them ever.
+        self._quick, self._seconds, self._sent, self._hot = 0, 0.0, 0, 0
+        core.metrics.watch(lambda: self._tell(core.metrics))
 
-    def answer(self, data: bytes, peer: str | None) -> tuple[list[bytes], bytes]:
-        """The responses to the hot requests that ``data`` begins with, and what is left of it."""
+    def answer(self, data: bytes, peer: Callable[[], str]) -> tuple[list[bytes], bytes]:
+        """The responses to the hot requests that ``data`` begins with, and what is left of it; ``peer`` tells the client's address."""
         sent: list[bytes] = []
-        app = self._app
-        if app.draining or app.metrics.active >= app.options.max_requests:
+        core, at = self._core, 0
+        if core.draining or core.metrics.active >= core.options.max_requests:
             return sent, data
-        while data.startswith(PREFIX):
-            end = data.find(_END, 0, _MAX_HEAD)
-            if end < 0:
+        while data.startswith(PREFIX, at):
+            end = data.find(_END, at, at + _MAX_HEAD) + 4
+            if end < 4:
                 break
             began = time.perf_counter()
-            head = data if end + 4 == len(data) else data[: end + 4]
-            found = self._find(head)
+            found = self._find(data[at:end])
             if found is None:
                 break
             request_id = found.request_id or new_request_id()
-            response = b"".join(
-                (found.before, request_id.encode(), found.between, rfc822_formatted_time().encode(), found.after)
-            )
+            response = b"".join((found.before, request_id.encode(), found.between, http_date(), found.after))
             sent.append(response)
+            at = end
             seconds = time.perf_counter() - began
-            self._observe(seconds, len(response))
-            if app.log.enabled:
-                self._write_log(found, request_id, peer, len(response), seconds)
-            data = data[len(head) :]
-        return sent, data
+            self._count(seconds, len(response))
+            if core.log.enabled:
+                self._write_log(found, request_id, peer(), len(response), seconds)
+        return sent, data[at:]
+
+    def _count(self, seconds: float, size: int) -> None:
+        self._hot += 1
+        if seconds > BUCKETS[0]:
+            self._core.metrics.observe(self._route.path, "GET", 200, seconds, size)
+        else:
+            self._quick += 1
+            self._seconds += seconds
+            self._sent += size
+
+    def _tell(self, metrics: Metrics) -> dict[str, float]:
+        """Adds what was counted here to the counts of all requests, before they are told."""
+        metrics.observe_many(self._route.path, "GET", 200, self._quick, self._seconds, self._sent)
+        self._quick, self._seconds, self._sent = 0, 0.0, 0
+        return {"hot_requests": self._hot}
 
     def _find(self, head: bytes) -> Answer | None:
         commit = self._last_commit()
@@ -95,7 +126,7 @@ class Lane:
             self._answers.clear()
             self._commit = commit
         # A digest, because the head holds the key, which is kept nowhere.
-        digest = blake2b(head, digest_size=16).digest()
+        digest = sha256(head).digest()
         found = self._answers.get(digest)
         try:
             if found is None:
@@ -108,7 +139,7 @@ class Lane:
                     self._answers[digest] = found
             elif found.until and found.until <= time.time_ns() // 1000:
                 return None
-            self._app.throttle.take(found.principal)
+            self._core.throttle.take(found.principal)
         except Exception:
             # Whatever is wrong, the other way meets it again, and tells the client. The throttle counts no request that it refuses.
             return None
@@ -120,26 +151,26 @@ class Lane:
         fields = _fields(lines)
         if target is None or fields is None:
             return None
-        app, path = self._app, target[1].decode()
-        app.hosts.check_host(fields.get("host"))
+        core, path = self._core, target[1].decode()
+        core.hosts.check_host(fields.get("host"))
         if codec.wants_packed(fields.get("accept", "*/*")):
             return None
-        match = app.router.find(segments_of(path))
+        match = core.router.find(segments_of(path))
         if match is None or match.endpoints["GET"].route is not self._route:
             return None
-        principal, until = app.authenticator.principal_until(fields.get("authorization"))
+        principal, until = core.authenticator.principal_until(fields.get("authorization"))
         request_id = fields.get("x-request-id", "")
-        call = Call(app.store, Context(principal), app, "GET", match.names, None, None, {})
+        call = Call(core.store, Context(principal), core, "GET", match.names, None, None, {})
         body = codec.encode_json(versions.resolve(call))
         before = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\nCache-Control: no-store\r\nX-Request-Id: "
-        common = "".join(f"\r\n{name}: {value}" for name, value in responses.SECURITY)
+        common = "".join(f"\r\n{name}: {value}" for name, value in SECURITY)
         between = f"{common}\r\nContent-Length: {len(body)}\r\nDate: "
         return Answer(
             before.encode(), between.encode(), b"\r\n\r\n" + body, until, request_id, principal.name, path
         )
 
-    def _write_log(self, found: Answer, request_id: str, peer: str | None, size: int, seconds: float) -> None:
-        self._app.log.write(
+    def _write_log(self, found: Answer, request_id: str, peer: str, size: int, seconds: float) -> None:
+        self._core.log.write(
             id=request_id,
             principal=found.principal,
             peer=peer,

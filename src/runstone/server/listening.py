@@ -8,10 +8,21 @@ import socket
 from runstone.errors import Conflict, Invalid
 
 BACKLOG = 1024
+_ATTEMPTS = 20
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket on a port that nobody else has; raises :class:`Conflict` when somebody does."""
+    """A listening socket on a port that nobody else has (0: any); raises :class:`Conflict` when somebody does."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return _bind(host, port or _free_port(host))
+        except Conflict:
+            if port:
+                raise
+    raise Conflict(f"{host} has no free port")
+
+
+def _bind(host: str, port: int) -> socket.socket:
     bound = _new(host, port)
     try:
         bound.bind(_address(host, port))
@@ -21,6 +32,14 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise _refusal(error, host, port) from None
     return bound
+
+
+def _free_port(host: str) -> int:
+    # The kernel takes back a port of its own choice when its socket stops listening, which is what share() must do.
+    with _new(host, 0) as probe:
+        probe.bind(_address(host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def share(bound: socket.socket) -> None:
@@ -75,7 +94,11 @@ def _found(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]
 
 def _refusal(error: OSError, host: str, port: int) -> Exception:
     if error.errno == errno.EADDRINUSE:
-        return Conflict(f"port {port} of {host} is in use by another server; stop it, or choose another --port")
+        return Conflict(
+            f"port {port} of {host} is in use by another server; stop it, or choose another --port"
+        )
     if error.errno == errno.EACCES:
-        return Invalid(f"port {port} may only be bound by the administrator of this machine; choose one from 1024 on")
+        return Invalid(
+            f"port {port} may only be bound by the administrator of this machine; choose one from 1024 on"
+        )
     return Invalid(f"{host} port {port} cannot be bound: {error.strerror or error}")

@@ -18,7 +18,29 @@ from runstone.server.signing import Signature
 DESCRIBED = ("native", "server")
 _TEMPLATE = "#/components/schemas/{name}"
 #: What any request may be answered with: what HTTP, authentication, limits and the disk have to say.
-_ALWAYS = (400, 401, 403, 404, 405, 406, 408, 409, 410, 412, 413, 414, 415, 417, 421, 422, 429, 431, 500, 503, 507)
+_ALWAYS = (
+    400,
+    401,
+    403,
+    404,
+    405,
+    406,
+    408,
+    409,
+    410,
+    412,
+    413,
+    414,
+    415,
+    417,
+    421,
+    422,
+    429,
+    431,
+    500,
+    503,
+    507,
+)
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 _PROBLEM_SCHEMA = {
@@ -115,7 +137,12 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
         schema = {"type": "integer", "minimum": 0}
         yield {"name": name, "in": "header", "required": True, "description": text, "schema": schema}
     for name, text in _HEADERS.items() if route.method in _WRITES else ():
-        yield {"name": name, "in": "header", "description": text, "schema": {"type": "string", "maxLength": 200}}
+        yield {
+            "name": name,
+            "in": "header",
+            "description": text,
+            "schema": {"type": "string", "maxLength": 200},
+        }
 
 
 def _responses(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from runstone.server import metrics
 from runstone.server.metrics import Board
 
 if TYPE_CHECKING:
-    from runstone.server.app import App
+    from runstone.server.core import Core
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,17 +31,26 @@ class Own:
     """The server's own routes, as a dialect."""
 
     name = "server"
-    prefixes = ("/health", "/metrics")
+    prefixes: tuple[str, ...] = ("/health", "/metrics")
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, core: Core) -> None:
+        self._core = core
         self._described: bytes | None = None
         self.board: Board | None = None
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        yield Route("GET", "/health", self.health, "Whether the store answers and takes changes.", answer=Health, open=True)
-        yield Route("GET", "/metrics", self.metrics, "Counts, for Prometheus.", query=NoQuery, media_type="text/plain")
+        yield Route(
+            "GET",
+            "/health",
+            self.health,
+            "Whether the store answers and takes changes.",
+            answer=Health,
+            open=True,
+        )
+        yield Route(
+            "GET", "/metrics", self.metrics, "Counts, for Prometheus.", query=NoQuery, media_type="text/plain"
+        )
         yield Route(
             "GET", "/api/v1/openapi.json", self.openapi, "This description.", query=NoQuery, open=True
         )
@@ -69,7 +78,7 @@ class Own:
             "writable": float(index.failed is None),
         }
         others = self.board.others() if self.board is not None else []
-        text = metrics.render([self._app.metrics.snapshot(), *others], store)
+        text = metrics.render([self._core.metrics.snapshot(), *others], store)
         return Raw(text.encode(), metrics.MEDIA_TYPE)
 
     def openapi(self, call: Call) -> Raw:
@@ -77,5 +86,5 @@ class Own:
         if self._described is None:
             from runstone.server.openapi import describe
 
-            self._described = msgspec.json.encode(describe(self._app.router.endpoints))
+            self._described = msgspec.json.encode(describe(self._core.router.endpoints))
         return Raw(self._described, JSON)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-import re
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -13,32 +10,27 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from runstone.errors import Malformed, TooLarge
+from runstone.server.core import REQUEST_ID, new_request_id
 from runstone.server.problems import ExpectationFailed, RequestTimeout, UnsupportedMedia
 
 if TYPE_CHECKING:
     from runstone.server.router import Endpoint
 
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_numbers = itertools.count(1)
-_prefix = f"{os.getpid():x}-{time.time_ns() & 0xFFFF_FFFF:08x}-"
-
-
-def new_request_id() -> str:
-    """An id for a request that came without one: unique over processes and restarts of one machine."""
-    return f"{_prefix}{next(_numbers):x}"
 
 
 class Request(web.BaseRequest):
     """aiohttp's request, and what the log and the metrics tell of it afterwards."""
 
-    ATTRS = web.BaseRequest.ATTRS | {"request_id", "endpoint", "principal", "error_code", "began"}
+    ATTRS = web.BaseRequest.ATTRS | {"request_id", "endpoint", "principal", "error_code", "began", "taken"}
     request_id: str = ""
     endpoint: Endpoint | None = None
     principal: str = ""
     error_code: str = ""
     #: The event loop's own clock counts milliseconds.
     began: float = 0.0
+    #: Bytes of a body that was taken in piece by piece.
+    taken: int = 0
 
     def begin(self) -> str:
         """Begins the exchange, and gives it an id: the client's own if it sent one that can be echoed."""
@@ -57,7 +49,7 @@ class Request(web.BaseRequest):
         """The query as it came."""
         return self._rel_url.raw_query_string
 
-    def has_body(self) -> bool:
+    def brings_body(self) -> bool:
         """Whether a body comes with the request, even an empty one of unknown length."""
         return self.body_exists and self._headers.get("Content-Length") != "0"
 
@@ -72,7 +64,9 @@ class Request(web.BaseRequest):
         if expected is None or self.version < (1, 1):
             return
         if expected.lower() != "100-continue":
-            raise ExpectationFailed(f"the expectation {expected!r:.80} is not known here; only 100-continue is")
+            raise ExpectationFailed(
+                f"the expectation {expected!r:.80} is not known here; only 100-continue is"
+            )
         transport = self.transport
         if transport is not None and self.body_exists and not self.content.is_eof():
             transport.write(_CONTINUE)
@@ -110,8 +104,11 @@ class Request(web.BaseRequest):
             waited, moved = waited + clock() - began, moved + len(piece)
             if waited > stall_seconds:
                 if moved < stall_bytes:
-                    raise RequestTimeout(f"fewer than {stall_bytes} bytes of the body came in {stall_seconds:g} s")
+                    raise RequestTimeout(
+                        f"fewer than {stall_bytes} bytes of the body came in {stall_seconds:g} s"
+                    )
                 waited, moved = 0.0, 0
+            self.taken += len(piece)
             yield piece
 
     async def _piece(self) -> bytes:

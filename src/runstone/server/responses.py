@@ -13,13 +13,6 @@ from runstone.dialects.routing import JSON, LINES, MSGPACK, Progress, Raw, Reply
 from runstone.errors import TryAgain
 from runstone.server.codec import encode_json, encode_packed
 
-#: What every response says: content is what its type says it is, and no page of ours may run or be framed.
-SECURITY = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Server", "runstone"),
-)
 #: Seconds between two lines of progress.
 PROGRESS = 0.25
 

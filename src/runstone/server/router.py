@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from runstone.dialects.routing import Dialect, Route
 from runstone.errors import Malformed
 
 
-@dataclass(slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct):
     """A route with the dialect that brought it."""
 
     route: Route
@@ -26,15 +26,14 @@ class Match(NamedTuple):
     names: dict[str, str]
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(msgspec.Struct):
     """What may come after a prefix of segments. ``one`` takes any segment, ``rest`` all that are left."""
 
-    literal: dict[str, _Node] = field(default_factory=dict)
+    literal: dict[str, _Node] = {}
     one: _Node | None = None
     rest: _Node | None = None
     names: tuple[str, ...] = ()
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = {}
 
 
 class Router:
@@ -85,7 +84,9 @@ def _find(node: _Node, segments: list[str], at: int, values: tuple[str, ...]) ->
     if found is None and node.one is not None and segments[at]:
         found = _find(node.one, segments, at + 1, (*values, segments[at]))
     if found is None and node.rest is not None:
-        found = Match(node.rest.endpoints, dict(zip(node.rest.names, (*values, "/".join(segments[at:])), strict=True)))
+        found = Match(
+            node.rest.endpoints, dict(zip(node.rest.names, (*values, "/".join(segments[at:])), strict=True))
+        )
     return found
 
 

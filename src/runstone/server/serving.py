@@ -30,7 +30,9 @@ def serve(options: ServerOptions) -> int:
             store.close()
             return supervise(options, bound)
         with asyncio.Runner(loop_factory=worker.new_loop) as runner:
-            runner.run(worker.run(store, options, bound, ready=lambda: announce(options, listening.url_of(bound))))
+            runner.run(
+                worker.run(store, options, bound, ready=lambda: announce(options, listening.url_of(bound)))
+            )
         store.close()
     if threading.active_count() > 1:
         # Work that nobody waits for any more; the store is closed to it, and the interpreter would wait for its thread.

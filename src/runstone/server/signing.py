@@ -52,7 +52,9 @@ class Signer:
             "methods": ".".join(methods),
             "role": ctx.principal.role,
         }
-        fields["signature"] = self._mac(canonical(path), fields["expires"], fields["by"], fields["methods"], fields["role"])
+        fields["signature"] = self._mac(
+            canonical(path), fields["expires"], fields["by"], fields["methods"], fields["role"]
+        )
         return f"{path}?{urlencode({name: value for name, value in fields.items() if value})}"
 
     def principal(self, method: str, segments: Sequence[str], given: Signature) -> Principal:

@@ -65,7 +65,7 @@ class _Lease:
             self.body.close()
 
 
-class _CutShort(Exception):  # noqa: N818
+class _CutShort(Exception):
     """The content cannot be finished, and what was sent of it must not pass for the whole."""
 
     def __init__(self, damage: Corrupt | None = None) -> None:
@@ -74,14 +74,13 @@ class _CutShort(Exception):  # noqa: N818
 
 
 class _Response(web.StreamResponse):
-    """A response whose header can be kept back for whoever writes the content, and which may be cut short."""
+    """A response whose header can be kept back for whoever writes the content."""
 
     def __init__(self, request: web.Request, status: int) -> None:
         super().__init__(status=status)
         self._version = request.version
         self.keeps_head = False
         self.head = b""
-        self.cut_short = False
 
     async def _write_headers(self) -> None:
         if not self.keeps_head:
@@ -92,13 +91,6 @@ class _Response(web.StreamResponse):
         if any(map(_CONTROL.search, lines)):
             raise ValueError("a header field contains a control character")
         self.head = ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        await super().write_eof(data)
-        if self.cut_short:
-            # What aiohttp itself raises for a lost connection: it logs the request, and ends the connection.
-            self.cut_short = False
-            raise ConnectionResetError("the response was cut short")
 
 
 class Streamer:
@@ -193,7 +185,7 @@ class Streamer:
         try:
             await send(request, response, lease, segments, rest)
         except _CutShort as cut:
-            response.cut_short = True
+            response.force_close()
             _reset(request.transport)
             if cut.damage is not None:
                 await self._report(body, cut.damage)
@@ -278,10 +270,10 @@ class Streamer:
     ) -> None:
         """One job of the pump. When cancelled, it leaves the job to end, and the body to close, later."""
         loop = asyncio.get_running_loop()
+        job = self._pump.submit(sock_fd, segments)
         if self._loop is None:
             self._loop = loop
             loop.add_reader(self._pump.fileno(), self._collect)
-        job = self._pump.submit(sock_fd, segments)
         # At once: it is how aiohttp knows that after an error no other response can be sent in its place.
         writer.output_size += 1
         ended: asyncio.Future[tuple[int, int]] = loop.create_future()

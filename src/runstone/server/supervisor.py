@@ -67,7 +67,10 @@ class _Supervisor:
         command = [sys.executable, "-m", "runstone.server.worker", msgspec.json.encode(task).decode()]
         # A group of its own: a Ctrl-C in the terminal is for this process, which passes it on.
         seat.process = subprocess.Popen(
-            command, pass_fds=(self.board, writable, self.lifeline[0]), process_group=0, stdin=subprocess.DEVNULL
+            command,
+            pass_fds=(self.board, writable, self.lifeline[0]),
+            process_group=0,
+            stdin=subprocess.DEVNULL,
         )
         os.close(writable)
         seat.started, seat.ready = time.monotonic(), False
@@ -104,7 +107,9 @@ class _Supervisor:
         seat.due = time.monotonic() + seat.pause
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         print(
-            f"runstone: worker {seat.number} {how}; another starts in {seat.pause:g} s", file=sys.stderr, flush=True
+            f"runstone: worker {seat.number} {how}; another starts in {seat.pause:g} s",
+            file=sys.stderr,
+            flush=True,
         )
 
     def stop(self, number: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runstone.domain import maintenance
 from runstone.errors import RunstoneError
-from runstone.server.app import App
+from runstone.server.core import Core
 from runstone.server.metrics import Board
 
 LOCK = "UPKEEP"
@@ -42,30 +42,30 @@ class UpkeepLock:
         os.close(self._handle)
 
 
-async def keep_up(app: App, lock: UpkeepLock) -> None:
+async def keep_up(core: Core, lock: UpkeepLock) -> None:
     """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due."""
     while True:
-        await asyncio.sleep(app.options.upkeep_seconds)
+        await asyncio.sleep(core.options.upkeep_seconds)
         try:
-            await app.in_thread(once, app, lock)
+            await core.in_thread(once, core, lock)
         except RunstoneError as error:
             _log.warning("upkeep: %s", error.message)
         except Exception:
             _log.exception("upkeep")
 
 
-def once(app: App, lock: UpkeepLock) -> bool:
+def once(core: Core, lock: UpkeepLock) -> bool:
     """One round of upkeep; whether this process is the one that does all of it. Blocking."""
-    app.fetches.flush()
-    if app.store.index.failed is not None or not lock.take():
+    core.fetches.flush()
+    if core.store.index.failed is not None or not lock.take():
         return False
-    app.store.index.check_readers()
-    app.store.blobs.uploads.sweep(app.store.blobs.clock())
-    maintenance.expire(app.store)
+    core.store.index.check_readers()
+    core.store.blobs.uploads.sweep(core.store.blobs.clock())
+    maintenance.expire(core.store)
     return True
 
 
-async def watch_lag(app: App, board: Board | None) -> None:
+async def watch_lag(core: Core, board: Board | None) -> None:
     """Measures how late the event loop runs what is due, and leaves this worker's counts for the others."""
     delays = [0.0] * WINDOW
     turn = 0
@@ -73,7 +73,7 @@ async def watch_lag(app: App, board: Board | None) -> None:
         before = time.monotonic()
         await asyncio.sleep(TICK)
         delays[turn % WINDOW] = max(0.0, time.monotonic() - before - TICK)
-        app.metrics.lag = max(delays)
+        core.metrics.lag = max(delays)
         turn += 1
         if board is not None and turn % 4 == 0:
-            board.leave(app.metrics.snapshot())
+            board.leave(core.metrics.snapshot())

@@ -11,14 +11,20 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from runstone.config import ServerOptions
 from runstone.domain import accounts
 from runstone.domain.store import Store
-from runstone.server import listening
+from runstone.server import listening, upkeep
+from runstone.server.core import Core
+from runstone.server.front import Front
 from runstone.server.metrics import Board
+
+if TYPE_CHECKING:
+    from runstone.server.connections import Server
 
 #: What a worker process ends with when it could not start.
 FAILED_TO_START = 3
@@ -44,43 +50,49 @@ class Worker:
     def __init__(
         self, store: Store, options: ServerOptions, bound: socket.socket, board: Board | None = None
     ) -> None:
-        from runstone.server.app import App
-        from runstone.server.connections import Server
-
-        self.app = App(store, options)
-        self._store = store
+        self.core = Core(store, options)
+        self.core.own.board = board
+        self.front = Front(self.core)
         self._bound = bound
+        self._lock = upkeep.UpkeepLock(store.path)
         self._board = board
-        self.connections = Server(self.app)
-        self.app.own.board = board
         self._tasks: list[asyncio.Task[None]] = []
-        self._server: asyncio.AbstractServer | None = None
+        self._listener: asyncio.AbstractServer | None = None
+        self._loading: asyncio.Task[Server] | None = None
 
     async def start(self) -> None:
         """Listens."""
-        from runstone.server import upkeep
-
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self.connections, sock=self._bound, backlog=listening.BACKLOG)
-        self._lock = upkeep.UpkeepLock(self._store.path)
+        self._listener = await loop.create_server(self.front, sock=self._bound, backlog=listening.BACKLOG)
+        self._loading = loop.create_task(self.front.load())
         jobs = (
-            upkeep.keep_up(self.app, self._lock),
-            upkeep.watch_lag(self.app, self._board),
-            self.connections.end_slow_headers(),
+            upkeep.keep_up(self.core, self._lock),
+            upkeep.watch_lag(self.core, self._board),
+            self._end_slow_headers(),
         )
         self._tasks = [loop.create_task(job) for job in jobs]
 
+    async def loaded(self) -> Server:
+        """The connections, once everything that answers them is loaded."""
+        assert self._loading is not None
+        return await self._loading
+
+    async def _end_slow_headers(self) -> None:
+        await (await self.loaded()).end_slow_headers()
+
     async def stop(self) -> None:
         """Takes no more connections, answers what was asked for ``shutdown_seconds`` at most, and lets everything go."""
-        self.app.draining = True
-        if self._server is not None:
-            self._server.close()
-        await self.connections.drain(self.app.options.shutdown_seconds)
-        await self.connections.shutdown(1.0)
+        self.core.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        connections = await self.loaded()
+        await connections.drain(self.core.options.shutdown_seconds)
+        await connections.shutdown(1.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.app.close()
+        await connections.app.close()
+        await self.core.close()
         self._lock.close()
 
 
@@ -120,16 +132,21 @@ async def run(
             os._exit(1)
         stopping.set()
 
+    def orphaned() -> None:
+        loop.remove_reader(lifeline)
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     if lifeline >= 0:
-        loop.add_reader(lifeline, lambda: (loop.remove_reader(lifeline), stopping.set()))
+        loop.add_reader(lifeline, orphaned)
     worker = Worker(store, options, bound, board)
     await worker.start()
+    ready()
+    await worker.loaded()
     # What lives until the end need not be looked at again by the collector.
     gc.collect()
     gc.freeze()
-    ready()
     await stopping.wait()
     await worker.stop()
 

@@ -303,7 +303,7 @@ class Tiles:
         return self._view.get(TILES, level, index) or b""
 
 
-class _NothingAccepted(Exception):  # noqa: N818 - ends the transaction without a commit
+class _NothingAccepted(Exception):  # ends the transaction without a commit
     """No command of the batch was accepted: there is nothing to sync."""
 
 

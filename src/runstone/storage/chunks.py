@@ -7,11 +7,13 @@ Every row points into bytes that a row of ``blob_parts`` covers. Whoever takes r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from msgspec.structs import replace
 
+from runstone.errors import Corrupt
 from runstone.storage.index import Index, MapGrown, Txn, View
 from runstone.storage.intervals import Intervals
 from runstone.storage.parts import DIGEST_SIZE, PLACE, placed
@@ -23,6 +25,8 @@ PARTS_A_TRANSACTION = 16
 _GENERATION = "blobs.generation"
 _EPOCH = "blobs.epoch"
 _REPAIRED = "blobs.repaired"
+_AUDIT = "blobs.audit"
+_ROWS_AN_AUDIT = 4096
 
 
 def transact(index: Index, change: Callable[[Txn], T]) -> T:
@@ -72,6 +76,42 @@ def repair_epoch(view: View) -> int:
     return _counter(view, _REPAIRED)
 
 
+def ask_for_audit(txn: Txn) -> None:
+    """Says that rows of a part were lost, so that the index may point at bytes that nothing covers: nothing is freed before an audit."""
+    txn.put(SETTINGS, _AUDIT, b"1")
+
+
+def audit(index: Index, live: Callable[[], dict[int, Intervals]]) -> int:
+    """After :func:`ask_for_audit`, takes away the rows that point at bytes no blob covers; how many."""
+    with index.read() as view:
+        if view.get(SETTINGS, _AUDIT) is None:
+            return 0
+    covered, nowhere, taken = live(), Intervals(), 0
+    rows = index.rows(CHUNKS)
+    while some := list(islice(rows, _ROWS_AN_AUDIT)):
+        loose = []
+        for key, row in some:
+            pack, at = PLACE.unpack_from(row)
+            length = int.from_bytes(row[-4:], "little")
+            if not covered.get(pack, nowhere).covers(at, at + length):
+                loose.append((key, row))
+        if loose:
+            taken += transact(index, partial(_take_loose, rows=loose))
+
+    def done(txn: Txn) -> None:
+        note_repair(txn)
+        txn.delete(SETTINGS, _AUDIT)
+
+    transact(index, done)
+    return taken
+
+
+def _take_loose(txn: Txn, rows: list[tuple[bytes, bytes]]) -> int:
+    taken = sum(txn.delete_body(CHUNKS, key) for key, row in rows if txn.get_body(CHUNKS, key) == row)
+    bump_generation(txn)
+    return taken
+
+
 def chunk_key(domain: int, digest: bytes) -> bytes:
     """The packed key of a chunk's row."""
     return domain.to_bytes(2, "big") + digest
@@ -79,10 +119,13 @@ def chunk_key(domain: int, digest: bytes) -> bytes:
 
 def find(view: View, domain: int, records: Sequence[bytes]) -> list[tuple[int, int] | None]:
     """The place (pack, offset) of each chunk record, or None for a chunk that is not known."""
-    get, prefix, unpack = view.get_body, domain.to_bytes(2, "big"), PLACE.unpack_from
+    prefix, unpack = domain.to_bytes(2, "big"), PLACE.unpack_from
     found: list[tuple[int, int] | None] = []
     for record in records:
-        row = get(CHUNKS, prefix + record[:DIGEST_SIZE])
+        try:
+            row = view.get_body(CHUNKS, prefix + record[:DIGEST_SIZE])
+        except Corrupt:
+            row = None  # sharing is not worth an upload's failure
         # The row ends as the record does. One that differs describes other bytes, and is not trusted.
         same = row is not None and row[PLACE.size :] == record[DIGEST_SIZE:]
         found.append(unpack(row) if same else None)  # type: ignore[arg-type]
@@ -149,7 +192,7 @@ def index_blob(index: Index, domain: int, sha256: bytes, add: Callable[[Txn, Par
         for _, part in some:
             add(txn, part)
         if len(some) == PARTS_A_TRANSACTION:
-            return some[-1][0]  # type: ignore[return-value]
+            return some[-1][0]
         txn.put(BLOBS, domain, sha256, replace(row, indexed=True))
         return None
 

@@ -38,6 +38,9 @@ class Stamp(NamedTuple):
         return self.seq + 1
 
 
+#: The type of the answer of a command that answers nothing.
+NOTHING = type(None)
+
 C = TypeVar("C", bound=Command)
 Apply = Callable[["State", Stamp, C], Any]
 
@@ -60,7 +63,7 @@ _BY_TYPE: dict[type[Command], Kind] = {}
 
 
 def applies(
-    number: int, name: str, command: type[C], result: Any = type(None)
+    number: int, name: str, command: type[C], result: Any = NOTHING
 ) -> Callable[[Apply[C]], Apply[C]]:
     """Registers the function that applies a type of command; ``result`` is the type of what it answers."""
 

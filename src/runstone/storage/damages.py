@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from runstone.errors import Corrupt
 from runstone.storage import chunks
 from runstone.storage.chunks import transact
 from runstone.storage.holdings import complete, held
@@ -14,6 +16,10 @@ from runstone.storage.index import Index, Txn, View
 from runstone.storage.openpacks import Fault, OpenPacks, is_genuine
 from runstone.storage.parts import DIGEST_SIZE, PLACE, PartBuilder, placed
 from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, DAMAGES, Damage, Part
+
+
+#: What is wrong where the index lacks a part, or cannot read it.
+NO_PART = "no part in the index"
 
 
 class DamagedBlob(NamedTuple):
@@ -37,6 +43,9 @@ def record(index: Index, domain: int, sha256: bytes, found: Iterable[Fault], now
     Answers those that still concern the blob: it may have been deleted, or repaired, since it was read.
     """
     faults = list(found)
+    with index.read() as view:
+        if all(_recorded(view, domain, sha256, fault) for fault in faults):
+            return faults  # many may ask for a damaged chunk: that writes nothing
 
     def change(txn: Txn) -> list[Fault]:
         real = [fault for fault in faults if _still(txn, domain, sha256, fault)]
@@ -54,8 +63,14 @@ def record(index: Index, domain: int, sha256: bytes, found: Iterable[Fault], now
     return transact(index, change)
 
 
-def _still(txn: Txn, domain: int, sha256: bytes, fault: Fault) -> bool:
-    found = part_at(txn, domain, sha256, fault.offset)
+def _recorded(view: View, domain: int, sha256: bytes, fault: Fault) -> bool:
+    damage = view.get(DAMAGES, domain, sha256, fault.offset)
+    known = damage is not None and (damage.pack, damage.pack_offset) == (fault.pack, fault.pack_offset)
+    return known and _still(view, domain, sha256, fault)
+
+
+def _still(view: View, domain: int, sha256: bytes, fault: Fault) -> bool:
+    found = part_at(view, domain, sha256, fault.offset)
     if found is None:
         return False
     at = found[0]
@@ -68,10 +83,16 @@ def _still(txn: Txn, domain: int, sha256: bytes, fault: Fault) -> bool:
 
 def part_at(view: View, domain: int, sha256: bytes, offset: int) -> tuple[int, Part] | None:
     """The part of a blob that holds the byte at ``offset``, with its own offset."""
-    found = next(
-        view.scan(BLOB_PARTS, domain, sha256, after=(domain, sha256, offset + 1), reverse=True), None
-    )
-    return None if found is None else (found[0][2], found[1])
+    at, after = 0, (domain, sha256, offset + 1)
+    # Damage to a neighbour's row ends a scan, and must not end the reading of this blob.
+    with contextlib.suppress(Corrupt):
+        found = next(view.scan(BLOB_PARTS, domain, sha256, after=after, reverse=True), None)
+        return None if found is None else (found[0][2], found[1])
+    while (part := view.get(BLOB_PARTS, domain, sha256, at)) is not None and part.size:
+        if offset < at + part.size:
+            return at, part
+        at += part.size
+    return None
 
 
 def record_gap(index: Index, domain: int, sha256: bytes, offset: int, length: int, now: int) -> bool:
@@ -81,7 +102,7 @@ def record_gap(index: Index, domain: int, sha256: bytes, offset: int, length: in
         row = held(txn, domain, sha256)
         if row is None or complete(txn, domain, sha256, row.size):
             return False
-        txn.put(DAMAGES, domain, sha256, offset, Damage(length, 0, 0, now, "no part in the index"))
+        txn.put(DAMAGES, domain, sha256, offset, Damage(length, 0, 0, now, NO_PART))
         return True
 
     return transact(index, change)
@@ -104,9 +125,11 @@ def heal(index: Index, packs: OpenPacks) -> int:
     """Points damaged chunks at another copy of the same bytes, where the index knows one that is genuine; how many it healed."""
     healed = 0
     with index.read() as view:
-        known = list(damaged(view))
+        known = [found for found in damaged(view) if found.damage.how != NO_PART]
     for domain, sha256, offset, damage in known:
-        healed += _heal_one(index, packs, domain, sha256, offset, damage)
+        # A part that cannot be read cannot be pointed elsewhere; only the blob's own bytes repair that.
+        with contextlib.suppress(Corrupt):
+            healed += _heal_one(index, packs, domain, sha256, offset, damage)
     return healed
 
 

@@ -10,8 +10,30 @@ from runstone.errors import Invalid
 
 #: LMDB needs a coherent shared mapping and working locks, which none of these gives.
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs 9p afs ceph coda glusterfs lustre gpfs beegfs ocfs2 gfs2 fuse.sshfs fuse.glusterfs "
-    "fuse.s3fs fuse.gcsfuse fuse.rclone fuse.ceph fuse.juicefs".split()
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "coda",
+        "glusterfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "ocfs2",
+        "gfs2",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "fuse.ceph",
+        "fuse.juicefs",
+    }
 )
 
 

@@ -217,7 +217,7 @@ class Collector:
                 chunks.unindex(txn, key[0], part, live)
             if len(some) == _PARTS:
                 txn.put(BLOBS, *key, replace(row, indexed=False))
-                return False, some[-1][0]  # type: ignore[return-value]
+                return False, some[-1][0]
             txn.put(BLOBS, *key, replace(row, garbage=now, epoch=epoch, indexed=False))
             return True, None
 
@@ -256,6 +256,8 @@ class Collector:
                 # It was referred to by a way that did not take the mark away.
                 txn.put(BLOBS, *key, replace(row, garbage=0, epoch=0))
                 return False
+            if not holdings.complete(txn, *key, row.size):
+                chunks.ask_for_audit(txn)
             txn.put(BLOBS, *key, replace(row, dying=True))
             return True
 
@@ -304,6 +306,7 @@ class Collector:
         return {pack: Intervals(found) for pack, found in ranges.items()}
 
     def _free(self, report: Report) -> None:
+        chunks.audit(self._index, partial(self._live, set()))
         oldest = self._oldest_upload()
         with self._index.read() as view:
             if chunks.repair_epoch(view) > oldest:

@@ -89,10 +89,14 @@ def is_pinned(rows: Rows, domain: int, sha256: bytes, now: int) -> bool:
 
 
 def complete(rows: Rows, domain: int, sha256: bytes, size: int) -> bool:
-    """Whether the parts of a blob are all there and add up to its size."""
+    """Whether the parts of a blob are all there, can be read, and add up to its size."""
     at = 0
-    for (_, _, offset), part in rows.scan(BLOB_PARTS, domain, sha256):
-        if offset != at or sum(length for _, _, length in extents(part)) != part.size:
+    while at < size:
+        try:
+            part = rows.get(BLOB_PARTS, domain, sha256, at)
+        except Corrupt:
+            return False
+        if part is None or not part.size or sum(length for _, _, length in extents(part)) != part.size:
             return False
         at += part.size
     return at == size
@@ -114,9 +118,7 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
         if row.garbage or md5 != row.md5:
             txn.put(BLOBS, domain, blob.sha256, replace(row, garbage=0, epoch=0, md5=md5))
         return False
-    old = [part for _, part in txn.scan(BLOB_PARTS, domain, blob.sha256)]
-    for key in [key for key, _ in txn.scan(BLOB_PARTS, domain, blob.sha256)]:
-        txn.delete(BLOB_PARTS, *key)
+    old = _take_parts(txn, domain, blob.sha256)
     prefix = BLOB_PARTS.key.pack(domain, blob.sha256)
     for key_bytes, body in list(txn.scan_bodies(UPLOAD_PARTS, blob.upload)) if blob.upload else ():
         txn.put_body(BLOB_PARTS, prefix + key_bytes[len(blob.upload) :], body)
@@ -135,6 +137,26 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     if old or row is not None:
         _let_go(txn, domain, blob.sha256, old)
     return True
+
+
+def _take_parts(txn: Txn, domain: int, sha256: bytes) -> list[Part]:
+    """Deletes the parts of a blob; those that could be read."""
+    keys, parts, after = [], [], None
+    prefix = BLOB_PARTS.key.pack(domain, sha256)
+    while True:
+        try:
+            for key, body in txn.scan_bodies(BLOB_PARTS, prefix, after):
+                keys.append(key)
+                parts.append(BLOB_PARTS.decode(body))
+            break
+        except Corrupt as error:
+            after = bytes.fromhex(error.details["key"])
+            if not after.startswith(prefix):
+                break  # the row that follows the blob's
+            keys.append(after)
+    for key in keys:
+        txn.delete_body(BLOB_PARTS, key)
+    return parts
 
 
 def index_rest(index: Index, lease: Lease, sha256: bytes) -> None:

@@ -8,6 +8,7 @@ of no use, so it is reopened (no space) or refuses writes (I/O error).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -24,6 +25,7 @@ import msgspec
 from runstone._native.digests import seal, seal_rows, unseal
 from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull, TryAgain
 from runstone.storage import filesystem, pages
+from runstone.storage.commitmark import CommitMark
 from runstone.storage.tables import TABLES, Table
 
 V = TypeVar("V")
@@ -33,6 +35,8 @@ READ_SECONDS = 10.0
 #: Address space, not disk: LMDB files grow as they are written. Small enough for a 39-bit address space.
 MAP_SIZE = 64 << 30
 MAX_READERS = 1024
+#: What LMDB makes ``lock.mdb`` with: a header of 128 bytes, and 64 for each reader.
+_READER_TABLE = 128 + 64 * MAX_READERS
 _SCAN_CHECK = 256
 
 
@@ -50,12 +54,27 @@ class View:
         packed = table.key.pack(*key)
         # LMDB has no empty keys and refuses to look for one, and that is what an empty name packs to.
         stored = self._txn.get(packed, db=self._dbs[table.name]) if packed else None
-        return None if stored is None else decode(table, packed, stored)
+        if stored is not None:
+            return decode(table, packed, stored)
+        self._require_absent(table, packed)
+        return None
 
     def get_body(self, table: Table[Any], packed: bytes) -> bytes | None:
         """The verified, undecoded body under a packed key."""
         stored = self._txn.get(packed, db=self._dbs[table.name])
-        return None if stored is None else _open(table, packed, stored)
+        if stored is not None:
+            return _open(table, packed, stored)
+        self._require_absent(table, packed)
+        return None
+
+    def _require_absent(self, table: Table[Any], packed: bytes) -> None:
+        """Raises :class:`Corrupt` when a row that was not found is there, or may be: damage to a page can hide rows."""
+        cursor = self._txn.cursor(db=self._dbs[table.name])
+        if packed and _seek_first(table, cursor, packed):
+            found = bytes(cursor.key())
+            _open(table, found, cursor.value())
+            if found == packed:
+                raise _astray(table, packed)
 
     def scan(
         self, table: Table[V], *prefix: Any, after: tuple[Any, ...] | None = None, reverse: bool = False
@@ -71,14 +90,22 @@ class View:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Verified (packed key, body) rows under a packed prefix."""
         cursor = self._txn.cursor(db=self._dbs[table.name])
-        step = cursor.prev if reverse else cursor.next
-        found = _seek_last(cursor, prefix, after) if reverse else _seek_first(cursor, prefix, after)
-        seen = 0
+        if reverse:
+            step, found = cursor.prev, _seek_last(table, cursor, _after_prefix(prefix) if after is None else after)
+        else:
+            start = prefix if after is None else max(prefix, after)
+            step, found = cursor.next, _seek_first(table, cursor, start, past=after)
+        seen, last = 0, None
         while found:
             key = bytes(cursor.key())
+            # The row that ends the scan is verified too: it might be damage that ends it.
+            body = _open(table, key, cursor.value())
+            if last is not None and (key < last) is not reverse:
+                raise _astray(table, key)
             if not key.startswith(prefix):
                 return
-            yield key, _open(table, key, cursor.value())
+            last = key
+            yield key, body
             seen += 1
             if seen % _SCAN_CHECK == 0 and time.monotonic() > self._until:
                 raise TryAgain(
@@ -123,6 +150,7 @@ class Index:
         self._map_size = map_size
         self._gate = _Gate()
         self._failed: str | None = None
+        self._lost = False
         self._env: lmdb.Environment
         self.databases: dict[str, Any] = {}
         fresh = not (path / "data.mdb").exists()
@@ -130,7 +158,12 @@ class Index:
             raise Invalid(f"{path} holds no index")
         if fresh:
             filesystem.make_directory(path)
-        self._open()
+        self._mark = CommitMark(path / "commit", readonly=readonly)
+        try:
+            self._open()
+        except BaseException:
+            self._mark.close()
+            raise
         if fresh:
             self._env.sync(True)
             filesystem.fsync_directory(path)
@@ -139,7 +172,8 @@ class Index:
     def _open(self) -> None:
         if _file_size(self.path):
             # LMDB follows what these pages say without a look at it, and a turned bit can make it take an old state for the latest.
-            pages.check_roots(self.path / "data.mdb")
+            pages.check_roots(self.path / "data.mdb", self._mark.read())
+        self._make_reader_table()
         try:
             env = lmdb.open(
                 str(self.path),
@@ -154,7 +188,7 @@ class Index:
                 meminit=False,
                 mode=0o600,
             )
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise _opening_error(error, self.path) from error
         self._env = env
         size = self._extend(env)
@@ -171,6 +205,12 @@ class Index:
             raise Corrupt(
                 f"{self.path}: the index is cut short at {size} bytes; restore it from a backup"
             ) from error
+
+    def _make_reader_table(self) -> None:
+        # LMDB maps this file and makes it with a hole. A slot that is first needed when the disk is full would be a SIGBUS.
+        if not (self.path / "lock.mdb").exists():
+            with contextlib.suppress(OSError):
+                filesystem.create_durably(self.path / "lock.mdb", bytes(_READER_TABLE))
 
     def _extend(self, env: lmdb.Environment) -> int | None:
         # LMDB maps past the end of a shortened file without a word, and touching such a page is a SIGBUS.
@@ -221,13 +261,26 @@ class Index:
 
     def last_commit(self) -> int:
         """The number of the last committed transaction of any process: equal numbers, equal contents."""
-        number: int = self._env.info()["last_txnid"]
+        try:
+            number: int = self._env.info()["last_txnid"]
+        except lmdb.Error as error:
+            raise _wrap(error, self.path) from error
         return number
 
     def check_readers(self) -> int:
         """Frees the slots of readers that died; how many there were."""
         stale: int = self._env.reader_check()
         return stale
+
+    def noted_commit(self) -> int:
+        """A commit that has been made for certain, or 0: one that is read after this is no earlier."""
+        return self._mark.read()
+
+    def committed(self, number: int) -> None:
+        """Notes that a commit was made; for this module's own context managers."""
+        # A transaction that changed nothing was not committed, and has no number.
+        if self.last_commit() >= number:
+            self._mark.note(number)
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold pages."""
@@ -236,8 +289,11 @@ class Index:
     def copy(self, target: Path) -> None:
         """Writes a consistent, compacted copy of the environment into an empty directory, durably."""
         target.mkdir(parents=True, exist_ok=True)
-        with self._gate.shared():
-            self._env.copy(str(target), compact=True)
+        try:
+            with self._gate.shared():
+                self._env.copy(str(target), compact=True)
+        except lmdb.Error as error:
+            raise _wrap(error, target) from error
         handle = os.open(target / "data.mdb", os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -250,15 +306,43 @@ class Index:
         with self._gate.exclusive():
             self._failed = self._failed or "the store is closed"
             self._env.close()
+            self._mark.close()
 
     def begin(self, write: bool) -> lmdb.Transaction:
         """A raw transaction; for this module's own context managers."""
+        if self._lost:
+            return self._begin_anew(write)
         try:
             return self._env.begin(write=write, buffers=True)
         except lmdb.MapResizedError:
             return self._grown_elsewhere(write)
+        except lmdb.PanicError:
+            return self._begin_anew(write)
         except lmdb.Error as error:
             raise _wrap(error, self.path) from error
+
+    def _begin_anew(self, write: bool) -> lmdb.Transaction:
+        # A commit of another thread has failed, and takes the environment with it: reading goes on in a new one.
+        env = self._env
+        self._gate.release_shared()
+        try:
+            self._reopen(env)
+        finally:
+            self._gate.acquire_shared()
+        if write and self._failed:
+            raise StorageFailed(f"{self.path}: {self._failed}")
+        try:
+            return self._env.begin(write=write, buffers=True)
+        except lmdb.Error as error:
+            raise _wrap(error, self.path) from error
+
+    def _reopen(self, env: lmdb.Environment) -> None:
+        with self._gate.exclusive():
+            if self._env is env:
+                env.close()
+                self._lost = True
+                self._open()
+                self._lost = False
 
     def _grown_elsewhere(self, write: bool) -> lmdb.Transaction:
         # The gate is held shared by this thread; it is taken exclusively for the resize and shared again after.
@@ -277,14 +361,13 @@ class Index:
             self._env.set_mapsize(self._map_size)
 
     def recover(self, error: BaseException) -> RunstoneError:
-        """After a failed write: reopens on a full disk, refuses further writes on an I/O error; the error to raise."""
-        wrapped = _wrap(error, self.path)
-        if isinstance(wrapped, StorageFull):
-            with self._gate.exclusive():
-                self._env.close()
-                self._open()
-        elif isinstance(wrapped, StorageFailed):
+        """After a failed write: reopens, for reading only after an I/O error; the error to raise."""
+        env, wrapped = self._env, _wrap(error, self.path)
+        if isinstance(wrapped, StorageFailed):
             self._failed = wrapped.message
+        if isinstance(wrapped, StorageFull | StorageFailed):
+            with contextlib.suppress(RunstoneError):  # tried again by the next transaction
+                self._reopen(env)
         return wrapped
 
 
@@ -306,12 +389,19 @@ class _Reading:
             raise
         return View(self._index, self._txn, self._seconds)
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self._txn.abort()
         self._index._gate.release_shared()
+        if isinstance(error, lmdb.Error):
+            # A read in an open transaction fails for one reason only.
+            raise Corrupt(
+                f"{self._index.path}: {error}; run 'runstone rebuild', or restore the index from a backup"
+            ) from error
 
 
-class MapGrown(Exception):  # noqa: N818 - not an error: run the transaction again
+class MapGrown(Exception):  # not an error: run the transaction again
     """The map was full and has been doubled; the transaction must run again."""
 
 
@@ -321,6 +411,10 @@ TRANSACTION_LOST = (lmdb.Error, MapGrown, MemoryError)
 
 class Txn(View):
     """The write transaction: verified reads, sealed writes."""
+
+    def _require_absent(self, table: Table[Any], packed: bytes) -> None:
+        # Every new row is looked up before it is written: that would make each write slower.
+        pass
 
     def put_body(self, table: Table[Any], packed: bytes, body: bytes, *, append: bool = False) -> None:
         """Stores a body under a packed key; ``append`` says that the key is greater than all present."""
@@ -374,7 +468,9 @@ class _Writing:
         index = self._index
         try:
             if error is None:
+                number = self._txn.id()
                 self._txn.commit()
+                index.committed(number)
             else:
                 self._txn.abort()
         except lmdb.Error as failure:
@@ -477,19 +573,43 @@ def _decode_body(table: Table[V], packed: bytes, body: bytes) -> V:
     return value
 
 
-def _seek_first(cursor: lmdb.Cursor, prefix: bytes, after: bytes | None) -> bool:
-    if after is None or after < prefix:
-        found: bool = cursor.set_range(prefix)
-        return found
-    found = cursor.set_range(after)
-    return bool(cursor.next()) if found and bytes(cursor.key()) == after else found
+def _seek_first(table: Table[Any], cursor: lmdb.Cursor, sought: bytes, *, past: bytes | None = None) -> bool:
+    """Goes to the first key from ``sought`` on, or after ``past``; whether there is one.
+
+    A damaged inner page leads past rows. So what is found must not lie before what was sought, and what comes before it must.
+    """
+    if not sought:
+        return bool(cursor.first())
+    found = bool(cursor.set_range(sought))
+    if found and bytes(cursor.key()) < sought:
+        raise _astray(table, sought)
+    if cursor.prev() if found else cursor.last():
+        before = bytes(cursor.key())
+        _open(table, before, cursor.value())
+        if before >= sought:
+            raise _astray(table, sought)
+        if found:
+            cursor.next()
+    elif found:
+        cursor.first()
+    return bool(cursor.next()) if found and bytes(cursor.key()) == past else found
 
 
-def _seek_last(cursor: lmdb.Cursor, prefix: bytes, before: bytes | None) -> bool:
-    limit = before if before is not None else _after_prefix(prefix)
-    if limit is None or not cursor.set_range(limit):
+def _seek_last(table: Table[Any], cursor: lmdb.Cursor, limit: bytes | None) -> bool:
+    """Goes to the last key before ``limit``, or of all; whether there is one. Led astray no more than :func:`_seek_first`."""
+    if not limit or not _seek_first(table, cursor, limit):
         return bool(cursor.last())
+    _open(table, bytes(cursor.key()), cursor.value())
     return bool(cursor.prev())
+
+
+def _astray(table: Table[Any], key: bytes) -> Corrupt:
+    return Corrupt(
+        f"index: a page of table {table.name} leads past the row {key.hex()}; run 'runstone rebuild', "
+        "or restore the index from a backup",
+        table=table.name,
+        key=key.hex(),
+    )
 
 
 def _after_prefix(prefix: bytes) -> bytes | None:
@@ -511,14 +631,14 @@ def _used_bytes(env: lmdb.Environment) -> int:
 
 
 def _opening_error(error: BaseException, path: Path) -> RunstoneError:
-    if isinstance(error, lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.CorruptedError):
+    if isinstance(error, lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.CorruptedError | lmdb.NotFoundError):
         return Corrupt(f"{path}: not an index, or a damaged one ({error}); restore it from a backup")
     return _wrap(error, path)
 
 
 def _wrap(error: BaseException, path: Path) -> RunstoneError:
     text = str(error)
-    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.PanicError | lmdb.InvalidError):
+    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError):
         return Corrupt(f"{path}: {text}; restore the index from a backup")
     if os.strerror(errno.ENOSPC) in text or os.strerror(errno.EDQUOT) in text:
         return StorageFull(f"{path}: no space left on the disk; free some and try again")

@@ -79,7 +79,8 @@ class OpenPacks:
                 if held is not None:
                     self._drop(held)
                 handle = self._backend.open(pack)
-                held = OpenPack(pack, handle, signature(os.fstat(handle)), 0)
+                found = signature(os.fstat(handle))
+                held = OpenPack(pack, handle, found, self._changes.chain(pack, found))
                 self._open[pack] = held
             held.references += 1
             self._evict()

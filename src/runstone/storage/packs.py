@@ -107,11 +107,24 @@ class PackPool:
         return self._take_idle(domain) or self._claim_any(domain) or self._create(domain)
 
     def _take_idle(self, domain: int) -> PackWriter | None:
-        with self._lock:
-            for place in range(len(self._idle) - 1, -1, -1):
-                if self._idle[place].domain == domain and self._idle[place].end < FULL:
-                    return self._idle.pop(place)
-        return None
+        while True:
+            with self._lock:
+                fit = [writer for writer in self._idle if writer.domain == domain and writer.end < FULL]
+                if not fit:
+                    return None
+                self._idle.remove(fit[-1])
+            if self._is_whole(fit[-1]):
+                return fit[-1]
+            self._close(fit[-1])
+
+    def _is_whole(self, writer: PackWriter) -> bool:
+        # What somebody deleted, replaced or cut short behind our back must not take new bytes.
+        try:
+            named = self.backend.stat(writer.pack)
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(writer.handle)
+        return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino) and ours.st_size >= writer.accounted
 
     def take(self, pack: int) -> PackWriter | None:
         """The writer of a pack if it is idle here."""
@@ -183,6 +196,8 @@ class PackPool:
             return
         try:
             self.backend.sync(writer.pack, writer.handle, name=writer.fresh)
+            if not self._is_whole(writer):
+                raise StorageFailed(f"pack {writer.pack:016x} was removed or cut short while it was written to; try again")
         except RunstoneError:
             writer.broken = True
             raise

@@ -35,14 +35,15 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from runstone.errors import Corrupt
 
+T = TypeVar("T")
 HEADER = 16
 BRANCH, LEAF, OVERFLOW, META = 1, 2, 4, 8
 BIGDATA, SUBDATA = 1, 2
@@ -77,6 +78,7 @@ class Meta(NamedTuple):
 
     page: int
     commit: int
+    map_size: int
     free: Record
     main: Record
     last_page: int
@@ -149,6 +151,12 @@ class PageFile:
         if second.psize != first.psize:
             raise self.corrupt("the meta pages name different page sizes")
         older, newer = sorted((first, second), key=lambda meta: (meta.commit, -meta.page))
+        if not older.last_page <= newer.last_page < newer.map_size // newer.psize:
+            # It never moves down. Little else may be asked of the older page: a commit that failed leaves some of its own there.
+            raise self.corrupt(
+                f"meta page {newer.page} names {newer.last_page} as the last page, after {older.last_page}, "
+                f"in a map of {newer.map_size} bytes"
+            )
         if (older.commit, newer.commit) != (0, 0) and (
             newer.commit - older.commit != 1 or newer.commit & 1 != newer.page
         ):
@@ -157,10 +165,15 @@ class PageFile:
             )
         return older, newer
 
+    def raw_metas(self) -> bytes:
+        """The bytes of both meta pages as they are now."""
+        size = self.psize or 4096
+        return os.pread(self._handle, _META_SIZE + HEADER, 0) + os.pread(self._handle, _META_SIZE + HEADER, size)
+
     def _meta(self, page: int, offset: int) -> Meta:
         data = self._read(offset, HEADER + _META_SIZE, page)
         number, _, flags, _, _ = PAGE.unpack_from(data)
-        magic, version, _, _ = _META.unpack_from(data, HEADER)
+        magic, version, _, map_size = _META.unpack_from(data, HEADER)
         if (magic, version) != (MAGIC, VERSION) or number != page or flags != META:
             raise self.corrupt(f"page {page} is not an LMDB meta page")
         at = HEADER + _META.size
@@ -168,13 +181,15 @@ class PageFile:
         last, commit = struct.unpack_from("<QQ", data, at + 2 * RECORD.size)
         if free.flags != _INTEGER_KEYS or (main.pad, main.flags) != (0, 0) or last < 1:
             raise self.corrupt(f"meta page {page} is damaged")
-        return Meta(page, commit, free, main, last)
+        return Meta(page, commit, map_size, free, main, last)
 
     def _read(self, offset: int, length: int, page: int) -> bytes:
         try:
             data = os.pread(self._handle, length, offset)
         except OSError as error:
             raise self.corrupt(f"page {page} cannot be read ({error.strerror})") from error
+        except OverflowError:
+            data = b""
         if len(data) != length:
             raise self.corrupt(f"page {page} lies past the end of the file")
         return data
@@ -259,48 +274,45 @@ def check(path: Path, commit: int | None = None, only: Container[str] | None = N
     ``only`` restricts the walk to some tables. Raises :class:`Corrupt` naming the page.
     """
     with PageFile(path) as file:
-        metas = check_metas(file)
-        meta = next((meta for meta in metas if meta.commit == commit), None) if commit is not None else metas[1]
-        return None if meta is None else _Walk(file, meta, only).report
+        metas = _stable(file, PageFile.metas)
+        meta = metas[1] if commit is None else next((meta for meta in metas if meta.commit == commit), None)
+        if meta is None:
+            return None
+        file.require_consistent(meta)
+        return _Walk(file, meta, only).report
 
 
-def check_roots(path: Path) -> None:
+def check_roots(path: Path, noted: int = 0) -> None:
     """Checks the meta pages, the pages of the main tree and those that lead to the end of the free list: what opening depends on.
 
-    Quick: some ten pages. Others may be writing. Raises :class:`Corrupt` naming the page.
+    ``noted`` is a commit that is known to have been made: an older state must not be the latest. Quick: some ten pages. Others may be
+    writing. Raises :class:`Corrupt` naming the page.
     """
+
+    def look(file: PageFile) -> None:
+        _, newest = file.metas()
+        if newest.commit < noted:
+            raise file.corrupt(
+                f"commit {noted} has been made and the latest is {newest.commit}: a meta page is damaged, or the file is an older copy "
+                f"(if that is on purpose, remove the file 'commit' beside it)"
+            )
+        file.require_consistent(newest)
+        _Walk(file, newest, ())
+
     with PageFile(path) as file:
-        for attempt in range(_ATTEMPTS):
-            older, newer = check_metas(file)
-            try:
-                _Walk(file, newer, ())
-                return
-            except Corrupt:
-                if attempt == _ATTEMPTS - 1 or file.metas() == (older, newer):
-                    raise
+        _stable(file, look)
 
 
-def check_metas(file: PageFile) -> tuple[Meta, Meta]:
-    """Both states, the older first, each checked against its free list; again while others commit in between."""
+def _stable(file: PageFile, look: Callable[[PageFile], T]) -> T:
+    """What a look at the latest state answers; again, if somebody has made another commit during one that found damage."""
     for attempt in range(_ATTEMPTS):
-        before = None
+        before = file.raw_metas()
         try:
-            before = file.metas()
-            for meta in before:
-                file.require_consistent(meta)
-            return before
+            return look(file)
         except Corrupt:
-            # A meta page may have been read while it was written, or the older state's pages may be in use again.
-            if attempt == _ATTEMPTS - 1 or _unchanged(file, before):
+            if attempt == _ATTEMPTS - 1 or file.raw_metas() == before:
                 raise
     raise AssertionError("the last attempt returns or raises")
-
-
-def _unchanged(file: PageFile, before: tuple[Meta, Meta] | None) -> bool:
-    try:
-        return file.metas() == before
-    except Corrupt:
-        return before is None
 
 
 class _Walk:

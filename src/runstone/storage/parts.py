@@ -79,7 +79,7 @@ def lengths(records: bytes) -> array[int]:
 
 def extents(part: Part) -> Iterator[tuple[int, int, int]]:
     """The (pack, offset, length) of a part."""
-    return EXTENT.iter_unpack(part.extents)  # type: ignore[return-value]
+    return EXTENT.iter_unpack(part.extents)
 
 
 def placed(part: Part) -> Iterator[tuple[bytes, int, int, int]]:

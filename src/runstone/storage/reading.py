@@ -280,23 +280,17 @@ def parts_covering(view: View, domain: int, sha256: bytes, start: int, stop: int
     require(view, domain, sha256)
     if start == stop:
         return []
+    found: list[tuple[int, Part]] = []
     first = damages.part_at(view, domain, sha256, start)
-    found = [] if first is None else [first]
-    if first is not None and first[0] + first[1].size < stop:
-        for (_, _, offset), part in view.scan(BLOB_PARTS, domain, sha256, after=(domain, sha256, first[0])):
-            if offset >= stop:
-                break
-            found.append((offset, part))
-    at = found[0][0] if found else -1
-    for offset, part in found:
-        if offset != at:
-            break
-        at += part.size
-    if not found or found[0][0] > start or at < stop:
-        raise Corrupt(
-            f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex()
-        )
-    return found
+    if first is not None and first[0] <= start:
+        found.append(first)
+        at = first[0] + first[1].size
+        while at < stop and (part := view.get(BLOB_PARTS, domain, sha256, at)) is not None and part.size:
+            found.append((at, part))
+            at += part.size
+        if start < at and stop <= at:
+            return found
+    raise Corrupt(f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex())
 
 
 def _cut(covering: list[Run], packs: dict[int, OpenPack], start: int, stop: int) -> list[Segment]:

@@ -110,7 +110,10 @@ def check_pages(index: Index, only: Container[str] | None = None) -> pages.PageR
 def _checked(index: Index, only: Container[str] | None = None) -> Iterator[tuple[View, pages.PageReport]]:
     """A read transaction whose pages have been checked; first, for what is read through the mapping may crash if they are damaged."""
     while True:
+        noted = index.noted_commit()
         with index.read(seconds=VERIFY_SECONDS) as view:
+            if view.commit < noted:
+                raise Corrupt(f"{index.path}: commit {noted} has been made, and the latest is {view.commit}: a meta page is damaged")
             report = pages.check(index.path / "data.mdb", view.commit, only)
             if report is None:
                 continue

@@ -19,6 +19,7 @@ from runstone.storage.reading import BlobReader, Reader
 from runstone.storage.tables import BLOB_PARTS, BLOBS, DAMAGES, TABLES, Part, Table
 
 Progress = Callable[[int, int], object]
+_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Scrubber:
         return report
 
     def _rows(self, table: Table[Any], report: ScrubReport) -> Iterator[tuple[bytes, bytes]]:
-        """Rows of a table; a damaged one is reported and passed over."""
+        """Rows of a table; a damaged one is reported and passed over, and what cannot be passed ends the walk."""
         after: bytes | None = None
         while True:
             try:
@@ -101,28 +102,27 @@ class Scrubber:
                     for seen, row in enumerate(view.scan_bodies(table, after=after)):
                         yield row
                         after = row[0]
-                        if seen == 1023:
+                        if seen == _ROWS:
                             break
                     else:
                         return
             except Corrupt as error:
+                bad = bytes.fromhex(error.details.get("key", ""))
                 report.index.append(error.message)
-                after = bytes.fromhex(error.details["key"])
+                if after is not None and bad <= after:
+                    report.index.append(f"index: the rows of table {table.name} after {after.hex()} cannot be read")
+                    return
+                after = bad
 
     def _scrub_blob(self, blob: BlobReader, walk: _Walk) -> None:
         info, at, bad = blob.info, 0, set[int]()
-        after: tuple[int, bytes, int] | None = None
-        while (found := self._next_part(blob, after)) is not None:
-            offset, part = found
-            if offset != at:
-                break
-            bad |= self._scrub_part(blob, offset, part, walk)
+        while at < info.size and (part := self._part(blob, at)) is not None:
+            bad |= self._scrub_part(blob, at, part, walk)
             at += part.size
-            after = info.domain, info.sha256, offset
         if at != info.size and damages.record_gap(
             self._index, info.domain, info.sha256, at, info.size - at, self._clock()
         ):
-            gap = Found(info.domain, info.sha256, at, info.size - at, 0, 0, "no part in the index")
+            gap = Found(info.domain, info.sha256, at, info.size - at, 0, 0, damages.NO_PART)
             walk.report.damages.append(gap)
             bad.add(at)
         walk.report.blobs += 1
@@ -131,19 +131,20 @@ class Scrubber:
         good = [offset for offset in known if offset not in bad]
         walk.report.repaired += damages.forget(self._index, info.domain, info.sha256, good)
 
-    def _next_part(self, blob: BlobReader, after: tuple[int, bytes, int] | None) -> tuple[int, Part] | None:
-        with self._index.read() as view:
-            rows = view.scan(BLOB_PARTS, blob.info.domain, blob.info.sha256, after=after)
-            try:
-                found = next(rows, None)
-            except Corrupt:
-                return None  # reported with its table
-        return None if found is None else (found[0][2], found[1])
+    def _part(self, blob: BlobReader, offset: int) -> Part | None:
+        try:
+            with self._index.read() as view:
+                part = view.get(BLOB_PARTS, blob.info.domain, blob.info.sha256, offset)
+        except Corrupt:
+            return None  # reported with its table
+        return part if part is not None and part.size else None
 
     def _scrub_part(self, blob: BlobReader, offset: int, part: Part, walk: _Walk) -> set[int]:
         info, wrong = blob.info, list[Fault]()
+        walk.report.chunks += len(part.chunks) // RECORD_SIZE
         for run in runs(part, offset, offset, offset + part.size):
-            wrong += self._check(run, walk)
+            for unread in _unread(run, walk.good[run.pack]):
+                wrong += self._check(unread, walk)
         if not wrong:
             return set()
         real = damages.record(self._index, info.domain, info.sha256, wrong, self._clock())
@@ -155,10 +156,6 @@ class Scrubber:
         return {fault.offset for fault in real}
 
     def _check(self, run: Run, walk: _Walk) -> list[Fault]:
-        end = run.pack_offset + run.length
-        walk.report.chunks += len(run.records) // RECORD_SIZE
-        if walk.good[run.pack].covers(run.pack_offset, end):
-            return []
         walk.report.bytes += run.length
         walk.pace.wait(run.length)
         try:
@@ -170,7 +167,7 @@ class Scrubber:
         finally:
             self._packs.release(pack)
         if not wrong:
-            walk.good[run.pack].add(run.pack_offset, end)
+            walk.good[run.pack].add(run.pack_offset, run.pack_offset + run.length)
         return wrong
 
 
@@ -197,6 +194,25 @@ class _Pace:
             now = time.monotonic()
             self._due = max(self._due, now) + size / self._rate
             time.sleep(max(0.0, self._due - now - 0.1))
+
+
+def _unread(run: Run, good: Intervals) -> Iterator[Run]:
+    """The stretches of a run that were not found good yet."""
+    if good.covers(run.pack_offset, run.pack_offset + run.length):
+        return
+    at = begin = first = 0
+    for place, length in enumerate(lengths(run.records)):
+        if good.covers(run.pack_offset + at, run.pack_offset + at + length):
+            if begin < at:
+                yield _stretch(run, begin, at, run.records[first * RECORD_SIZE : place * RECORD_SIZE])
+            begin, first = at + length, place + 1
+        at += length
+    if begin < at:
+        yield _stretch(run, begin, at, run.records[first * RECORD_SIZE :])
+
+
+def _stretch(run: Run, start: int, stop: int, records: bytes) -> Run:
+    return Run(run.pack, run.pack_offset + start, run.offset + start, stop - start, records)
 
 
 def _all_missing(run: Run) -> Iterator[Fault]:

@@ -1,7 +1,8 @@
 """Backups: a consistent copy of the index, and of the packs that it refers to.
 
-The index is copied first, in one read transaction; the packs after it, so that they hold all that the copy refers to. Packs only
-grow, so a second backup into the same directory copies what is new. Garbage collection waits meanwhile.
+The index is copied first, in one read transaction; the packs after it, as far as the copy accounts for them. What a pack accounts for
+never changes, so a second backup into the same directory copies what is new. The manifest is written last and names all that counts: a
+backup that is cut off leaves the one before it whole. Garbage collection waits meanwhile.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import msgspec
 from runstone.errors import Corrupt, Invalid
 from runstone.storage import filesystem
 from runstone.storage.index import Index
-from runstone.storage.tables import HEAD, Head
+from runstone.storage.tables import HEAD, PACKS, Head
 
 Progress = Callable[[int, int], None]
 MANIFEST = "BACKUP"
+_PARTS = ("FORMAT", "keys", "packs")
 _COPY = 64 << 20
 
 
 class Backup(msgspec.Struct, frozen=True):
-    """What a backup holds: the store, where its log stood (root and state as hexadecimal text), and the packs' sizes."""
+    """What a backup holds: the store, where its log stood (root and state as hexadecimal text), the packs' sizes, the index's folder."""
 
     store: str
     size: int
@@ -33,38 +35,51 @@ class Backup(msgspec.Struct, frozen=True):
     state: str
     time: int
     packs: dict[str, int]
+    index: str = "index"
 
 
 def write(store: str, data: Path, index: Index, target: Path, progress: Progress | None = None) -> Backup:
     """Backs a data directory up into ``target``: empty, missing, or an earlier backup of the same store."""
     _refuse_foreign(store, target)
     filesystem.make_directory(target)
-    fresh = target / "index.new"
-    shutil.rmtree(fresh, ignore_errors=True)
+    before = read(target).packs if (target / MANIFEST).exists() else {}
+    fresh = target / f"index-{os.urandom(8).hex()}"
     index.copy(fresh)
     copied = Index(fresh, readonly=True)
     try:
         with copied.read() as view:
             head = view.get(HEAD, 0) or Head()
+            sizes = {f"{pack >> 56:02x}/{pack:016x}.pack": row.size for (pack,), row in view.scan(PACKS)}
     finally:
         copied.close()
     (fresh / "lock.mdb").unlink(missing_ok=True)
-    sizes = _copy_packs(data / "packs", target / "packs", progress)
+    _copy_packs(data / "packs", target / "packs", sizes, before, progress)
     for name in ("FORMAT", "keys/log", "keys/api-keys", "keys/urls"):
         if (data / name).exists():
             filesystem.make_directory((target / name).parent)
             filesystem.write_durably(target / name, (data / name).read_bytes())
-    shutil.rmtree(target / "index", ignore_errors=True)
-    fresh.rename(target / "index")
-    backup = Backup(store, head.size, head.root.hex(), head.state.hex(), head.time, sizes)
+    backup = Backup(store, head.size, head.root.hex(), head.state.hex(), head.time, sizes, fresh.name)
     filesystem.write_durably(target / MANIFEST, msgspec.json.encode(backup) + b"\n")
+    _remove_others(target, backup)
     return backup
 
 
+def _remove_others(target: Path, backup: Backup) -> None:
+    """Drops what the manifest does not name: of earlier backups, and of those that were cut off."""
+    for path in target.glob("index*"):
+        if path.name != backup.index:
+            shutil.rmtree(path)
+    for path in (target / "packs").rglob("*.pack"):
+        if str(path.relative_to(target / "packs")) not in backup.packs:
+            path.unlink()
+
+
 def _refuse_foreign(store: str, target: Path) -> None:
-    if not target.exists() or not any(target.iterdir()):
-        return
-    if not (target / MANIFEST).exists():
+    found = {path.name for path in target.iterdir()} if target.exists() else set()
+    if MANIFEST not in found:
+        # What a first backup leaves that is cut off is all right.
+        if all(name in _PARTS or name.startswith((".", "index-")) for name in found):
+            return
         raise Invalid(f"{target} is not empty and is not a backup; choose another directory")
     if read(target).store != store:
         raise Invalid(f"{target} is the backup of another store; choose another directory")
@@ -86,12 +101,9 @@ def restore(backup: Path, target: Path, progress: Progress | None = None) -> Bac
     if target.exists() and any(target.iterdir()):
         raise Invalid(f"{target} is not empty; restore into a new directory")
     filesystem.make_directory(target)
-    for name, size in found.packs.items():
-        if (backup / "packs" / name).stat().st_size < size:
-            raise Corrupt(f"{backup}: pack {name} is shorter than when it was backed up; use another backup")
-    _copy_packs(backup / "packs", target / "packs", progress)
+    _copy_packs(backup / "packs", target / "packs", found.packs, {}, progress)
     filesystem.make_directory(target / "index")
-    _copy_whole(backup / "index" / "data.mdb", target / "index" / "data.mdb")
+    _copy_whole(backup / found.index / "data.mdb", target / "index" / "data.mdb")
     for path in (backup / "keys").iterdir() if (backup / "keys").exists() else ():
         filesystem.make_directory(target / "keys")
         filesystem.write_durably(target / "keys" / path.name, path.read_bytes())
@@ -100,27 +112,32 @@ def restore(backup: Path, target: Path, progress: Progress | None = None) -> Bac
     return found
 
 
-def _copy_packs(source: Path, target: Path, progress: Progress | None) -> dict[str, int]:
-    sizes = {str(path.relative_to(source)): path.stat().st_size for path in sorted(source.rglob("*.pack"))}
+def _copy_packs(
+    source: Path, target: Path, sizes: dict[str, int], before: dict[str, int], progress: Progress | None
+) -> None:
+    """Copies packs as far as ``sizes`` says, but not what was copied and made durable ``before``."""
     total, done = sum(sizes.values()), 0
+    filesystem.make_directory(target)
     for name, size in sizes.items():
         filesystem.make_directory((target / name).parent)
-        _copy_whole(source / name, target / name, size)
+        try:
+            found = (source / name).stat().st_size
+        except FileNotFoundError:
+            found = 0
+        if found < size:
+            raise Corrupt(f"{source / name} has {found} bytes of {size}; run 'runstone scrub', or use another backup")
+        _copy_whole(source / name, target / name, size, before.get(name, 0))
         done += size
         if progress:
             progress(done, total)
-    filesystem.make_directory(target)
-    for path in list(target.rglob("*.pack")):
-        if str(path.relative_to(target)) not in sizes:
-            path.unlink()
-    return sizes
 
 
-def _copy_whole(source: Path, target: Path, size: int | None = None) -> None:
-    """Copies a file, or what a grown one has more than its earlier copy; holes stay holes; durable."""
+def _copy_whole(source: Path, target: Path, size: int | None = None, start: int = 0) -> None:
+    """Copies a file from ``start`` on; holes stay holes; durable."""
     size = source.stat().st_size if size is None else size
     with source.open("rb") as reader, target.open("r+b" if target.exists() else "w+b") as writer:
-        at = min(target.stat().st_size, size) if source.suffix == ".pack" else 0
+        at = min(start, size, target.stat().st_size)
+        os.ftruncate(writer.fileno(), at)
         os.ftruncate(writer.fileno(), size)
         while at < size:
             try:

@@ -41,7 +41,7 @@ class State:
         before = self._before.get(table)
         if before is None:
             before = self._before[table] = {}
-        found = before.get(packed, _ABSENT)
+        found: Body = before.get(packed, _ABSENT)
         if found is _ABSENT:
             found = before[packed] = self._txn.get_body(table, packed)
         return found

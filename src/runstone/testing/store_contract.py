@@ -94,14 +94,20 @@ class StoreContract:
         assert list(read(tmp_path / "out")) == ["tokenizer/vocab größer.txt"]
         assert [file.path for file in store.files("demo/model", prefix="c")] == ["config.json"]
         assert [file.path for file in store.files("demo/model", limit=2)] == ["config.json", "empty"]
-        assert [file.path for file in store.files("demo/model", after="empty", limit=1)] == ["model.safetensors"]
+        assert [file.path for file in store.files("demo/model", after="empty", limit=1)] == [
+            "model.safetensors"
+        ]
 
     def test_a_file_is_read_in_part_and_mapped(self, store: Any, source: Path, tmp_path: Path) -> None:
         """Ranges, the whole, and a read-only map hold the same bytes."""
         content = FILES["model.safetensors"]
         store.put("demo/model", source)
         with store.open_file("demo/model", "model.safetensors") as file:
-            assert (file.size, file.name, file.version) == (len(content), "model.safetensors", "local/demo/model:v1")
+            assert (file.size, file.name, file.version) == (
+                len(content),
+                "model.safetensors",
+                "local/demo/model:v1",
+            )
             assert file.etag == f'"{file.sha256}"' and len(file.sha256) == 64
             assert file.read(10, 30) == content[10:30]
             assert file.read(2_900_000) == content[2_900_000:]
@@ -168,7 +174,11 @@ class StoreContract:
         leading_out = write(tmp_path / "leading", {"a": b"a"})
         (leading_out / "link").symlink_to(outside / "secret")
         (tmp_path / "none").mkdir()
-        for source, error in ((tmp_path / "no", Missing), (tmp_path / "none", Invalid), (leading_out, Invalid)):
+        for source, error in (
+            (tmp_path / "no", Missing),
+            (tmp_path / "none", Invalid),
+            (leading_out, Invalid),
+        ):
             with pytest.raises(error):
                 store.put("demo/model", source)
         with pytest.raises(Invalid):
@@ -190,7 +200,10 @@ class StoreContract:
         with pytest.raises(Missing):
             store.set_alias("demo/model@v8", "prod")
         store.set_alias("demo/model@prod", "a/b c")
-        assert [(found.alias, found.version) for found in store.aliases("demo/model")] == [("a/b c", 3), ("prod", 3)]
+        assert [(found.alias, found.version) for found in store.aliases("demo/model")] == [
+            ("a/b c", 3),
+            ("prod", 3),
+        ]
         assert store.alias("demo/model", "a/b c").version == store.resolve("demo/model@a/b c").version == 3
         store.delete_alias("demo/model", "prod", expected=3, reason="gone")
         with pytest.raises(Missing):
@@ -211,8 +224,15 @@ class StoreContract:
         store.put("demo/model", files=[reference()], aliases=["prod"])
         store.put("demo/model", files=[reference(size=11)])
         later = time.time_ns() // 1000 + 10**9
-        changed = store.update_version("demo/model@v1", description="d", tags=["t"], expires=later, hold="case 7")
-        assert (changed.description, changed.tags, changed.expires, changed.hold) == ("d", ("t",), later, "case 7")
+        changed = store.update_version(
+            "demo/model@v1", description="d", tags=["t"], expires=later, hold="case 7"
+        )
+        assert (changed.description, changed.tags, changed.expires, changed.hold) == (
+            "d",
+            ("t",),
+            later,
+            "case 7",
+        )
         with pytest.raises(Conflict):
             store.delete_version("demo/model@v1", with_aliases=True)
         assert store.update_version("demo/model@v1", hold="").hold == ""
@@ -227,7 +247,12 @@ class StoreContract:
     def test_collections_and_projects_are_made_changed_listed_and_removed(self, store: Any) -> None:
         """Names are unique, listings are ordered and paged, and only what is empty is removed."""
         made = store.create_project("demo", description="d", tags=["x"], kind="registry", visibility="public")
-        assert (made.path, made.kind, made.visibility, made.tags) == ("local/demo", "registry", "public", ("x",))
+        assert (made.path, made.kind, made.visibility, made.tags) == (
+            "local/demo",
+            "registry",
+            "public",
+            ("x",),
+        )
         with pytest.raises(Exists):
             store.create_project("demo")
         assert store.create_project("demo", exist_ok=True) == made == store.project("local/demo")
@@ -240,7 +265,9 @@ class StoreContract:
         assert [found.name for found in store.collections("demo", type="dataset")] == ["data set"]
         assert [found.name for found in store.collections("demo", after="a", limit=1)] == ["b"]
         store.create_project("other")
-        moved = store.update_collection("demo/a", new_name="c", project="other", description="new", tags=["t"])
+        moved = store.update_collection(
+            "demo/a", new_name="c", project="other", description="new", tags=["t"]
+        )
         assert (moved.path, moved.description, moved.tags, moved.metadata) == (
             "local/other/c", "new", ("t",), {"n": "a"},
         )  # fmt: skip
@@ -281,7 +308,11 @@ class StoreContract:
         store.link("demo/data@v1", "used_by", "run:local/r1")
         store.link("run:local/r1", "produced", "demo/model@v1")
         graph = store.lineage("demo/model@v1", direction="upstream")
-        assert {node.name for node in graph.nodes} >= {"local/demo/data:v1", "local/demo/model:v1", "local/r1"}
+        assert {node.name for node in graph.nodes} >= {
+            "local/demo/data:v1",
+            "local/demo/model:v1",
+            "local/r1",
+        }
         assert {edge.relation for edge in graph.edges} == {"used_by", "produced"}
         assert len(store.lineage("demo/data@v1", depth=1).edges) == 1
         with pytest.raises(Invalid):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.native import accounts, admin, aliases, files, lineage, log, projects, uploads, versions
+from runstone.dialects.native import (
+    accounts,
+    admin,
+    aliases,
+    files,
+    lineage,
+    log,
+    projects,
+    uploads,
+    versions,
+)
 from runstone.dialects.native.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
@@ -16,7 +26,7 @@ class Native:
     """The native dialect."""
 
     name = "native"
-    prefixes = ("/api/v1",)
+    prefixes: tuple[str, ...] = ("/api/v1",)
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""

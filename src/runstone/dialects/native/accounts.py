@@ -88,7 +88,13 @@ def create_user(call: Call) -> UserInfo:
     """Answers ``POST /users``."""
     new: NewUser = call.body
     return accounts.create_user(
-        call.store, call.ctx, new.name, kind=new.kind, admin=new.admin, email=new.email, full_name=new.full_name
+        call.store,
+        call.ctx,
+        new.name,
+        kind=new.kind,
+        admin=new.admin,
+        email=new.email,
+        full_name=new.full_name,
     )
 
 
@@ -170,9 +176,19 @@ def remove_member(call: Call) -> Raw:
 ROUTES = (
     Route("GET", "/api/v1/whoami", who_am_i, "Who the request is made as.", answer=WhoAmI, query=NoQuery),
     Route("GET", USERS, list_users, "Users by name.", query=Page, answer=Listing[UserInfo]),
-    Route("POST", USERS, create_user, "Makes a user.", body=NewUser, answer=UserInfo, status=201, blocking=True),
+    Route(
+        "POST", USERS, create_user, "Makes a user.", body=NewUser, answer=UserInfo, status=201, blocking=True
+    ),
     Route("GET", USERS + "/{user}", get_user, "A user.", query=NoQuery, answer=UserInfo),
-    Route("PATCH", USERS + "/{user}", update_user, "Changes a user.", body=UserChange, answer=UserInfo, blocking=True),
+    Route(
+        "PATCH",
+        USERS + "/{user}",
+        update_user,
+        "Changes a user.",
+        body=UserChange,
+        answer=UserInfo,
+        blocking=True,
+    ),
     Route("GET", USERS + "/{user}/keys", list_keys, "A user's keys.", query=NoQuery, answer=Listing[KeyInfo]),
     Route(
         "POST",
@@ -206,7 +222,12 @@ ROUTES = (
     ),
     Route("GET", NAMESPACES + "/{ns}", get_namespace, "A namespace.", query=NoQuery, answer=NamespaceInfo),
     Route(
-        "GET", NAMESPACES + "/{ns}/members", list_members, "Who belongs to it.", query=NoQuery, answer=Listing[MemberInfo]
+        "GET",
+        NAMESPACES + "/{ns}/members",
+        list_members,
+        "Who belongs to it.",
+        query=NoQuery,
+        answer=Listing[MemberInfo],
     ),
     Route(
         "PUT",
@@ -218,6 +239,11 @@ ROUTES = (
         blocking=True,
     ),
     Route(
-        "DELETE", NAMESPACES + "/{ns}/members/{user}", remove_member, "Takes a user's role away.", status=204, blocking=True
+        "DELETE",
+        NAMESPACES + "/{ns}/members/{user}",
+        remove_member,
+        "Takes a user's role away.",
+        status=204,
+        blocking=True,
     ),
 )

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from runstone.dialects.native.wire import Request
 from runstone.dialects.routing import LINES, Call, Progress, Route, Work
-from runstone.domain import maintenance, policy
+from runstone.domain import content, maintenance, policy, versions
 
 
 class Verification(Request):
@@ -19,7 +19,7 @@ class Verification(Request):
     name: str = ""
 
 
-class Collection(Request):
+class Sweep(Request):
     """For how long bytes must have been unreferenced before they are freed."""
 
     grace_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] = maintenance.DEFAULT_GRACE
@@ -31,10 +31,27 @@ class Scrub(Request):
     deep: bool = False
 
 
+def verify(call: Call) -> Work:
+    """Answers ``POST /verify``: a version for whoever may read it, the whole index for administrators."""
+    asked: Verification = call.body
+    if asked.name:
+        versions.resolve(call.store, call.ctx, asked.name)
+        return Work(
+            lambda progress: readable(content.verify_version(call.store, call.ctx, asked.name, progress))
+        )
+    policy.require_admin(call.ctx, "verify the store")
+
+    def run(progress: Progress) -> Any:
+        head = maintenance.verify(call.store, call.ctx, progress)
+        return {"entries": head.size, "root": head.root.hex(), "state": head.state.hex(), "time": head.time}
+
+    return Work(run)
+
+
 def gc(call: Call) -> Work:
     """Answers ``POST /admin/gc``."""
     policy.require_admin(call.ctx, "collect garbage")
-    asked: Collection = call.body
+    asked: Sweep = call.body
 
     def run(_: Progress) -> Any:
         return readable(maintenance.gc(call.store, call.ctx, grace_seconds=asked.grace_seconds))
@@ -72,9 +89,22 @@ def _hexed(value: Any) -> Any:
 
 ROUTES = (
     Route(
-        "POST", "/api/v1/admin/gc", gc, "Frees bytes that nothing refers to.", body=Collection, media_type=LINES
+        "POST",
+        "/api/v1/verify",
+        verify,
+        "Checks a version against its manifest, or the index against the log.",
+        body=Verification,
+        media_type=LINES,
     ),
     Route(
-        "POST", "/api/v1/admin/scrub", scrub, "Reads and checks every stored byte.", body=Scrub, media_type=LINES
+        "POST", "/api/v1/admin/gc", gc, "Frees bytes that nothing refers to.", body=Sweep, media_type=LINES
+    ),
+    Route(
+        "POST",
+        "/api/v1/admin/scrub",
+        scrub,
+        "Reads and checks every stored byte.",
+        body=Scrub,
+        media_type=LINES,
     ),
 )

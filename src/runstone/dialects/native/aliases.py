@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.native.projects import COLLECTION
-from runstone.dialects.native.wire import Answer, Limit, Listing, NoQuery, Number, Page, Request, collection_name, page
+from runstone.dialects.native.wire import (
+    Answer,
+    Limit,
+    Listing,
+    NoQuery,
+    Number,
+    Page,
+    Request,
+    collection_name,
+    page,
+)
 from runstone.dialects.routing import Call, Raw, Route
 from runstone.domain import aliases, audit
 from runstone.types import AliasInfo, AliasStep
@@ -80,7 +90,12 @@ def history(call: Call) -> Listing[AliasStep]:
     """Answers ``GET …/aliases/{alias}/history``."""
     asked: HistoryPage = call.query
     found = aliases.history(
-        call.store, call.ctx, collection_name(call), call.path["alias"], after=asked.after, limit=asked.limit + 1
+        call.store,
+        call.ctx,
+        collection_name(call),
+        call.path["alias"],
+        after=asked.after,
+        limit=asked.limit + 1,
     )
     return page(found, asked.limit, lambda step: step.seq)
 
@@ -103,7 +118,13 @@ ROUTES = (
     Route("GET", ALIASES, list_aliases, "A collection's aliases.", query=Page, answer=Listing[AliasInfo]),
     Route("GET", ALIAS, get_alias, "Where an alias points.", query=NoQuery, answer=AliasInfo),
     Route(
-        "PUT", ALIAS, move_alias, "Points an alias, by compare-and-set.", body=Move, answer=AliasInfo, blocking=True
+        "PUT",
+        ALIAS,
+        move_alias,
+        "Points an alias, by compare-and-set.",
+        body=Move,
+        answer=AliasInfo,
+        blocking=True,
     ),
     Route(
         "DELETE",

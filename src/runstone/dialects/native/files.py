@@ -8,7 +8,16 @@ from urllib.parse import quote
 from msgspec import Meta
 
 from runstone.dialects.native.versions import VERSION
-from runstone.dialects.native.wire import Answer, Limit, Listing, NoQuery, Request, collection_name, page, version_name
+from runstone.dialects.native.wire import (
+    Answer,
+    Limit,
+    Listing,
+    NoQuery,
+    Request,
+    collection_name,
+    page,
+    version_name,
+)
 from runstone.dialects.routing import BYTES, Call, Download, Raw, Reply, Route
 from runstone.domain import content, versions
 from runstone.errors import Conflict, Invalid
@@ -63,7 +72,12 @@ def list_files(call: Call) -> Listing[FileEntry]:
     """Answers ``GET …/files``."""
     asked: FilePage = call.query
     found = versions.files(
-        call.store, call.ctx, version_name(call), prefix=asked.prefix, after=asked.after, limit=asked.limit + 1
+        call.store,
+        call.ctx,
+        version_name(call),
+        prefix=asked.prefix,
+        after=asked.after,
+        limit=asked.limit + 1,
     )
     return page(found, asked.limit, lambda file: file.path)
 

@@ -131,7 +131,15 @@ ROUTES = (
         media_type="text/plain",
         blocking=True,
     ),
-    Route("GET", LOG + "/key", key, "The key that verifies it.", query=NoQuery, answer=VerifierKey, blocking=True),
+    Route(
+        "GET",
+        LOG + "/key",
+        key,
+        "The key that verifies it.",
+        query=NoQuery,
+        answer=VerifierKey,
+        blocking=True,
+    ),
     Route(
         "GET", LOG + "/tile/{tile...}", tile, "A tile of the Merkle tree.", query=NoQuery, media_type=BYTES
     ),

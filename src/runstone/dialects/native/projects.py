@@ -216,10 +216,18 @@ ROUTES = (
     ),
     Route("GET", PROJECT, get_project, "A project.", query=NoQuery, answer=ProjectInfo),
     Route(
-        "PATCH", PROJECT, update_project, "Changes a project.", body=ProjectChange, answer=ProjectInfo, blocking=True
+        "PATCH",
+        PROJECT,
+        update_project,
+        "Changes a project.",
+        body=ProjectChange,
+        answer=ProjectInfo,
+        blocking=True,
     ),
     Route("DELETE", PROJECT, delete_project, "Removes an empty project.", status=204, blocking=True),
-    Route("GET", PROJECT + "/fields", list_fields, "Classes of its fields.", query=NoQuery, answer=FieldClasses),
+    Route(
+        "GET", PROJECT + "/fields", list_fields, "Classes of its fields.", query=NoQuery, answer=FieldClasses
+    ),
     Route(
         "PUT",
         PROJECT + "/fields/{field}",
@@ -259,6 +267,11 @@ ROUTES = (
         blocking=True,
     ),
     Route(
-        "DELETE", COLLECTION, delete_collection, "Removes a collection without versions.", status=204, blocking=True
+        "DELETE",
+        COLLECTION,
+        delete_collection,
+        "Removes a collection without versions.",
+        status=204,
+        blocking=True,
     ),
 )

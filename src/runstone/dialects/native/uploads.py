@@ -11,7 +11,7 @@ from runstone.dialects.native.files import SignedUrl
 from runstone.dialects.native.wire import Answer, NoQuery, Number, Request
 from runstone.dialects.routing import Call, Raw, Reply, Route
 from runstone.domain import content
-from runstone.errors import Malformed
+from runstone.errors import Malformed, OffsetMismatch
 from runstone.types import UploadInfo
 
 UPLOADS = "/api/v1/uploads"
@@ -69,12 +69,19 @@ def state(call: Call) -> Raw:
 async def append(call: Call) -> Raw:
     """Answers ``PATCH /uploads/{id}``: takes the body in piece by piece, and keeps what arrived of one that breaks off."""
     offset = _offset(call)
-    assert call.content is not None
-    try:
-        offset = await _take_in(call, offset, call.content)
-    finally:
-        # The next PATCH may come to another process, or after a crash.
-        await call.services.in_thread(content.pause_upload, call.store, call.ctx, call.path["id"])
+    stands = content.upload_state(call.store, call.ctx, call.path["id"])
+    with call.services.alone(f"upload {stands.id.lower()}"):
+        if stands.offset != offset:
+            raise OffsetMismatch(
+                f"the upload stands at byte {stands.offset}, and this body begins at {offset}",
+                offset=stands.offset,
+            )
+        assert call.content is not None
+        try:
+            offset = await _take_in(call, offset, call.content)
+        finally:
+            # The next PATCH may come to another process, or after a crash.
+            await call.services.in_thread(content.pause_upload, call.store, call.ctx, call.path["id"])
     return Raw(status=204, headers={OFFSET: str(offset)})
 
 
@@ -89,14 +96,18 @@ async def _take_in(call: Call, offset: int, pieces: AsyncIterator[bytes]) -> int
 def _offset(call: Call) -> int:
     text = call.headers.get(OFFSET, "")
     if not text.isascii() or not text.isdigit() or len(text) > 16:
-        raise Malformed(f"the header {OFFSET} must say at which byte of the file the body begins, not {text!r:.80}")
+        raise Malformed(
+            f"the header {OFFSET} must say at which byte of the file the body begins, not {text!r:.80}"
+        )
     return int(text)
 
 
 def finish(call: Call) -> Finished:
     """Answers ``POST /uploads/{id}/finish``."""
     asked: Finish = call.body
-    file = content.finish_upload(call.store, call.ctx, call.path["id"], size=asked.size, sha256=asked.sha256)
+    upload = call.path["id"]
+    with call.services.alone(f"upload {upload.lower()}"):
+        file = content.finish_upload(call.store, call.ctx, upload, size=asked.size, sha256=asked.sha256)
     return Finished(size=file.size, sha256=file.sha256)
 
 
@@ -116,7 +127,14 @@ def sign(call: Call) -> SignedUrl:
 
 ROUTES = (
     Route(
-        "POST", UPLOADS, begin, "Begins an upload.", body=NewUpload, answer=UploadInfo, status=201, blocking=True
+        "POST",
+        UPLOADS,
+        begin,
+        "Begins an upload.",
+        body=NewUpload,
+        answer=UploadInfo,
+        status=201,
+        blocking=True,
     ),
     Route("HEAD", UPLOAD, state, "Where an upload stands.", query=NoQuery, status=204),
     Route(
@@ -138,7 +156,9 @@ ROUTES = (
         blocking=True,
     ),
     Route("DELETE", UPLOAD, abort, "Drops an upload.", status=204, blocking=True),
-    Route("POST", UPLOAD + "/sign", sign, "Signs an address for the bytes.", body=SignUpload, answer=SignedUrl),
+    Route(
+        "POST", UPLOAD + "/sign", sign, "Signs an address for the bytes.", body=SignUpload, answer=SignedUrl
+    ),
     Route("HEAD", SIGNED, state, "Where an upload stands, by a signed address.", status=204, signed=True),
     Route(
         "PATCH",

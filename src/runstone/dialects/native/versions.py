@@ -112,8 +112,10 @@ def delete_version(call: Call) -> Raw:
 
 
 def resolve(call: Call) -> Resolved:
-    """Answers ``GET /resolve/…``: the hot read."""
-    return versions.resolve(call.store, call.ctx, version_name(call))
+    """Answers ``GET /resolve/…``: the hot read, remembered until the next commit for all that the answer depends on."""
+    store, ctx, name = call.store, call.ctx, version_name(call)
+    key = ("resolve", ctx.principal, ctx.purpose, ctx.region, name)
+    return store.cached(key, lambda: versions.resolve(store, ctx, name))
 
 
 ROUTES = (
@@ -138,7 +140,9 @@ ROUTES = (
         blocking=True,
         manifest=True,
     ),
-    Route("GET", VERSION, get_version, "A version, in whatever state it is.", query=NoQuery, answer=VersionInfo),
+    Route(
+        "GET", VERSION, get_version, "A version, in whatever state it is.", query=NoQuery, answer=VersionInfo
+    ),
     Route(
         "PATCH",
         VERSION,

@@ -18,11 +18,11 @@ Number = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Tags = tuple[str, ...]
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Request(msgspec.Struct, forbid_unknown_fields=True):
     """The body or the query of a request; what it does not name is refused."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct):
     """The body of an answer that is not a type of :mod:`runstone.types`."""
 
 

@@ -1,4 +1,4 @@
-"""A real server in a process of its own, for tests and benches of the client."""
+"""A real server in a process of its own, that can be killed and started again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class Served:
-    """A running server; ``url`` is where. It may be killed, and started again on the same port."""
+    """A running server of a data directory; ``url`` is where, ``first_key`` the key that it made if it asks for keys.
+
+    ``options`` are those of ``python -m runstone.server``. Started again, it listens on the same port.
+    """
 
     def __init__(self, data: Path, *options: str) -> None:
         self._data, self._options = data, options
@@ -22,12 +25,13 @@ class Served:
         self.start()
 
     def start(self) -> None:
+        """Starts it, and waits until it answers."""
         command = [sys.executable, "-m", "runstone.server", "--data", str(self._data), "--port", self._port]
         self._process = subprocess.Popen(
             [*command, "--log-format", "off", *self._options],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -36,15 +40,17 @@ class Served:
             if found := re.search(r"http://[^\s]+:(\d+)", line):
                 self.url, self._port = found[0], found[1]
                 return
-        raise AssertionError("the server did not start")
+        raise RuntimeError(f"the server ended with status {self._process.wait()} before it answered")
 
     def stop(self) -> None:
+        """Asks it to end, and waits."""
         self._end(self._process.terminate)
 
     def kill(self) -> None:
+        """Ends it with SIGKILL."""
         self._end(self._process.kill)
 
-    def _end(self, end) -> None:
+    def _end(self, end: Callable[[], None]) -> None:
         end()
         self._process.wait()
         if self._process.stdout is not None:
@@ -53,6 +59,7 @@ class Served:
 
 @contextmanager
 def served(data: Path, *options: str) -> Iterator[Served]:
+    """A server that ends with the block."""
     server = Served(data, *options)
     try:
         yield server

@@ -91,7 +91,10 @@ def test_what_cannot_be_read_for_certain_is_refused(head):
 
 
 def test_a_body_is_bounded():
-    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"4000\r\n" + bytes(0x4000) + b"\r\n") * 100
+    endless = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + (b"4000\r\n" + bytes(0x4000) + b"\r\n") * 100
+    )
     for script in (lambda *_: endless, lambda *_: b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n"):
         with Origin(script) as served:
             http = Http(origin.parse(served.url), timeout=2.0, retries=QUICK)
@@ -142,7 +145,12 @@ def test_passing_trouble_is_waited_out():
 
 
 def test_a_refusal_is_not_asked_again():
-    for status, error in ((401, errors.Unauthenticated), (403, errors.Denied), (404, errors.Missing), (410, errors.Gone)):
+    for status, error in (
+        (401, errors.Unauthenticated),
+        (403, errors.Denied),
+        (404, errors.Missing),
+        (410, errors.Gone),
+    ):
         script = Once(answer(status), answer(200, b"never"))
         with pytest.raises(error):
             get(script)

@@ -1,0 +1,140 @@
+"""What a worker has to answer from, whichever way a request comes in. Nothing here loads aiohttp: see :mod:`front`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from runstone import dialects
+from runstone.config import ServerOptions
+from runstone.dialects.routing import Dialect, Raw
+from runstone.domain.context import Context
+from runstone.domain.store import Store
+from runstone.errors import Conflict, RunstoneError
+from runstone.server.access import AccessLog
+from runstone.server.authentication import Authenticator
+from runstone.server.fetches import Fetches
+from runstone.server.hosts import Hosts
+from runstone.server.metrics import Metrics
+from runstone.server.own import Own
+from runstone.server.problems import UnknownPath
+from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.signing import Signer
+from runstone.server.throttle import Throttle
+
+THREADS = 32
+#: Paths whose meaning is remembered.
+MAX_MATCHES = 4096
+#: What every response says: content is what its type says it is, and no page of ours may run or be framed.
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Server", "runstone"),
+)
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_numbers = itertools.count(1)
+_prefix = f"{os.getpid():x}-{time.time_ns() & 0xFFFF_FFFF:08x}-"
+
+
+def new_request_id() -> str:
+    """An id for a request that came without one: unique over processes and restarts of one machine."""
+    return f"{_prefix}{next(_numbers):x}"
+
+
+class Core:
+    """The store with all that guards and serves it; also the :class:`Services` of handlers."""
+
+    def __init__(self, store: Store, options: ServerOptions) -> None:
+        self.store = store
+        self.options = options
+        self.metrics = Metrics()
+        self.log = AccessLog(options.log_format, options.log_file)
+        self.authenticator = Authenticator(store, required=options.authenticates())
+        self.signer = Signer(store, self.authenticator)
+        self.fetches = Fetches(store)
+        self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
+        self.throttle = Throttle(options.rate)
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
+        self.router = Router()
+        self.own = Own(self)
+        self.dialects: list[Dialect] = [*dialects.built_in(), self.own]
+        for dialect in self.dialects:
+            self.router.add(dialect)
+        #: Set when the server stops: what is being answered is the last of its connection.
+        self.draining = False
+        self._all_installed = False
+        self._matches: dict[str, tuple[list[str], Match]] = {}
+        self._claims: set[str] = set()
+        self._claims_lock = threading.Lock()
+        self.metrics.watch(lambda: {"log_dropped": self.log.dropped})
+
+    async def close(self) -> None:
+        """Writes what is waiting, and lets the threads go. The store stays open."""
+        await self.in_thread(self.fetches.flush)
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.log.close()
+
+    def match(self, raw_path: str) -> tuple[list[str], Match]:
+        """The decoded segments of a path and what it means; raises :class:`UnknownPath`."""
+        found = self._matches.get(raw_path)
+        if found is not None:
+            return found
+        segments = segments_of(raw_path)
+        match = self.router.find(segments)
+        if match is None and not self._all_installed:
+            self._all_installed = True
+            for dialect in dialects.installed():
+                self.dialects.append(dialect)
+                self.router.add(dialect)
+            match = self.router.find(segments)
+        if match is None:
+            raise UnknownPath(
+                f"there is nothing at /{'/'.join(segments):.500}; /api/v1/openapi.json lists what there is"
+            )
+        if len(self._matches) >= MAX_MATCHES:
+            self._matches.clear()
+        self._matches[raw_path] = segments, match
+        return segments, match
+
+    def problem_of(
+        self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""
+    ) -> Raw:
+        """An error in the shape of the dialect that was spoken, by its route or, failing that, its path."""
+        if endpoint is not None:
+            return endpoint.dialect.problem(error, request_id)
+        spoken = (dialect for dialect in self.dialects if path.startswith(dialect.prefixes))
+        return next(spoken, self.dialects[0]).problem(error, request_id)
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """See :meth:`Services.in_thread`."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *args)
+
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """See :meth:`Services.alone`."""
+        with self._claims_lock:
+            if what in self._claims:
+                raise Conflict(f"another request is busy with {what}; wait for it to end")
+            self._claims.add(what)
+        try:
+            yield
+        finally:
+            with self._claims_lock:
+                self._claims.discard(what)
+
+    def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
+        """See :meth:`Services.sign`."""
+        return self.signer.sign(ctx, methods, path, seconds)
+
+    def fetched(self, ctx: Context, version: int) -> None:
+        """See :meth:`Services.fetched`."""
+        self.fetches.add(ctx, version)
