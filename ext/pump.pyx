@@ -138,7 +138,7 @@ cdef class Pump:
                     filled += len(data)
                 else:
                     fd, offset, length = part
-                    if not 0 <= fd <= 0x7FFFFFFF or offset < 0 or length < 0 or offset + length > 0x7FFFFFFFFFFFFFFF:
+                    if not (0 <= fd < 1 << 31 and offset >= 0 and length >= 0 and offset + length < 1 << 63):
                         raise ValueError(f"not a segment: {part!r}")
                     used = append(rows, used, fd, offset, length)
             with nogil:
@@ -187,7 +187,7 @@ cdef class Pump:
 
 
 cdef size_t append(rs_segment *rows, size_t used, int fd, int64_t offset, int64_t length) noexcept:
-    """Adds a segment, or lets the last one grow when this one continues it: neighbouring chunks are one sendfile."""
+    """Adds a segment, or lets the last one grow when this one continues it: neighbouring chunks are sent as one."""
     if used and rows[used - 1].fd == fd and rows[used - 1].offset + rows[used - 1].length == offset:
         rows[used - 1].length += length
         return used

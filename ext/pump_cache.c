@@ -10,11 +10,13 @@
 /* The number of cachestat(2) on every architecture; older C libraries have no name for it. */
 #define CACHESTAT 451
 
-/* One page in this many bytes is probed where pages cannot be counted: a disk read brings in at least as much at a time. */
+/* One page in this many bytes is probed where pages cannot be counted: a disk read brings in at least as
+ * much at a time. */
 #define SAMPLE (64 << 10)
 #define SCRATCH (64 << 10)
 
-/* Whether all the pages are there; -1 where the kernel (before 6.5), a sandbox or the file's owner does not let us ask. */
+/* Whether all the pages are there; -1 where the kernel (before 6.5), a sandbox or the file's owner does
+ * not let us ask. */
 static int all_pages(int fd, int64_t offset, int64_t length) {
     static _Atomic int64_t known;
     struct { uint64_t offset, length; } range = {(uint64_t)offset, (uint64_t)length};
@@ -25,7 +27,8 @@ static int all_pages(int fd, int64_t offset, int64_t length) {
     return found.cached >= (uint64_t)((offset + length - 1) / page - offset / page + 1);
 }
 
-/* Whether a read of sampled bytes would not wait. The end of the file is for the sender to meet, so it counts as present. */
+/* Whether a read of sampled bytes would not wait. The end of the file is for the sender to meet, so it
+ * counts as present. */
 static int sample_pages(int fd, int64_t offset, int64_t length) {
     int64_t last = offset + length - 1;
     for (int64_t at = offset;; at += SAMPLE) {
@@ -33,7 +36,8 @@ static int sample_pages(int fd, int64_t offset, int64_t length) {
         struct iovec one = {&byte, 1};
         if (at > last) at = last;
         ssize_t n = preadv2(fd, &one, 1, at, RWF_NOWAIT);
-        if (n < 0) return 0; /* EAGAIN; or EOPNOTSUPP: a file system that cannot say is taken for a slow one */
+        /* EAGAIN; or EOPNOTSUPP: a file system that cannot say is taken for a slow one. */
+        if (n < 0) return 0;
         if (n == 0 || at == last) return 1;
     }
 }

@@ -20,16 +20,19 @@
 #define MAX_LOADERS 16
 #define BUCKETS 1024
 #define EVENTS 64
-/* Sending through a pipe of ours costs a third less than sendfile, whose own takes 64 KiB at a time, and a file in many segments
- * then costs little more than a plain one. A pipe may have to wait with its job for the peer: then the lane takes another. */
+/* Sending through a pipe of ours costs a third less than sendfile, whose own takes 64 KiB at a time, and a
+ * file in many segments then costs little more than a plain one. A pipe may have to wait with its job for the
+ * peer: then the lane takes another. */
 #define PIPE_BYTES (1 << 20)
 #define PIPES 8
-/* What a loader fetches for a job before the next job has its turn, and what it asks the disk to begin on beyond that. */
+/* What a loader fetches for a job before the next job has its turn, and what it asks the disk to begin on
+ * beyond that. */
 #define LOAD_WINDOW (2 << 20)
 #define LOAD_AHEAD (4 << 20)
 /* How long after a load a page may still be on its way from the disk. */
 #define LOAD_ECHO_NS 1000000000
-#define NS 1000000
+#define SMALL_JOB (256 << 10)
+#define NS_PER_MS 1000000
 
 enum state {
     READY,   /* on its lane's ready list, or about to be */
@@ -130,7 +133,8 @@ static job *pop(queue *q) {
     return j;
 }
 
-/* Neither can fail in a way that matters: a full counter is readable, an empty one was read by somebody else. */
+/* Neither can fail in a way that matters: a full counter is readable, an empty one was read by somebody
+ * else. */
 static void raise_event(int fd) {
     uint64_t one = 1;
     if (write(fd, &one, sizeof one) < 0) return;
@@ -145,7 +149,8 @@ static void hand_to_lane(job *j) {
     lane *l = j->lane;
     pthread_mutex_lock(&l->lock);
     push(&l->inbox, j);
-    raise_event(l->wake); /* under the lock: once the lane has the job, it may end it and itself, and this descriptor */
+    /* Under the lock: once the lane has the job, it may end it, and itself, and this descriptor. */
+    raise_event(l->wake);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -164,8 +169,9 @@ static void unlink_job(lane *l, job *j) {
     else l->newest = j->older;
 }
 
-/* Bytes that have left the send buffer because the peer acknowledged them: what counts as progress. Bytes accepted into the
- * buffer do not, since it takes megabytes at once from a peer that reads nothing, and then none for minutes from a slow one. */
+/* Bytes that have left the send buffer because the peer acknowledged them: what counts as progress. Bytes
+ * accepted into the buffer do not, since it takes megabytes at once from a peer that reads nothing, and then
+ * none for minutes from a slow one. */
 static int64_t acknowledged(const job *j) {
     int queued = 0;
     if (ioctl(j->socket, SIOCOUTQ, &queued) != 0) queued = 0;
@@ -193,7 +199,8 @@ static int open_pipe(pipe_pair *pipe) {
     return 0;
 }
 
-/* Leaves the pipe empty and free. What was in it has not been sent, and is found again from `at` and `position`. */
+/* Leaves the pipe empty and free. What was in it has not been sent, and is found again from `at` and
+ * `position`. */
 static void give_up_pipe(job *j) {
     if (j->pipe == NULL) return;
     if (j->piped > 0) close_pipe(j->pipe);
@@ -230,18 +237,21 @@ static void end(lane *l, job *j, int64_t status) {
     rs_pump *p = l->pump;
     if (j->state == WAITING) p->waiting--;
     unlink_job(l, j);
-    /* The description lives on in the caller's descriptor, and an epoll watches descriptions: closing would not end it. */
+    /* The description lives on in the caller's descriptor, and an epoll watches descriptions: closing
+     * would not end it. */
     if (j->watched) epoll_ctl(l->epoll, EPOLL_CTL_DEL, j->socket, NULL);
     give_up_pipe(j);
 
-    /* Out of the table first, so that a cancel never shuts down a descriptor that has been given to somebody else. */
+    /* Out of the table first, so that a cancel never shuts down a descriptor that has been given to
+     * somebody else. */
     pthread_mutex_lock(&p->lock);
     forget(j);
     if (j->cancelled) status = RS_CANCELLED;
     pthread_mutex_unlock(&p->lock);
 
     if (status != RS_DONE) {
-        /* A reset, not a close: the peer must not take what it got for the whole, and the kernel need not keep what it did not. */
+        /* A reset, not a close: the peer must not take what it got for the whole, and the kernel need not
+         * keep what it did not. */
         struct linger reset = {1, 0};
         setsockopt(j->socket, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
@@ -278,8 +288,8 @@ static int64_t meaning_of(int error) {
 
 static void await_room(lane *l, job *j) {
     if (!j->watched) {
-        /* Level-triggered: whatever cut a send short, the next wait looks at the socket again, so no wake-up can be lost.
-         * No EPOLLRDHUP: a peer that has finished its requests may still be reading. */
+        /* Level-triggered: whatever cut a send short, the next wait looks at the socket again, so no
+         * wake-up can be lost. No EPOLLRDHUP: a peer that has finished its requests may still be reading. */
         struct epoll_event event = {.events = EPOLLOUT, .data.ptr = j};
         if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, j->socket, &event) != 0) {
             end(l, j, -errno);
@@ -306,13 +316,16 @@ enum outcome { AGAIN, NO_ROOM, NOT_LOADED, OVER };
 static int find_warm(rs_pump *p, job *j, const rs_segment *s, int64_t position) {
     int64_t rest = s->length - position;
     if (rest > p->config.quantum) rest = p->config.quantum;
-    int thorough = p->last_load && now_ns() - p->last_load < LOAD_ECHO_NS;
+    /* Whoever hands over a small job may have tried to read it without waiting, which sets the disk to
+     * work as well. */
+    int thorough = j->total <= SMALL_JOB || (p->last_load && now_ns() - p->last_load < LOAD_ECHO_NS);
     if (rs_is_cached(s->fd, s->offset + position, rest, thorough)) j->warm = rest;
     return j->warm > 0;
 }
 
-/* Fills the empty pipe of the job with at most `most` bytes of the files that follow, as far as they are in the page cache.
- * When there is nothing to fill it with, answers why not, with status set if it is OVER; else AGAIN. */
+/* Fills the empty pipe of the job with at most `most` bytes of the files that follow, as far as they are
+ * in the page cache. When there is nothing to fill it with, answers why not, with status set if it is OVER;
+ * else AGAIN. */
 static enum outcome fill_pipe(rs_pump *p, job *j, int64_t most) {
     int64_t position = j->position;
     for (size_t i = j->at; i < j->count && j->piped < most; i++, position = 0) {
@@ -346,12 +359,13 @@ static void move_on(job *j, int64_t n) {
     }
 }
 
-/* What is sent is marked as to be continued up to the job's last byte: header and content share packets, and no packet is sent
- * part-filled because a segment ends. */
+/* What is sent is marked as to be continued up to the job's last byte: header and content share packets,
+ * and no packet is sent part-filled because a segment ends. */
 static ssize_t send_bytes(job *j, int64_t want) {
     const rs_segment *s = &j->segments[j->at];
     int more = j->sent + want < j->total ? MSG_MORE : 0;
-    return send(j->socket, j->memory + s->offset + j->position, (size_t)want, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL | more;
+    return send(j->socket, j->memory + s->offset + j->position, (size_t)want, flags);
 }
 
 static ssize_t send_piped(job *j) {
@@ -411,7 +425,8 @@ static void advance(lane *l, job *j) {
     }
 }
 
-/* Takes in new jobs and those whose pages have been loaded; ends those that were cancelled, if they are this lane's to end. */
+/* Takes in new jobs and those whose pages have been loaded; ends those that were cancelled, if they are
+ * this lane's to end. */
 static void collect(lane *l) {
     rs_pump *p = l->pump;
     pthread_mutex_lock(&l->lock);
@@ -438,7 +453,7 @@ static void take_events(lane *l) {
     if (l->ready.head) timeout = 0;
     else if (l->oldest) {
         int64_t left = l->oldest->deadline - now_ns();
-        timeout = left <= 0 ? 0 : left / NS >= 60000 ? 60000 : (int)(left / NS) + 1;
+        timeout = left <= 0 ? 0 : left / NS_PER_MS >= 60000 ? 60000 : (int)(left / NS_PER_MS) + 1;
     }
     int n = epoll_wait(l->epoll, events, EVENTS, timeout);
     for (int i = 0; i < n; i++) {
@@ -494,7 +509,7 @@ static void load_window(rs_pump *p, job *j) {
         if (s->fd < 0) continue;
         int64_t length = s->length - position, most = LOAD_WINDOW + LOAD_AHEAD - hinted;
         if (length > most) length = most;
-        readahead(s->fd, s->offset + position, (size_t)length); /* a hint: failing is for the read below to report */
+        readahead(s->fd, s->offset + position, (size_t)length); /* a hint: the read below reports what fails */
         hinted += length;
     }
     position = j->position;
@@ -539,7 +554,8 @@ static int start_lane(rs_pump *p, lane *l) {
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     int error = 0;
-    if (l->epoll < 0 || l->wake < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &event) != 0) error = errno;
+    if (l->epoll < 0 || l->wake < 0) error = errno;
+    else if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &event) != 0) error = errno;
     if (error == 0) error = pthread_create(&l->thread, NULL, lane_main, l);
     if (error == 0) {
         pthread_setname_np(l->thread, "pump-lane");
@@ -553,7 +569,9 @@ static int start_lane(rs_pump *p, lane *l) {
 
 static int start_threads(rs_pump *p) {
     int error = 0;
-    while (error == 0 && p->lanes_started < p->config.lanes) error = start_lane(p, &p->lanes[p->lanes_started]);
+    while (error == 0 && p->lanes_started < p->config.lanes) {
+        error = start_lane(p, &p->lanes[p->lanes_started]);
+    }
     while (error == 0 && p->loaders_started < p->config.loaders) {
         error = pthread_create(&p->loaders[p->loaders_started], NULL, loader_main, p);
         if (error == 0) pthread_setname_np(p->loaders[p->loaders_started++], "pump-loader");
@@ -574,7 +592,8 @@ rs_pump *rs_pump_open(const rs_pump_config *config) {
     p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int error = p->event < 0 ? errno : 0;
     if (error == 0) {
-        /* Signals are for the interpreter's threads; and sendfile knows no MSG_NOSIGNAL, so SIGPIPE must find them blocked. */
+        /* Signals are for the interpreter's threads; and sendfile knows no MSG_NOSIGNAL, so SIGPIPE must
+         * find them blocked. */
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -610,7 +629,8 @@ int64_t rs_pump_submit(rs_pump *p, int socket, rs_segment *segments, size_t coun
     int flags = fcntl(duplicate, F_GETFL), error = 0;
     job *j = calloc(1, sizeof *j);
     if (j == NULL) error = ENOMEM;
-    else if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(duplicate, F_SETFL, flags | O_NONBLOCK) != 0)) error = errno;
+    else if (flags < 0) error = errno;
+    else if (!(flags & O_NONBLOCK) && fcntl(duplicate, F_SETFL, flags | O_NONBLOCK) != 0) error = errno;
     if (error) {
         free(j);
         close(duplicate);

@@ -1,8 +1,8 @@
 /* The stream pump: native threads that send files to sockets while nobody holds the interpreter's lock.
  *
- * Lanes (threads with an epoll each) splice files into sockets; loaders (threads without one) read pages that are
- * not in the page cache, so that a disk read never stops a lane. A job belongs to exactly one of them at any time.
- */
+ * Lanes (threads with an epoll each) splice files into sockets; loaders (threads without one) read pages that
+ * are not in the page cache, so that a disk read never stops a lane. A job belongs to exactly one of them at
+ * any time. */
 #ifndef RUNSTONE_PUMP_IMPL_H
 #define RUNSTONE_PUMP_IMPL_H
 
@@ -18,7 +18,8 @@ enum {
     RS_CANCELLED = 4   /* cancelled, or the pump was closed */
 };
 
-/* Bytes of a file, or of the job's own memory when fd is -1 (offset then counts from the start of that memory). */
+/* Bytes of a file, or of the job's own memory when fd is -1 (offset then counts from the start of that
+ * memory). */
 typedef struct {
     int fd;
     int64_t offset;
@@ -61,12 +62,13 @@ rs_pump *rs_pump_open(const rs_pump_config *config);
 /* The eventfd that is readable while completions wait; -1 after rs_pump_close. */
 int rs_pump_fileno(rs_pump *pump);
 
-/* Starts sending the segments to a duplicate of the socket; answers a job number > 0, or -errno.
- * Takes ownership of segments and memory (both from malloc) on success only. The files must stay open until the job's completion
- * has been drained; the socket need not. The socket becomes non-blocking. */
+/* Starts sending the segments to a duplicate of the socket; answers a job number > 0, or -errno. Takes
+ * ownership of segments and memory (both from malloc) on success only. The files must stay open until the
+ * job's completion has been drained; the socket need not. The socket becomes non-blocking. */
 int64_t rs_pump_submit(rs_pump *pump, int socket, rs_segment *segments, size_t count, char *memory);
 
-/* Shuts the job's duplicate, and with it the connection, down; 1 when the job was still active. Its completion follows. */
+/* Shuts the job's duplicate, and with it the connection, down; 1 when the job was still active. Its
+ * completion follows. */
 int rs_pump_cancel(rs_pump *pump, int64_t job);
 
 /* Moves up to room completions to out, oldest first. The eventfd stays readable while some are left. */
@@ -74,7 +76,8 @@ size_t rs_pump_drain(rs_pump *pump, rs_completion *out, size_t room);
 
 void rs_pump_read_stats(rs_pump *pump, rs_pump_stats *stats);
 
-/* Cancels every job, joins the threads and closes the eventfd. Completions can still be drained. May be called again, and by several threads. */
+/* Cancels every job, joins the threads and closes the eventfd. Completions can still be drained. May be
+ * called again, and by several threads. */
 void rs_pump_close(rs_pump *pump);
 
 /* Closes if need be, and frees. No other call may be running or follow. */

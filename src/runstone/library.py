@@ -522,7 +522,7 @@ class Library:
 
 def as_json(value: Any) -> dict[str, Any]:
     """A report (a dataclass or struct) as JSON values, with bytes as hexadecimal text."""
-    shown: dict[str, Any] = msgspec.to_builtins(value, enc_hook=str)
+    shown: dict[str, Any] = audit.readable(msgspec.to_builtins(value, builtin_types=(bytes,)))
     return shown
 
 
@@ -531,6 +531,10 @@ def open_library(
 ) -> Library:
     """Opens a data directory in this process; see :func:`runstone.open`."""
     store = Store(Path(path), create=create, readonly=readonly, map_size=map_size or MAP_SIZE)
-    if not readonly:
-        accounts.bootstrap(store)
+    try:
+        if not readonly:
+            accounts.bootstrap(store)
+    except BaseException:
+        store.close()
+        raise
     return Library(store)

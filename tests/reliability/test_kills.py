@@ -12,7 +12,7 @@ import runstone
 
 from .over_http import Client, Lost, OverHttp
 from .programs import count, environment, events, writer
-from .workload import Lane, attempts, check, check_all, replay, set_up
+from .workload import Lane, a_day_later, attempts, check, check_all, replay, set_up
 
 KILLS = count("RUNSTONE_KILLS", 200)
 LANES = 3
@@ -50,14 +50,16 @@ def test_writers_in_a_process_are_killed(tmp_path):
         tried += sum(lane.pending is not None for lane in lanes)
         with runstone.open(data) as library:
             compared += check(library, lanes, read=round_ % CHECK_EVERY == 0)
+            a_day_later(library)
             if round_ % CHECK_EVERY == 0:
                 library.verify()
     with runstone.open(data) as library:
         compared += check_all(library, lanes)
         entries = library.verify()["entries"]
-    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {entries} log entries")
+    collected = sum(lane.collected for lane in lanes)
+    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected, {entries} entries")
     assert hits == kills > 0
-    assert acknowledged > kills and tried > kills / 2 and compared > 50
+    assert acknowledged > kills and tried > kills / 2 and compared > 50 and collected > kills / 5
 
 
 def serve(data: Path, workers: int) -> list[str]:
@@ -122,13 +124,15 @@ def test_servers_are_killed(tmp_path):
         tried += sum(lane.pending is not None for lane in lanes)
         with runstone.open(data) as library:
             compared += check(library, lanes, read=round_ % CHECK_EVERY == 0)
+            a_day_later(library)
             if round_ % CHECK_EVERY == 0:
                 library.verify()
     with runstone.open(data) as library:
         compared += check_all(library, lanes)
-    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files")
+    collected = sum(lane.collected for lane in lanes)
+    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected")
     assert hits == kills > 0
-    assert acknowledged > kills and tried > kills / 2 and compared > 20
+    assert acknowledged > kills and tried > kills / 2 and compared > 20 and collected > kills / 5
 
 
 def test_a_store_killed_while_it_is_made_can_be_opened(tmp_path):

@@ -12,7 +12,7 @@ from faults.powercut import PowerCutDisk
 import runstone
 
 from .programs import count, environment, events, writer
-from .workload import check, check_all, replay, set_up
+from .workload import a_day_later, check, check_all, replay, set_up
 
 CUTS = count("RUNSTONE_POWER_CUTS", 50)
 LANES = 3
@@ -50,13 +50,15 @@ def test_the_power_is_cut_while_writers_write(tmp_path):
             tried += sum(lane.pending is not None for lane in lanes)
             with runstone.open(disk.path / "data") as library:
                 compared += check(library, lanes, read=round_ % CHECK_EVERY == 0)
+                a_day_later(library)
                 if round_ % CHECK_EVERY == 0:
                     library.verify()
         with runstone.open(disk.path / "data") as library:
             compared += check_all(library, lanes)
-    print(f"{disk.cuts} cuts, {acknowledged} acknowledged, {tried} cut off, {compared} files")
+    collected = sum(lane.collected for lane in lanes)
+    print(f"{disk.cuts} cuts, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected")
     assert disk.cuts == CUTS > 0
-    assert acknowledged > CUTS and tried > CUTS / 2 and compared > 20
+    assert acknowledged > CUTS and tried > CUTS / 2 and compared > 20 and collected > CUTS / 5
 
 
 def test_the_power_is_cut_while_a_store_is_made(tmp_path):

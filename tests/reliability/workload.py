@@ -15,6 +15,9 @@ from typing import Any
 
 from runstone.errors import RunstoneError
 from runstone.library import Library
+from runstone.storage.chunks import transact
+from runstone.storage.index import Txn
+from runstone.storage.tables import PINS
 
 PROJECT = "reliability"
 ALIASES = ("prod", "next")
@@ -50,6 +53,7 @@ class Lane:
     aliases: dict[str, int] = field(default_factory=dict)
     pending: Op | None = None
     acknowledged: int = 0
+    collected: int = 0
 
     @property
     def name(self) -> str:
@@ -97,6 +101,8 @@ class Lane:
         elif op["do"] == "delete":
             del self.versions[op["version"]]
             self.deleted.add(op["version"])
+        elif op["do"] == "gc":
+            self.collected += result or 0
 
     def as_json(self) -> Any:
         return {**asdict(self), "deleted": sorted(self.deleted)}
@@ -114,6 +120,18 @@ def set_up(library: Library, lanes: int) -> list[Lane]:
     for lane in made:
         library.create_collection(lane.name, exist_ok=True)
     return made
+
+
+def a_day_later(library: Library) -> None:
+    """What was uploaded is kept for a day even if no version refers to it; after this, it is garbage."""
+    blobs = library.store.blobs
+    blobs.uploads.sweep(blobs.clock() + 25 * 3600 * 1_000_000)
+
+    def forget(txn: Txn) -> None:
+        for key in [key for key, _ in txn.scan(PINS)]:
+            txn.delete(PINS, *key)
+
+    transact(library.store.index, forget)
 
 
 def check(library: Library, lanes: list[Lane], *, read: bool = True) -> int:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
 from runstone.config import ServerOptions, from_environment, is_loopback
+from runstone.dialects.native import Native
 from runstone.errors import Invalid
 
 
@@ -69,3 +72,16 @@ def test_every_option_is_in_the_docs(pytestconfig: pytest.Config):
     text = (pytestconfig.rootpath / "docs" / "http.md").read_text()
     for field in msgspec.structs.fields(ServerOptions):
         assert f"`RUNSTONE_{field.name.upper()}`" in text, field.name
+
+
+def test_every_route_is_in_the_docs(pytestconfig: pytest.Config):
+    text = (pytestconfig.rootpath / "docs" / "http.md").read_text()
+    collection = "/api/v1/collections/{ns}/{project}/{collection}"
+    for route in Native().routes():
+        path = route.path.replace(collection + "/versions/{version}", "V").replace(collection, "C")
+        rows = [
+            line
+            for line in text.splitlines()
+            if re.match(rf"\| [A-Z ]*\b{route.method}\b[A-Z ]* {re.escape(path)} \|", line)
+        ]
+        assert len(rows) == 1, (route.method, path)

@@ -136,6 +136,26 @@ def test_damaged_bytes_are_never_sent(process: Callable[..., Process], tmp_path:
     assert "runstone_streams_damaged_total 1" in caller.get("/metrics").content.decode()
 
 
+def test_a_pack_that_is_cut_short_under_a_running_server(
+    background: Callable[..., Background], content: bytes, tmp_path: Path
+):
+    server = background()
+    caller = Caller(server.url)
+    caller.put_version("local/p/m", {"model.bin": content})
+    where = f"{FILES}/1/files/model.bin"
+    assert caller.get(where).content == content
+    pack = next(pack for pack in (tmp_path / "data").rglob("*.pack") if content[:1000] in pack.read_bytes())
+    os.truncate(pack, pack.read_bytes().find(content[:1000]) + 1_000_000)
+    request = f"GET {where} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    received = raw(server.url, request)
+    assert received.startswith(b"HTTP/1.1 500 ") or len(received) < len(content)
+    until = time.monotonic() + 20
+    while caller.get("/api/v1/resolve/local/p/m/1").status == 200 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert caller.get("/api/v1/resolve/local/p/m/1").code == "quarantined"
+    assert caller.get(where).code == "quarantined"
+
+
 def test_a_fetch_is_noted_in_the_lineage(background: Callable[..., Background], content: bytes):
     server = background(upkeep_seconds=0.2)
     caller = Caller(server.url)

@@ -363,6 +363,39 @@ def test_http_1_0_ends_the_connection(served, client, data):
     assert client.sock.recv(1) == b""
 
 
+def drop_pages(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def keeps_pages(folder: Path) -> bool:
+    """Asked of a file of its own: to ask is to start reading."""
+    probe = folder / "probe"
+    probe.write_bytes(b"probe")
+    drop_pages(probe)
+    with probe.open("rb") as file, contextlib.suppress(BlockingIOError):
+        return os.preadv(file.fileno(), [bytearray(5)], 0, os.RWF_NOWAIT) == 5
+    return False
+
+
+def test_small_content_is_written_by_the_loop_unless_it_is_cold(served, client, content, data):
+    path = content[0] / "small.txt"
+    assert path.read_bytes() == data[:1000]
+    client.ask("/plain/small.txt")
+    assert client.answer().body == data[:1000]
+    until(lambda: served.gauge("active") == 0)
+    assert served.gauge("copied_bytes") == served.gauge("bytes") == 1000
+    drop_pages(path)
+    if keeps_pages(content[0]):
+        pytest.skip("this file system keeps its pages in memory")
+    client.ask("/plain/small.txt", "Range: bytes=1-10")
+    assert client.answer().body == data[1:11]
+    until(lambda: served.gauge("active") == 0)
+    assert served.gauge("copied_bytes") == 1000
+    assert served.gauge("bytes") > 1010
+
+
 def test_connection_close_is_kept(served, client, data):
     client.ask("/plain/stored.bin", "Connection: close")
     answer = client.answer()

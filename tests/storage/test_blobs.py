@@ -362,6 +362,32 @@ def test_a_batch_is_stored_in_bounded_transactions(blobs, tmp_path, monkeypatch)
     require_sound(blobs)
 
 
+def test_a_batch_shares_nothing_with_bytes_it_did_not_need(tmp_path, monkeypatch):
+    """A blob that is here already, though its chunks are not indexed, is stored twice and once of it freed."""
+    monkeypatch.setattr("runstone.storage.batches._MAX_FILES", 2)
+    first, clock = noise(3 * MIB, 1), Clock()
+    contents = [first, noise(MIB, 2), first + noise(4 * MIB, 3)]
+    files = [tmp_path / f"f{n}" for n in range(3)]
+    for path, data in zip(files, contents, strict=True):
+        path.write_bytes(data)
+    with open_blobs(tmp_path / "data", clock=clock) as blobs:
+        blobs.put(0, "me", first)
+        clock.turn(3 * 24 * 3600)
+        assert blobs.collect(grace_seconds=3600).marked == 1
+        freed, sizes = [], []
+
+        def progress(size):
+            sizes.append(size)
+            if len(sizes) == 3:
+                freed.append(blobs.collect(grace_seconds=3600).bytes_freed)
+
+        blobs.put_many(0, "me", files, progress)
+        assert freed[0] > 2 * MIB
+        for data in contents:
+            assert blobs.read(0, sha(data)) == data
+        require_sound(blobs)
+
+
 def test_the_guard_names_what_is_absent(blobs):
     data = noise(100_000)
     blobs.put(0, "me", data)

@@ -298,6 +298,19 @@ def test_the_scrubber_heals_from_another_copy(blobs):
     assert not known(blobs) and report.index == []
 
 
+def test_a_damaged_row_of_the_chunk_index_stops_no_upload(blobs):
+    base = noise(MIB)
+    blobs.put(0, "me", base)
+    with blobs.index.read() as view:
+        keys = [CHUNKS.key.pack(*key) for key, _ in view.scan(CHUNKS)]
+    for key in keys[::3]:
+        spoil(blobs, CHUNKS, key)
+    for data in (base + b"!", noise(8 * MIB, 2)):
+        blobs.put(0, "me", data)
+        assert blobs.read(0, sha(data)) == data
+    assert blobs.scrub().index
+
+
 def test_what_verifies_again_is_forgotten_and_shared_again(blobs):
     data = noise(2 * MIB)
     blobs.put(0, "me", data)
@@ -340,7 +353,10 @@ def test_damaged_rows_of_the_index_are_named_and_the_rest_is_read(blobs):
     assert report.rows > 20
     with pytest.raises(Corrupt):
         blobs.read(0, sha(contents[2]))
-    assert blobs.read(0, sha(contents[4])) == contents[4]
+    for data in (*contents[:2], *contents[3:]):
+        assert blobs.read(0, sha(data)) == data
+        assert blobs.read(0, sha(data), 99_000) == data[99_000:]
+        refer(blobs, data)
     blobs.put(0, "me", contents[2])
     assert blobs.scrub().clean
     assert blobs.read(0, sha(contents[2])) == contents[2]

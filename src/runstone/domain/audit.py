@@ -112,7 +112,7 @@ def prove_alias(store: Store, ctx: Context, name: str, alias: str) -> dict[str, 
         seqs = [seq for (_, _, seq), _ in view.scan(ALIAS_HISTORY, place.collection.id, alias)]
     if not seqs:
         raise Missing(f"{place} never had an alias {alias!r}")
-    return bundle(store, seqs, {"collection": str(place), "alias": alias})
+    return bundle(store, seqs)
 
 
 def prove_object(store: Store, ctx: Context, name: str) -> dict[str, Any]:
@@ -120,23 +120,22 @@ def prove_object(store: Store, ctx: Context, name: str) -> dict[str, Any]:
     subject = _subject(store, ctx, name)
     with store.index.read() as view:
         seqs = [seq for (_, seq), _ in view.scan(HISTORY, subject)]
-    return bundle(store, seqs, {"object": name})
+    return bundle(store, seqs)
 
 
 def prove_entries(store: Store, ctx: Context, seqs: list[int]) -> dict[str, Any]:
     """A bundle for any entries. Only an administrator may ask, since entries of all projects are in one log."""
     policy.require_admin(ctx, "take proofs of any log entry")
-    return bundle(store, seqs, {})
+    return bundle(store, seqs)
 
 
-def bundle(store: Store, seqs: list[int], about: dict[str, str]) -> dict[str, Any]:
+def bundle(store: Store, seqs: list[int]) -> dict[str, Any]:
     """A proof bundle (``docs/format/log.md``): entries, a Merkle path for each, one signed checkpoint over all."""
     if len(seqs) > MAX_BUNDLE:
         raise Invalid(f"a proof of {len(seqs)} entries is over the limit of {MAX_BUNDLE}; ask for a part")
     head = store.log.head()
     note = sign(store, head)
-    made = proof.bundle((_proven(store, seq, head.size, note) for seq in seqs), signer(store).vkey)
-    return made | {"about": about}
+    return proof.bundle((_proven(store, seq, head.size, note) for seq in seqs), signer(store).vkey)
 
 
 def _proven(store: Store, seq: int, size: int, note: bytes) -> proof.Proven:

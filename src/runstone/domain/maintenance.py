@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import accounts, integrity, names, policy
+from runstone.domain import accounts, integrity, names, policy, vocabulary
 from runstone.domain.context import LOCAL, Context
 from runstone.domain.store import Store, StoreLock, replace_index
 from runstone.domain.versions import DeleteVersion
@@ -24,6 +24,8 @@ from runstone.storage.state import State
 from runstone.storage.tables import EXPIRIES, Head
 
 DEFAULT_GRACE = 24 * 3600
+#: What a log that is folded here may hold: the commands of these modules, and the one below.
+VOCABULARY = vocabulary.MODULES
 
 
 class Restored(Command, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ Nothing here knows what a request means; whether it may be done is decided in th
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from hashlib import sha256
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from runstone.dialects.native.problem import members
 from runstone.dialects.routing import Call, Download, Raw, Reply, Work
-from runstone.domain import limits
+from runstone.domain import integrity, limits
 from runstone.domain.context import Context, Principal
 from runstone.errors import Corrupt, Invalid, Malformed, RunstoneError
 from runstone.server import codec, responses
@@ -271,6 +272,13 @@ class App:
 
     async def _on_damage(self, body: Any, error: Corrupt) -> None:
         _log.error("damaged bytes are not served: %s", error.message)
+        await self.core.in_thread(self._withdraw, body)
+
+    def _withdraw(self, body: Any) -> None:
+        # What the pump met on its own account (a file that is too short, a disk that fails) is not known to the store yet.
+        with contextlib.suppress(RunstoneError):
+            body.segments(0, body.size)
+        integrity.withdraw(self.core.store)
 
     def _gauges(self) -> dict[str, float]:
         streams: dict[str, float] = {

@@ -162,7 +162,7 @@ def resolve(body: Body, window: list[Piece]) -> list[bytes | Segment]:
             continue
         found = body.segments(*piece)
         # The length has been announced: a byte too many or too few would be read as the next response.
-        if sum(length for _, _, length in found) != length_of(piece):
+        if sum([segment[2] for segment in found]) != length_of(piece):
             raise damaged(body, "its extents do not cover the range")
         segments += found
     return segments

@@ -38,6 +38,8 @@ from runstone.server.representation import (
 
 INLINE = 256 << 10
 """Up to this many bytes, extents are checked on the event loop: a thread's round trip would cost more."""
+SMALL = 64 << 10
+"""Up to this much content, if it lies in the page cache, is written by the event loop: the pump takes longer."""
 COPY = 256 << 10
 """Bytes read and written at a time where the pump cannot be used."""
 
@@ -180,7 +182,10 @@ class Streamer:
         except Corrupt as error:
             await self._report(body, error)
             raise
-        response.keeps_head = _is_plain_tcp(request.transport)
+        if sum(map(length_of, pieces)) <= SMALL and (content := _read_cached(segments)) is not None:
+            segments = [content]
+        else:
+            response.keeps_head = _is_plain_tcp(request.transport)
         send = self._hand_over if response.keeps_head else self._copy
         try:
             await send(request, response, lease, segments, rest)
@@ -369,6 +374,24 @@ def _conditions(request: web.Request) -> Conditions:
         if_range=value(hdrs.IF_RANGE),
         range=value(hdrs.RANGE),
     )
+
+
+def _read_cached(segments: list[bytes | Segment]) -> bytes | None:
+    """The bytes, if none of them has to come from a disk; None also for a fault that the pump will report."""
+    parts: list[bytes | bytearray] = []
+    for segment in segments:
+        if isinstance(segment, bytes):
+            parts.append(segment)
+            continue
+        fd, offset, length = segment
+        part = bytearray(length)
+        try:
+            if os.preadv(fd, [part], offset, os.RWF_NOWAIT) != length:
+                return None
+        except OSError:
+            return None
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _is_plain_tcp(transport: asyncio.Transport | None) -> bool:

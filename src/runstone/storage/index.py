@@ -38,6 +38,7 @@ MAX_READERS = 1024
 #: What LMDB makes ``lock.mdb`` with: a header of 128 bytes, and 64 for each reader.
 _READER_TABLE = 128 + 64 * MAX_READERS
 _SCAN_CHECK = 256
+_PROBE = 256 << 10
 
 
 class View:
@@ -363,6 +364,9 @@ class Index:
     def recover(self, error: BaseException) -> RunstoneError:
         """After a failed write: reopens, for reading only after an I/O error; the error to raise."""
         env, wrapped = self._env, _wrap(error, self.path)
+        if isinstance(wrapped, StorageFailed) and _is_full(self.path):
+            # A write that the disk took half of is an I/O error to LMDB.
+            wrapped = StorageFull(f"{self.path}: no space left on the disk; free some and try again")
         if isinstance(wrapped, StorageFailed):
             self._failed = wrapped.message
         if isinstance(wrapped, StorageFull | StorageFailed):
@@ -634,6 +638,18 @@ def _opening_error(error: BaseException, path: Path) -> RunstoneError:
     if isinstance(error, lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.CorruptedError | lmdb.NotFoundError):
         return Corrupt(f"{path}: not an index, or a damaged one ({error}); restore it from a backup")
     return _wrap(error, path)
+
+
+def _is_full(path: Path) -> bool:
+    probe = path / f".probe.{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(_PROBE))
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return False
 
 
 def _wrap(error: BaseException, path: Path) -> RunstoneError:

@@ -109,7 +109,7 @@ class PackPool:
     def _take_idle(self, domain: int) -> PackWriter | None:
         while True:
             with self._lock:
-                fit = [writer for writer in self._idle if writer.domain == domain and writer.end < FULL]
+                fit = [writer for writer in self._idle if writer.domain == domain]
                 if not fit:
                     return None
                 self._idle.remove(fit[-1])
@@ -158,14 +158,8 @@ class PackPool:
         if row is None or row.sealed or row.domain != domain or size < row.size:
             os.close(handle)
             return None
-        writer = PackWriter(pack, handle, domain, row.created, row.size, row.size, fresh=False)
-        try:
-            if size > row.size:
-                self.backend.cut(pack, handle, row.size)
-        except RunstoneError:
-            os.close(handle)
-            raise
-        return writer
+        # What lies past the accounted size is overwritten, and cut off when the pack is given back.
+        return PackWriter(pack, handle, domain, row.created, row.size, row.size, fresh=False)
 
     def _create(self, domain: int) -> PackWriter:
         while True:
