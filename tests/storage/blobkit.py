@@ -71,14 +71,14 @@ def refer(blobs: Blobs, data: bytes, version: int = 1, domain: int = 0) -> None:
     with blobs.index.write() as txn:
         state = State(txn)
         blobs.guard(domain, {sha(data): len(data)})(state)
-        state.put(BLOB_VERSIONS, sha(data), version, 1)
+        state.put(BLOB_VERSIONS, domain, sha(data), version, 1)
         state.accept()
         state.write()
 
 
 def let_go(blobs: Blobs, data: bytes, version: int = 1) -> None:
     with blobs.index.write() as txn:
-        txn.delete(BLOB_VERSIONS, sha(data), version)
+        txn.delete(BLOB_VERSIONS, 0, sha(data), version)
 
 
 def stored_bytes(directory: Path) -> int:

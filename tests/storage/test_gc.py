@@ -257,7 +257,7 @@ def test_a_reference_that_left_the_mark_saves_the_blob(blobs, clock):
     clock.turn(LONG)
     assert blobs.collect(grace_seconds=3600).marked == 1
     with blobs.index.write() as txn:
-        txn.put(BLOB_VERSIONS, sha(data), 1, 1)
+        txn.put(BLOB_VERSIONS, 0, sha(data), 1, 1)
     clock.turn(3600)
     assert blobs.collect(grace_seconds=3600).deleted == 0
     assert blobs.stat(0, sha(data)).garbage == 0

@@ -75,9 +75,9 @@ def _damaged_versions(view: View) -> dict[int, tuple[Place, Version, str]]:
 
 
 def _holders(view: View, domain: int, blob: bytes) -> Iterator[tuple[Place, Version]]:
-    for (_, version_id), _ in view.scan(BLOB_VERSIONS, blob):
+    for (_, _, version_id), _ in view.scan(BLOB_VERSIONS, domain, blob):
         found = names.version_by_id(view, version_id)
-        if found is not None and found[0].namespace.domain == domain:
+        if found is not None:
             yield found
 
 

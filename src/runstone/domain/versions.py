@@ -129,7 +129,7 @@ def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committe
     state.put(VERSION_IDS, at.id, (collection.id, number))
     state.put(MANIFEST_VERSIONS, command.manifest, at.id, 1)
     for digest in manifests.held(command.entries):
-        state.put(BLOB_VERSIONS, digest, at.id, domain)
+        state.put(BLOB_VERSIONS, domain, digest, at.id, 1)
     if command.expires:
         state.put(EXPIRIES, command.expires, at.id, 1)
     state.put(
@@ -222,10 +222,11 @@ def _delete_version(state: State, at: Stamp, command: DeleteVersion) -> None:
         )
     alone = len(list(state.scan(MANIFEST_VERSIONS, version.manifest))) == 1
     blobs = manifests.held(manifests.entries(state, version.manifest))
+    domain = collections.domain_of(state, collection.project)
     for alias, row in pointing.items():
         unpoint(state, at, version.collection, alias, row, command)
     for digest in blobs:
-        state.delete(BLOB_VERSIONS, digest, version.id)
+        state.delete(BLOB_VERSIONS, domain, digest, version.id)
     state.delete(MANIFEST_VERSIONS, version.manifest, version.id)
     if alone:
         manifests.drop_pages(state, version.manifest)
@@ -369,7 +370,7 @@ def may_use(store: Store, view: View, ctx: Context, domain: int, digest: bytes) 
         return True
     if any(pin.owner == ctx.principal.name for _, pin in view.scan(PINS, domain, digest)):
         return True
-    for (_, version_id), _ in view.scan(BLOB_VERSIONS, digest):
+    for (_, _, version_id), _ in view.scan(BLOB_VERSIONS, domain, digest):
         found = names.version_by_id(view, version_id)
         if found and store.policy.allows(view, ctx, "read", found[0].namespace, found[0].project):
             return True

@@ -53,7 +53,7 @@ from runstone.storage.uploads import Uploads
 
 Key = tuple[int, bytes]
 T = TypeVar("T")
-Referenced = Callable[[View, bytes], bool]
+Referenced = Callable[[View, int, bytes], bool]
 
 #: Rows changed in one transaction: parts of blobs (1024 chunks each), blobs, pins.
 _PARTS = 4
@@ -84,9 +84,9 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
 
-def is_referenced(view: View, sha256: bytes) -> bool:
+def is_referenced(view: View, domain: int, sha256: bytes) -> bool:
     """Whether a version has a file with these bytes."""
-    return next(view.scan(BLOB_VERSIONS, sha256), None) is not None
+    return next(view.scan(BLOB_VERSIONS, domain, sha256), None) is not None
 
 
 class Collector:
@@ -181,7 +181,7 @@ class Collector:
             return holdings.damaged(view, domain, sha256)
 
     def _is_garbage(self, view: View, key: Key, referenced: Referenced, now: int) -> bool:
-        return not referenced(view, key[1]) and not holdings.is_pinned(view, *key, now)
+        return not referenced(view, *key) and not holdings.is_pinned(view, *key, now)
 
     def _mark(self, report: Report, referenced: Referenced, now: int) -> dict[int, Intervals]:
         """Marks what is garbage now; what the other blobs and the uploads refer to, by pack."""
