@@ -24,7 +24,10 @@ HASHES = [
 KERNELS: dict[str, list[str]] = {
     "ingest": ["ext/ingest_impl.c", *HASHES],
     "digests": ["ext/multiset.h", *HASHES],
-    "pump": ["ext/pump_impl.c", "ext/pump_impl.h", "ext/pump_cache.c", "ext/pump_cache.h"],
+    "pump": [
+        *(f"ext/pump_{name}.c" for name in ("cache", "impl", "lane", "load", "send")),
+        *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),
+    ],
 }
 
 DIRECTIVES = {

@@ -125,6 +125,6 @@ def test_import(tmp_path):
             subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
             for _ in range(IMPORTS + 1)
         ]
-        # The first run compiles.
-        spent[module.replace(".", "_")] = f"{statistics.median(float(run.stdout) for run in runs[1:]):.0f} ms"
-    record("client import", size=f"median of {IMPORTS}", **spent)
+        # The first run compiles. What else the machine does can only add to the others, so the best one counts.
+        spent[module.replace(".", "_")] = f"{min(float(run.stdout) for run in runs[1:]):.0f} ms"
+    record("client import", size=f"best of {IMPORTS}", **spent)

@@ -158,13 +158,21 @@ def test_a_dead_process_pins_nothing(cache):
 
 
 def test_abandoned_parts_go_and_live_ones_stay(cache):
-    live, dead = content_of(b"l" * SIZE), content_of(b"d" * SIZE)
+    live, dead, tiny = (
+        content_of(kind * size) for kind, size in ((b"l", 2 * SIZE), (b"d", 2 * SIZE), (b"t", 1000))
+    )
     lock = cache.lock(live)
     partial = cache.begin(live)
-    other = cache.lock(dead)
-    cache.begin(dead).close()
-    other.release()
-    assert make_room(cache, 100 * SIZE) == SIZE
+    for abandoned in (dead, tiny):
+        other = cache.lock(abandoned)
+        cache.begin(abandoned).close()
+        other.release()
+    assert make_room(cache, 0) == 0
+    # One that came in one piece cannot be gone on with, and is of no use to anybody.
+    assert (cache.directory / "partial" / dead.root).exists() and not (
+        cache.directory / "partial" / tiny.root
+    ).exists()
+    assert make_room(cache, 100 * SIZE) == 2 * SIZE
     assert partial.path.exists() and not (cache.directory / "partial" / dead.root).exists()
     partial.close()
     lock.release(remove=True)

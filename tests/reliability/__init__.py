@@ -8,6 +8,6 @@ time. The faults come from ``tests/faults``. Sizes come from the environment:
 ``RUNSTONE_KILLS``       200      SIGKILLs, of embedded writers and of servers
 ``RUNSTONE_POWER_CUTS``  50       simulated power cuts; needs root
 ``RUNSTONE_FLIPS``       1000     flipped bits, in packs and in the index
-``RUNSTONE_STEPS``       30       steps of each run of the state machine
+``RUNSTONE_STEPS``       50       steps of each run of the state machine
 =======================  =======  =======================================================
 """

@@ -199,7 +199,6 @@ def test_writes_go_on_when_a_full_disk_has_room_again(tmp_path):
     with failing_store(tmp_path) as (store, faults):
         for _ in range(6):
             faults.arm("write", nth=store.chance.randint(1, 6), error=errno.ENOSPC, short=True, sticky=True)
-            faults.arm("create", nth=1, error=errno.ENOSPC, sticky=True)
             for do in ("put", "alias", "put", "delete"):
                 with pytest.raises(StorageFull):
                     while True:

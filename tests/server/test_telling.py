@@ -111,7 +111,7 @@ def test_metrics(caller: Caller, server: Background):
         assert any(key.startswith(name) for key in values), name
     assert values["runstone_log_entries_total"] == server.store.log.head().size
     assert values["runstone_received_bytes_total"] == 1000
-    assert values["runstone_streams_bytes_total"] > 1000
+    assert values["runstone_streams_bytes_total"] >= 1000
     assert values["runstone_uploads"] == values["runstone_streams_active"] == 0
     assert values["runstone_active"] == 1
     assert values["runstone_writable"] == 1

@@ -705,7 +705,7 @@ def test_errors_of_one_pack_do_not_stop_the_others(tmp_path):
         for domain in (1, 2):
             for seed in (1, 2):
                 blobs.put(domain, "me", noise(MIB, seed))
-        refer(blobs, noise(MIB, 1), domain=1)
+            refer(blobs, noise(MIB, 1), domain=domain)
         clock.turn(LONG)
         backend.bad = min(backend.packs())
         report = blobs.collect(grace_seconds=0)

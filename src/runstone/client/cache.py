@@ -114,7 +114,8 @@ class Cache:
 
     def _write_header(self, path: Path, content: Content, held: os.stat_result, *, settled: bool) -> None:
         header = _HEADER.pack(MAGIC, held.st_size, held.st_mtime_ns, held.st_ino, boot_id(), settled)
-        write_whole(path.with_name(f"{path.name}.chunks"), header + content.chunks)
+        # Not by a rename: one that is read while it is written, or torn, vouches for nothing and is written again.
+        Path(f"{path}.chunks").write_bytes(header + content.chunks)
 
 
 class Header(NamedTuple):

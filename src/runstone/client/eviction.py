@@ -94,13 +94,16 @@ def _files(cache: Cache) -> list[_Victim]:
 
 
 def _partials(cache: Cache) -> list[tuple[Path, os.stat_result, bool]]:
-    """The partial files, each with whether somebody is bringing it now; locks left behind are swept."""
+    """The partial files, each with whether somebody is bringing it now; what nobody can go on with is swept."""
     directory, found = cache.directory / "partial", []
     for entry in os.scandir(directory):
         if "." in entry.name:
             continue
         lock = FileLock.try_acquire(directory / f"{entry.name}.lock")
         try:
+            if lock is not None and not Path(f"{entry.path}.journal").exists():
+                Path(entry.path).unlink()
+                continue
             found.append((Path(entry.path), entry.stat(), lock is None))
         except FileNotFoundError:
             continue

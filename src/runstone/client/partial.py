@@ -41,19 +41,22 @@ class Partial:
         with wrapping(f"{content.size} bytes in {directory}"):
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                self._resume()
-                self._reserve()
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._journal = os.open(self.journal_path, flags, 0o600)
-                if not os.fstat(self._journal).st_size:
-                    os.write(self._journal, MAGIC)
+                # What comes in one piece is not worth resuming, nor a journal.
+                if content.size > verify.BATCH:
+                    self._resume()
+                    self._reserve()
+                    self._open_journal()
             except BaseException:
                 self.discard()
                 raise
 
+    def _open_journal(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._journal = os.open(self.journal_path, flags, 0o600)
+        if not os.fstat(self._journal).st_size:
+            os.write(self._journal, MAGIC)
+
     def _reserve(self) -> None:
-        if not self.content.size:
-            return
         held = os.fstat(self._handle)
         if held.st_size == self.content.size and held.st_blocks * 512 >= held.st_size:
             return
@@ -94,7 +97,8 @@ class Partial:
         with wrapping(f"{len(data)} bytes in {self.path}"):
             while written < len(data):
                 written += os.pwrite(self._handle, data[written:], offset + written)
-            os.write(self._journal, _PAIR.pack(start, stop))
+            if self._journal >= 0:
+                os.write(self._journal, _PAIR.pack(start, stop))
         with self._lock:
             self._mark(start, stop)
             return not self.left
@@ -104,8 +108,10 @@ class Partial:
         assert self.left == 0
         with wrapping(f"finishing {self.path}"):
             os.fchmod(self._handle, 0o444)
+            journaled = self._journal >= 0
             self.close()
-            self.journal_path.unlink(missing_ok=True)
+            if journaled:
+                self.journal_path.unlink(missing_ok=True)
         return self.path
 
     def close(self) -> None:

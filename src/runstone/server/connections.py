@@ -10,6 +10,7 @@ from typing import Any, cast
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.streams import StreamReader
 
 from runstone.config import ServerOptions
 from runstone.errors import Malformed, RunstoneError
@@ -37,7 +38,7 @@ _log = logging.getLogger("runstone.server")
 class Connection(web.RequestHandler):
     """One connection. A header that does not come, or comes too slowly, ends it."""
 
-    __slots__ = ("header_bytes", "header_since", "host", "last", "mixed")
+    __slots__ = ("body", "header_bytes", "header_since", "host", "last", "mixed")
 
     def __init__(self, host: Server, **settings: Any) -> None:
         super().__init__(host, **settings)
@@ -49,6 +50,8 @@ class Connection(web.RequestHandler):
         self.mixed = False
         #: The client sends no more.
         self.last = False
+        #: Of the last request that was read.
+        self.body: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Counts the connection, or refuses it when there are too many."""
@@ -65,10 +68,10 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more, but may still read: what it asked for in full is answered before the connection ends."""
-        request = self._current_request
-        owed = bool(self._messages) if request is None else request.content.is_eof()
-        self.last = owed
-        return owed or None
+        # A body that breaks off here will never be whole; what it was sent to must not wait for it.
+        whole = self.body is None or self.body.is_eof()
+        self.last = whole and not self.is_waiting()
+        return self.last or None
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes in: to the hot lane if it has an answer to them, and to aiohttp if not."""
@@ -107,6 +110,8 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._request_count != before:
             self.header_since, self.header_bytes = 0.0, 0
+            if self._messages:
+                self.body = self._messages[-1][1]
         elif self.is_waiting():
             self.header_since = self.header_since or self._loop.time()
             self.header_bytes += len(data)

@@ -59,12 +59,16 @@ class Session:
             return self.row.offset
         return self._ingestion.received + len(self._pending)
 
+    def is_at(self, row: Upload) -> bool:
+        """Whether this is the state that a row describes."""
+        return self._ingestion is not None and self._row is not None and self._row.serial == row.serial
+
     def load(self, row: Upload, *, bare: bool = False) -> None:
         """Makes this the state of an upload's row: as it is if nobody else went on with the upload, else read from the packs.
 
         ``bare`` leaves out the hash state: enough to abort, and to nothing else.
         """
-        if self._ingestion is not None and self._row is not None and self._row.serial == row.serial:
+        if self.is_at(row):
             return
         self.reset()
         self._lease = Lease(self._pool, row.domain, list(row.ranges))

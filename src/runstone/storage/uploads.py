@@ -198,6 +198,7 @@ class Uploads:
 
     def sweep(self, now: int) -> int:
         """Aborts the uploads that have expired and that nobody is sending to; how many."""
+        self._drop_stale()
         expired = [
             UPLOADS.key.unpack(key)[0]
             for key, body in self._index.rows(UPLOADS)
@@ -209,6 +210,20 @@ class Uploads:
                 self._sweep_one(upload)
                 swept += 1
         return swept
+
+    def _drop_stale(self) -> None:
+        # Uploads that ended, or went on, in another process: what is kept for them here still holds a pack.
+        with self._lock:
+            waiting = [session for session in self._sessions.values() if not session.owned]
+        for session in waiting:
+            if session.lock.acquire(blocking=False):
+                try:
+                    with self._index.read() as view:
+                        row = view.get(UPLOADS, session.id)
+                    if not session.owned and (row is None or not session.is_at(row)):
+                        self._forget(session)
+                finally:
+                    session.lock.release()
 
     def _sweep_one(self, upload: bytes) -> None:
         with self._lock:

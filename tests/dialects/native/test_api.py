@@ -14,6 +14,7 @@ from calling import Answer, Caller, segment
 
 from runstone.dialects.native import Native
 from runstone.server.background import Background
+from runstone.verifier import ProofError, verify_bundle
 
 USED: set[tuple[str, str]] = set()
 
@@ -422,10 +423,14 @@ def test_history_and_proofs(people: dict[str, Caller], stored: Any):
     ria = people["ria"]
     kinds = [record["kind"] for record in everything(ria, "/api/v1/history?name=lab/v/m", 2)]
     assert kinds[:2] == ["create_collection", "commit_version"]
-    proof = ria.get("/api/v1/proof?name=lab/v/m@1").expect(200)
-    assert proof["about"] == {"object": "lab/v/m@1"}
-    alias = ria.get(f"{C}/aliases/prod/proof").expect(200)
-    assert alias["about"] == {"collection": "lab/v/m", "alias": "prod"}
+    trusted = [ria.get("/api/v1/log/key").expect(200)["vkey"]]
+    for path, name in (("/api/v1/proof", "lab/v/m@1"), (f"{C}/aliases/prod/proof", "")):
+        bundle = ria.get(path + (f"?name={name}" if name else "")).expect(200)
+        proven = verify_bundle(bundle, trusted)
+        assert any(entry["kind"] == 24 for entry in proven), "the commit that made the version and the alias"
+        bundle["entries"][0]["payload"] = bundle["entries"][0]["payload"][:-4] + "AAAA"
+        with pytest.raises(ProofError):
+            verify_bundle(bundle, trusted)
     assert people["eve"].get("/api/v1/history?name=lab/v/m").code == "missing"
     assert people["eve"].get("/api/v1/proof?name=lab/v/m").code == "missing"
 
