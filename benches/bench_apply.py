@@ -93,7 +93,9 @@ def test_durable_single_writes(log, tmp_path):
         os.fdatasync(handle)
 
     def durable(n):
-        log.submit(CreateCollection(actor="bench", project=2, name=f"single-{time.monotonic_ns()}", type="model"))
+        log.submit(
+            CreateCollection(actor="bench", project=2, name=f"single-{time.monotonic_ns()}", type="model")
+        )
 
     found = {"fdatasync": [], "lmdb": [], "runstone": []}
     for _ in range(max(ROUNDS, 3)):

@@ -2,14 +2,17 @@
 
 import os
 import platform
+from pathlib import Path
 
 
 def machine() -> str:
     """The processor and how many of its cores there are."""
     model = platform.machine()
     try:
-        with open("/proc/cpuinfo") as file:
-            model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), model)
+        with Path("/proc/cpuinfo").open() as file:
+            model = next(
+                (line.partition(":")[2].strip() for line in file if line.startswith("model name")), model
+            )
     except OSError:
         pass
     return f"{model}, {os.cpu_count()} cores"

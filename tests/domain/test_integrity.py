@@ -1,10 +1,10 @@
 import os
 
 import pytest
+from tests.conftest import make_folder
 
 from runstone.domain import integrity
 from runstone.errors import Corrupt, Missing, Quarantined
-from tests.conftest import make_folder
 
 
 def pack_place(library, name, path, at):

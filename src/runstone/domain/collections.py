@@ -80,7 +80,9 @@ def _update_collection(state: State, at: Stamp, command: UpdateCollection) -> No
         if state.get(PROJECTS, project) is None:
             raise Missing("the project to move to does not exist any more")
         if domain_of(state, project) != domain_of(state, collection.project):
-            raise Conflict("a collection cannot move to another region: its bytes must stay where they are; put it there anew")
+            raise Conflict(
+                "a collection cannot move to another region: its bytes must stay where they are; put it there anew"
+            )
         if state.get(COLLECTION_NAMES, project, name) is not None:
             raise Exists(f"there is a collection {name} already")
         state.delete(COLLECTION_NAMES, collection.project, collection.name)

@@ -261,7 +261,10 @@ def verify_version(
                 if progress:
                     progress(done, total)
         if hasher.hexdigest() != file.sha256:
-            raise Corrupt(f"{file.path} of {exact} is not what the manifest says; restore it from a backup", path=file.path)
+            raise Corrupt(
+                f"{file.path} of {exact} is not what the manifest says; restore it from a backup",
+                path=file.path,
+            )
     return VerifiedVersion(exact.replace("@", ":"), resolved.digest, len(held), total, len(files) - len(held))
 
 

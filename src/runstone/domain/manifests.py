@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import pairwise
 
 import msgspec
 
@@ -29,7 +30,7 @@ def checked(files: Iterable[FileEntry]) -> tuple[Entry, ...]:
         raise TooLarge(f"{len(entries)} files are over the limit of {limits.MAX_FILES} a version")
     paths = {entry.path for entry in entries}
     if len(paths) != len(entries):
-        twice = next(a.path for a, b in zip(entries, entries[1:], strict=False) if a.path == b.path)
+        twice = next(a.path for a, b in pairwise(entries) if a.path == b.path)
         raise Invalid(f"path {twice!r} is given twice")
     for path in paths:
         for cut in range(len(path)):

@@ -159,7 +159,9 @@ def _prepare(path: Path, create: bool) -> bool:
     """Makes a data directory where there is none; says whether it did."""
     if (path / FORMAT_FILE).exists():
         return False
-    if path.exists() and (not path.is_dir() or any(not name.startswith(".") for name in os.listdir(path))):
+    if path.exists() and (
+        not path.is_dir() or any(not entry.name.startswith(".") for entry in path.iterdir())
+    ):
         raise Invalid(f"{path} is not a runstone data directory and is not empty; choose another directory")
     if not create:
         raise Invalid(f"{path} is not a runstone data directory")
