@@ -21,7 +21,9 @@
     └── TryAgain              503  a passing condition; the same request may succeed later
         ├── Overloaded        429  too many requests or connections
         ├── StorageFull       507  no room on the disk; reads go on
-        └── StorageFailed     503  the disk reported an I/O error; the store refuses writes until it is reopened
+        ├── StorageFailed     503  the disk reported an I/O error; the store refuses writes until it is reopened
+        └── Unreachable       503  the server could not be reached, broke off, or stalled (raised by clients)
+            └── Broken        503  what the server sent is not an answer that this client can read
 
 A class is what a caller can act on, ``code`` is its stable name on the wire, ``status`` its HTTP status.
 A message names the thing and what to do about it.
@@ -163,6 +165,18 @@ class StorageFailed(TryAgain):
 
     code, title = "storage_failed", "Storage failed"
     retry_after = 30
+
+
+class Unreachable(TryAgain):
+    """The server could not be reached, or broke off, or stalled."""
+
+    code, title = "unreachable", "Server unreachable"
+
+
+class Broken(Unreachable):
+    """What the server sent is not an answer that this client can read."""
+
+    code, title = "broken_answer", "Answer cannot be read"
 
 
 def by_code() -> dict[str, type[RunstoneError]]:

@@ -38,6 +38,8 @@ CODES = {
     "overloaded": 8,
     "storage_full": 8,
     "storage_failed": 8,
+    "unreachable": 8,
+    "broken_answer": 8,
 }
 
 

@@ -9,8 +9,8 @@ from hostile import Origin, answer
 
 from runstone import errors
 from runstone.client import connection, origin
-from runstone.client.connection import Broken, Unreachable
 from runstone.client.http import Http, Retries, problem
+from runstone.errors import Broken, Unreachable
 
 QUICK = Retries(times=3, first=0.001, longest=0.002)
 

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstone.client import plan as plans
-from runstone.client.connection import Broken, Unreachable
 from runstone.client.fetch import fetch
-from runstone.errors import Corrupt, RunstoneError
+from runstone.errors import Broken, Corrupt, RunstoneError, Unreachable
 from runstone.testing.store_contract import read
 
 GOOD = b"content" * 1000

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hostile import Origin, answer, plan_body, planned
 
 from runstone.client import origin
-from runstone.client.connection import FileBody, Unreachable
+from runstone.client.connection import FileBody
 from runstone.client.fetch import fetch
 from runstone.client.http import Http, Retries
+from runstone.errors import Unreachable
 from runstone.testing.store_contract import read
 
 

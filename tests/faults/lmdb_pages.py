@@ -118,7 +118,9 @@ class _Walk:
                 self._mark(at + offset + 6, 2 + node[3], self.BOOKKEEPING)
 
     def _leaf(self, at: int, page: Page, purpose: int) -> None:
-        for place, (offset, (low, high, flags, ksize)) in enumerate(zip(page.offsets, page.nodes, strict=True)):
+        for place, (offset, (low, high, flags, ksize)) in enumerate(
+            zip(page.offsets, page.nodes, strict=True)
+        ):
             value, size = page.value_at(place), low | high << 16
             self._mark(at + offset, NODE.size + ksize, purpose)
             if purpose == self.BOOKKEEPING:

@@ -114,7 +114,9 @@ class Flipper:
             self._truth = observe(library, name, self._numbers)
             self._rows = every_row(library.store.index)
             self._extents = [
-                extent for _, body in library.store.index.rows(BLOB_PARTS) for extent in extents(BLOB_PARTS.decode(body))
+                extent
+                for _, body in library.store.index.rows(BLOB_PARTS)
+                for extent in extents(BLOB_PARTS.decode(body))
             ]
         assert not any(isinstance(answer, RunstoneError) for answer in self._truth.values())
         gc.freeze()
@@ -163,7 +165,11 @@ class Flipper:
         with runstone.open(path) as library:
             library.scrub()
             damages = library.damages()
-        named = [d for d in damages if int(d.pack, 16) == pack and d.pack_offset <= offset < d.pack_offset + d.length]
+        named = [
+            d
+            for d in damages
+            if int(d.pack, 16) == pack and d.pack_offset <= offset < d.pack_offset + d.length
+        ]
         affected = all(damage.versions for damage in named)
         return f"found named={len(named)} affected={affected}" if damages else "clean"
 

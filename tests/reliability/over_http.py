@@ -14,7 +14,7 @@ from runstone.types import FileEntry
 from .workload import PROJECT, Lane, Op, content
 
 
-class Lost(Exception):  # noqa: N818 - nobody knows whether it was done
+class Lost(Exception):
     """The connection broke before the answer was there."""
 
 
@@ -27,7 +27,9 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
-    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The answer's headers and body, decoded if it is JSON; raises the error that the server answered, or :class:`Lost`."""
         given = dict(headers or {})
         if not isinstance(body, bytes | None):
@@ -40,10 +42,16 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise Lost(f"{method} {path}: {error!r}") from error
-        decoded = json.loads(found) if "json" in answer.getheader("Content-Type", "") and found[:1] == b"{" else found
+        decoded = (
+            json.loads(found)
+            if "json" in answer.getheader("Content-Type", "") and found[:1] == b"{"
+            else found
+        )
         if answer.status >= 400:
             problem = decoded if isinstance(decoded, dict) else {"detail": str(decoded)}
-            raise errors.by_code().get(problem.get("code", ""), errors.RunstoneError)(problem.get("detail", str(problem)))
+            raise errors.by_code().get(problem.get("code", ""), errors.RunstoneError)(
+                problem.get("detail", str(problem))
+            )
         return dict(answer.getheaders()), decoded
 
 
@@ -60,7 +68,9 @@ class OverHttp:
             return self._collect()
         if op["do"] == "alias":
             body = {"version": f"v{op['to']}", "expected": op["expected"]}
-            return self._client.request("PUT", f"{collection}/aliases/{op['alias']}", body, once)[1]["version"]
+            return self._client.request("PUT", f"{collection}/aliases/{op['alias']}", body, once)[1][
+                "version"
+            ]
         if op["do"] == "delete":
             self._client.request("DELETE", f"{collection}/versions/v{op['version']}", None, once)
             return None
@@ -91,7 +101,9 @@ class OverHttp:
     def read(self, name: str, path: str) -> bytes:
         """The bytes of a file of ``collection@version``."""
         collection, _, version = name.partition("@")
-        _, found = self._client.request("GET", f"/api/v1/collections/local/{collection}/versions/{version}/files/{path}")
+        _, found = self._client.request(
+            "GET", f"/api/v1/collections/local/{collection}/versions/{version}/files/{path}"
+        )
         return found if isinstance(found, bytes) else json.dumps(found).encode()
 
     def entry(self, path: str, data: bytes, seed: str = "") -> FileEntry:

@@ -20,7 +20,10 @@ SEARCH_PATH = [str(Path(__file__).parents[1]), str(Path(runstone.__file__).paren
 def environment(base: dict[str, str] | None = None) -> dict[str, str]:
     """The environment of a program."""
     given = dict(os.environ if base is None else base)
-    return {**given, "PYTHONPATH": os.pathsep.join([*SEARCH_PATH, given.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    return {
+        **given,
+        "PYTHONPATH": os.pathsep.join([*SEARCH_PATH, given.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    }
 
 
 def writer(data: Path, ledger: Path, scratch: Path, lanes: list[Lane], seed: int) -> list[str]:
@@ -33,7 +36,9 @@ def events(lines: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """What a writer printed: operations tried and acknowledged. One that failed by itself is a failure of the test."""
     for line in lines:
         kind, _, body = line.partition(" ")
-        assert kind in ("READY", "TRY", "ACK"), f"the writer failed:\n{json.loads(body) if kind == 'FAILED' else line}"
+        assert kind in ("READY", "TRY", "ACK"), (
+            f"the writer failed:\n{json.loads(body) if kind == 'FAILED' else line}"
+        )
         if kind != "READY":
             yield kind, json.loads(body)
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+import runstone
 from faults import failing, powercut
 from faults.failing import Failing
 from faults.killer import Victim
 from faults.powercut import PowerCutDisk
-
-import runstone
 from runstone.domain import maintenance
 from runstone.errors import RunstoneError, StorageFailed, StorageFull
 
@@ -78,9 +78,15 @@ class Store:
     def op(self, do, way="folder"):
         """An operation that has something to do."""
         lane, chance = self.lane, self.chance
-        idle = [number for number in lane.versions if number not in lane.aliases.values() and number != getattr(self, "first", 0)]
+        idle = [
+            number
+            for number in lane.versions
+            if number not in lane.aliases.values() and number != getattr(self, "first", 0)
+        ]
         if do == "alias":
-            return lane._op(chance, "alias", alias="prod", to=chance.choice(sorted(lane.versions)), expected=None)
+            return lane._op(
+                chance, "alias", alias="prod", to=chance.choice(sorted(lane.versions)), expected=None
+            )
         if do == "delete":
             return lane._op(chance, "delete", version=chance.choice(sorted(idle))) if idle else self.op("put")
         if do in ("gc", "open"):
@@ -142,7 +148,10 @@ FAULTS = [
 
 
 @needs_shim
-@pytest.mark.parametrize(("do", "way"), [("put", "folder"), ("put", "uploads"), ("alias", ""), ("delete", ""), ("gc", ""), ("open", "")])
+@pytest.mark.parametrize(
+    ("do", "way"),
+    [("put", "folder"), ("put", "uploads"), ("alias", ""), ("delete", ""), ("gc", ""), ("open", "")],
+)
 def test_each_call_of_an_operation_fails_once(tmp_path, do, way):
     injected, outcomes = Counter(), Counter()
     with failing_store(tmp_path) as (store, faults):
@@ -187,7 +196,9 @@ def recovered(store, op, error):
     try:
         return store.program.ask(op)
     except StorageFailed:
-        assert isinstance(error, StorageFailed), "a disk that was full has room again, and writes are still refused"
+        assert isinstance(error, StorageFailed), (
+            "a disk that was full has room again, and writes are still refused"
+        )
     store.reads_on()
     store.program.ask({"do": "open"})
     return store.program.ask(op)
@@ -273,7 +284,9 @@ def test_each_call_of_a_backup_fails_once(tmp_path):
 
 
 @needs_shim
-@pytest.mark.parametrize(("kind", "error"), [("write", errno.ENOSPC), ("write", errno.EIO), ("sync", errno.EIO)])
+@pytest.mark.parametrize(
+    ("kind", "error"), [("write", errno.ENOSPC), ("write", errno.EIO), ("sync", errno.EIO)]
+)
 def test_a_server_goes_on(tmp_path, kind, error):
     (tmp_path / "store").mkdir()
     data = tmp_path / "store" / "data"
@@ -289,7 +302,9 @@ def test_a_server_goes_on(tmp_path, kind, error):
             lane.tried(first)
             lane.done(first, execute(first))
             for nth in range(1, 15):
-                op = lane._op(chance, "put", files={"a.bin": 40 + nth, "b.bin": 37}, aliases=["prod"], way="uploads")
+                op = lane._op(
+                    chance, "put", files={"a.bin": 40 + nth, "b.bin": 37}, aliases=["prod"], way="uploads"
+                )
                 lane.tried(op)
                 before = faults.injected
                 faults.arm(kind, nth=nth, error=error)
@@ -377,7 +392,9 @@ def test_a_disk_is_really_full(tmp_path, disk):
             execute = OverHttp(client)
 
             def put(seed):
-                op = lane.pending or lane._op(chance, "put", files={"a.bin": seed, "b.bin": 37}, aliases=["prod"], way="uploads")
+                op = lane.pending or lane._op(
+                    chance, "put", files={"a.bin": seed, "b.bin": 37}, aliases=["prod"], way="uploads"
+                )
                 lane.tried(op)
                 lane.done(op, execute(op))
 
@@ -400,5 +417,3 @@ def test_a_disk_is_really_full(tmp_path, disk):
         with runstone.open(path / "data") as library:
             check_all(library, lanes)
     assert (refused, went_on) == (4, 4)
-
-

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from faults.killer import Victim
 
 import runstone
+from faults.killer import Victim
 
 from .over_http import Client, Lost, OverHttp
 from .programs import count, environment, events, writer
@@ -57,7 +57,9 @@ def test_writers_in_a_process_are_killed(tmp_path):
         compared += check_all(library, lanes)
         entries = library.verify()["entries"]
     collected = sum(lane.collected for lane in lanes)
-    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected, {entries} entries")
+    print(
+        f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected, {entries} entries"
+    )
     assert hits == kills > 0
     assert acknowledged > kills and tried > kills / 2 and compared > 50 and collected > kills / 5
 
@@ -130,7 +132,9 @@ def test_servers_are_killed(tmp_path):
     with runstone.open(data) as library:
         compared += check_all(library, lanes)
     collected = sum(lane.collected for lane in lanes)
-    print(f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected")
+    print(
+        f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected"
+    )
     assert hits == kills > 0
     assert acknowledged > kills and tried > kills / 2 and compared > 20 and collected > kills / 5
 

@@ -5,11 +5,11 @@ import sys
 import time
 
 import pytest
+
+import runstone
 from faults import powercut
 from faults.killer import Victim
 from faults.powercut import PowerCutDisk
-
-import runstone
 
 from .programs import count, environment, events, writer
 from .workload import a_day_later, check, check_all, replay, set_up
@@ -20,7 +20,9 @@ CHECK_EVERY = 10
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.skipif(powercut.available() is not None, reason=f"no power cuts here: {powercut.available()}"),
+    pytest.mark.skipif(
+        powercut.available() is not None, reason=f"no power cuts here: {powercut.available()}"
+    ),
 ]
 
 
@@ -56,7 +58,9 @@ def test_the_power_is_cut_while_writers_write(tmp_path):
         with runstone.open(disk.path / "data") as library:
             compared += check_all(library, lanes)
     collected = sum(lane.collected for lane in lanes)
-    print(f"{disk.cuts} cuts, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected")
+    print(
+        f"{disk.cuts} cuts, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected"
+    )
     assert disk.cuts == CUTS > 0
     assert acknowledged > CUTS and tried > CUTS / 2 and compared > 20 and collected > CUTS / 5
 
@@ -77,4 +81,3 @@ def test_the_power_is_cut_while_a_store_is_made(tmp_path):
                 lanes = set_up(library, 1)
                 check_all(library, lanes)
         assert disk.cuts > 0
-

@@ -6,10 +6,10 @@ import sys
 import threading
 
 import pytest
-from faults.bitflip import flip
-from faults.killer import Victim
 
 import runstone
+from faults.bitflip import flip
+from faults.killer import Victim
 from runstone.domain import content as files
 from runstone.domain import maintenance
 from runstone.domain.context import Context
@@ -85,7 +85,10 @@ def test_bytes_of_an_upload_that_was_given_up_are_not_taken_for_good_ones(store,
     assert pack.stat().st_size > 2_000_000
     store.library.backup(tmp_path / "backup")
     maintenance.restore(tmp_path / "backup", tmp_path / "restored")
-    with runstone.open(tmp_path / "restored") as restored, restored.open_file("reliability/other", "model") as file:
+    with (
+        runstone.open(tmp_path / "restored") as restored,
+        restored.open_file("reliability/other", "model") as file,
+    ):
         assert file.read() == (tmp_path / "model").read_bytes()
 
 
@@ -386,4 +389,3 @@ def test_the_pages_of_an_index_that_others_write_to_are_checked(store):
         stop.set()
         thread.join()
     assert not failures and len(commits) == 30
-

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import runstone
 from runstone.domain import content as files
@@ -127,13 +136,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What is put
 
-    @rule(name=names, put=contents, metadata=st.integers(0, 2), reuse=st.booleans(), alias=st.none() | aliases)
+    @rule(
+        name=names, put=contents, metadata=st.integers(0, 2), reuse=st.booleans(), alias=st.none() | aliases
+    )
     def put(self, name, put, metadata, reuse, alias):
         folder = Path(tempfile.mkdtemp(dir=self.home))
         for path, seed in put.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data_of(seed))
-        made = self.library.put(name, folder, metadata={"n": metadata}, reuse=reuse, aliases=[alias] if alias else [])
+        made = self.library.put(
+            name, folder, metadata={"n": metadata}, reuse=reuse, aliases=[alias] if alias else []
+        )
         shutil.rmtree(folder)
         self.committed(name, made.number, put, metadata, reuse, alias)
 
@@ -359,7 +372,7 @@ def test_a_store_does_what_its_model_says():
             max_examples=max(2, STEPS * 2 // 3),
             stateful_step_count=STEPS,
             deadline=None,
-            derandomize=False,
+            derandomize=True,
             # A failure prints its steps; making them fewer would take minutes.
             phases=[Phase.generate],
             database=None,
@@ -367,8 +380,17 @@ def test_a_store_does_what_its_model_says():
         ),
     )
     print(RAN)
-    wanted = {"made", "reused", "moves", "lost moves", "deleted", "expired", "collected", "reopened", "rebuilt", "restored"}
+    wanted = {
+        "made",
+        "reused",
+        "moves",
+        "lost moves",
+        "deleted",
+        "expired",
+        "collected",
+        "reopened",
+        "rebuilt",
+        "restored",
+    }
     assert wanted | {"resumed uploads", "refused without bytes"} <= RAN.keys()
     assert RAN["collected"] > 10 and RAN["freed"] > 0
-
-

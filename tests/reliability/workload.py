@@ -64,7 +64,9 @@ class Lane:
         if self.pending is not None:
             return self.pending
         idle = [number for number in sorted(self.versions) if number not in self.aliases.values()]
-        do = chance.choices(("put", "alias", "delete", "gc"), (45, 30, 10 if len(idle) < _LIVE else 80, 12))[0]
+        do = chance.choices(("put", "alias", "delete", "gc"), (45, 30, 10 if len(idle) < _LIVE else 80, 12))[
+            0
+        ]
         if do == "alias" and self.versions:
             return self._move(chance)
         if do == "delete" and idle:
@@ -79,7 +81,9 @@ class Lane:
     def _move(self, chance: random.Random) -> Op:
         alias = chance.choice(ALIASES)
         expected = self.aliases.get(alias, 0) if chance.random() < 0.7 else None
-        return self._op(chance, "alias", alias=alias, to=chance.choice(sorted(self.versions)), expected=expected)
+        return self._op(
+            chance, "alias", alias=alias, to=chance.choice(sorted(self.versions)), expected=expected
+        )
 
     def _op(self, chance: random.Random, do: str, **rest: Any) -> Op:
         return {"lane": self.number, "id": chance.randbytes(16).hex(), "do": do, **rest}
@@ -153,7 +157,9 @@ def _check_lane(library: Library, lane: Lane, read: bool) -> int:
     assert len(ops) == len(set(ops)), f"{lane.name}: something was done twice: {ops}"
     for number, op in lane.versions.items():
         deleting = pending["do"] == "delete" and pending["version"] == number
-        assert deleting or number in live, f"{lane.name}: acknowledged version {number} is {infos.get(number)}"
+        assert deleting or number in live, (
+            f"{lane.name}: acknowledged version {number} is {infos.get(number)}"
+        )
         assert number not in live or live[number].metadata["op"] == op["id"]
     assert not lane.deleted & set(live), f"{lane.name}: deleted versions are back"
     for number in set(infos) - set(lane.versions) - lane.deleted:
@@ -171,11 +177,15 @@ def _check_aliases(library: Library, lane: Lane, pending: Op, live: dict[int, An
     if found != expected and pending["do"] == "put":
         made = [number for number, info in live.items() if info.metadata["op"] == pending["id"]]
         expected.update((alias, number) for number in made for alias in pending["aliases"])
-    assert found == expected, f"{lane.name}: aliases {found}, acknowledged {lane.aliases}, under way {pending}"
+    assert found == expected, (
+        f"{lane.name}: aliases {found}, acknowledged {lane.aliases}, under way {pending}"
+    )
     for alias, version in found.items():
         steps = library.alias_history(lane.name, alias)
         assert steps[-1].version == version
-        assert [step.previous for step in steps] == [0, *(step.version for step in steps[:-1])], "history has a gap"
+        assert [step.previous for step in steps] == [0, *(step.version for step in steps[:-1])], (
+            "history has a gap"
+        )
 
 
 def _check_files(library: Library, lane: Lane, number: int, op: Op) -> int:

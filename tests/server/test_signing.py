@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import msgspec
 import pytest
 from calling import Caller
 
 from runstone.domain import keys
-from runstone.domain.context import Context
+from runstone.domain.context import Context, Principal
+from runstone.errors import Denied
 from runstone.server.background import Background
+from runstone.server.signing import Signature
 
 FILES = "/api/v1/collections/ann/p/m/versions"
 
@@ -176,3 +179,19 @@ def test_the_log_has_no_signature(
     text = path.read_text()
     assert "/api/v1/signed/files/ann/p/m/1/folder" in text
     assert "signature" not in text
+
+
+def test_the_methods_and_the_role_are_signed_too(server: Background):
+    assert server.worker is not None
+    signer, ctx = server.worker.core.signer, Context(Principal("local", 1, True, "reader"))
+    path = "/api/v1/signed/files/a/b"
+    fields = dict(parse_qsl(urlsplit(signer.sign(ctx, ("HEAD",), path, 60)).query))
+    given = msgspec.convert(fields, Signature, strict=False)
+    segments = path[1:].split("/")
+    found = signer.principal("HEAD", segments, given)
+    assert (found.name, found.role) == ("local", "reader")
+    with pytest.raises(Denied, match="HEAD only"):
+        signer.principal("GET", segments, given)
+    for change in ({"role": ""}, {"methods": "GET"}, {"by": "other"}):
+        with pytest.raises(Denied, match="does not fit"):
+            signer.principal("HEAD", segments, msgspec.structs.replace(given, **change))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,7 +38,9 @@ class Clock:
 
 
 @contextmanager
-def open_blobs(directory: Path, *, clock=None, checkpoint: int = 64 * MIB, backend=None, size: int = 1 << 40) -> Iterator[Blobs]:
+def open_blobs(
+    directory: Path, *, clock=None, checkpoint: int = 64 * MIB, backend=None, size: int = 1 << 40
+) -> Iterator[Blobs]:
     index = Index(directory / "index")
     limits = UploadLimits(size=size, checkpoint=checkpoint, lifetime=DAY)
     blobs = Blobs(index, directory, clock=clock or Clock(), limits=limits, backend=backend)
@@ -58,7 +60,9 @@ def sha(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def send(blobs: Blobs, upload: bytes, data: bytes, start: int = 0, stop: int | None = None, piece: int = MIB) -> int:
+def send(
+    blobs: Blobs, upload: bytes, data: bytes, start: int = 0, stop: int | None = None, piece: int = MIB
+) -> int:
     """Sends bytes ``start`` to ``stop`` of ``data``."""
     stop = len(data) if stop is None else stop
     while start < stop:
@@ -66,11 +70,13 @@ def send(blobs: Blobs, upload: bytes, data: bytes, start: int = 0, stop: int | N
     return start
 
 
-def refer(blobs: Blobs, data: bytes, version: int = 1, domain: int = 0) -> None:
+def refer(
+    blobs: Blobs, data: bytes, version: int = 1, domain: int = 0, uploads: Iterable[bytes] = ()
+) -> None:
     """What a commit does: the guard, then a version's reference, in one transaction."""
     with blobs.index.write() as txn:
         state = State(txn)
-        blobs.guard(domain, {sha(data): len(data)})(state)
+        blobs.guard(domain, {sha(data): len(data)}, uploads)(state)
         state.put(BLOB_VERSIONS, domain, sha(data), version, 1)
         state.accept()
         state.write()
@@ -132,7 +138,9 @@ def require_sound(blobs: Blobs) -> None:
             for (_, digest), row in view.scan(CHUNKS):
                 pack, at = PLACE.unpack_from(row)
                 length = int.from_bytes(row[24:], "little")
-                assert pack in by_pack and by_pack[pack].covers(at, at + length), "an indexed chunk is part of a blob"
+                assert pack in by_pack and by_pack[pack].covers(at, at + length), (
+                    "an indexed chunk is part of a blob"
+                )
                 run = Run(pack, at, 0, length, digest + row[PLACE.size :])
                 assert not list(faults(handles[pack], run, verify_chunks))
         finally:

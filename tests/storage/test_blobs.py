@@ -178,7 +178,10 @@ def test_segments_are_where_the_bytes_are(blobs):
             stop = min(len(changed), start + 500_001)
             segments = reader.segments(start, stop)
             handles |= {segment.handle for segment in segments}
-            assert b"".join(os.pread(fd, length, offset) for fd, offset, length in segments) == changed[start:stop]
+            assert (
+                b"".join(os.pread(fd, length, offset) for fd, offset, length in segments)
+                == changed[start:stop]
+            )
         assert len(reader.segments()) > 2
     assert len(handles) == 1
 
@@ -272,7 +275,9 @@ def test_two_processes_store_into_one_directory(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     seeds = [(1, 2, 3, 4, 5), (4, 5, 6, 7, 8)]
     with open_blobs(tmp_path) as blobs:
-        workers = [spawn.Process(target=_put_from_another_process, args=(tmp_path, s, 2 * MIB)) for s in seeds]
+        workers = [
+            spawn.Process(target=_put_from_another_process, args=(tmp_path, s, 2 * MIB)) for s in seeds
+        ]
         for worker in workers:
             worker.start()
         for seed in range(20, 24):

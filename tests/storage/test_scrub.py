@@ -16,8 +16,8 @@ from blobkit import (
     send,
     sha,
 )
-from faults.bitflip import flip
 
+from faults.bitflip import flip
 from runstone._native.digests import seal, xxh3_64
 from runstone.errors import Corrupt, DigestMismatch, Missing
 from runstone.storage import damages

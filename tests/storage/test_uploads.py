@@ -23,12 +23,12 @@ from blobkit import (
     sha,
     stored_bytes,
 )
-from faults import powercut
-from faults.failing import Failing, available
-from faults.killer import Victim
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from faults import powercut
+from faults.failing import Failing, available
+from faults.killer import Victim
 from runstone.errors import (
     Conflict,
     Corrupt,
@@ -338,8 +338,10 @@ def run(code: str, *arguments: object) -> list[str]:
 def test_a_killed_process_loses_nothing_that_was_checkpointed(tmp_path):
     kills, data = int(os.environ.get("RUNSTONE_TEST_KILLS", "8")), noise(40 * MIB)
     dice, hit, resumed = random.Random(3), 0, 0
-    for n in range(kills):
-        with Victim(run(KILLED, tmp_path, HERE), env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as victim:
+    for _ in range(kills):
+        with Victim(
+            run(KILLED, tmp_path, HERE), env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ) as victim:
             victim.wait_for("ACK ", dice.randint(1, 380))
             killed = victim.end()
         hit += killed.hit
@@ -401,7 +403,9 @@ def test_failing_calls_end_in_durable_bytes_or_a_clean_error(tmp_path):
         with open_blobs(directory) as blobs:
             blobs.put(0, "me", noise(MIB, 1))
         with Failing(directory) as failing:
-            failing.arm(kind, nth=nth, error=getattr(errno, "EIO" if how == "short" else how), short=how == "short")
+            failing.arm(
+                kind, nth=nth, error=getattr(errno, "EIO" if how == "short" else how), short=how == "short"
+            )
             with Victim(
                 run(FAILING, directory, HERE), env={**failing.env, "PYTHONPATH": os.pathsep.join(sys.path)}
             ) as victim:

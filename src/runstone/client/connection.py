@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runstone.client.origin import Origin
 from runstone.client.response import Response, parse_head
-from runstone.errors import TryAgain
+from runstone.errors import Broken, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,18 +26,6 @@ CONNECT_SECONDS = 10.0
 MAX_INTERIM = 8
 MAX_CHUNK_LINE = 256
 _SEND_PIECE = 4 << 20
-
-
-class Unreachable(TryAgain):
-    """The server could not be reached, or broke off, or stalled."""
-
-    code, title = "unreachable", "Server unreachable"
-
-
-class Broken(Unreachable):
-    """What the server sent is not an answer that this client can read."""
-
-    code, title = "broken_answer", "Answer cannot be read"
 
 
 class FileBody:

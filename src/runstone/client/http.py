@@ -11,10 +11,10 @@ from weakref import WeakSet
 import msgspec
 
 from runstone import errors
-from runstone.client.connection import Broken, Connection, FileBody, Unreachable
+from runstone.client.connection import Connection, FileBody
 from runstone.client.origin import Origin
 from runstone.client.response import Response
-from runstone.errors import Invalid, RunstoneError, TryAgain
+from runstone.errors import Broken, Invalid, RunstoneError, TryAgain, Unreachable
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ import msgspec
 
 from runstone.client import folder, names, origin
 from runstone.client.cache import Cache
-from runstone.client.connection import Broken
 from runstone.client.fetch import Fetched, Options, default_key, fetch_over
 from runstone.client.http import Http, Retries, problem
 from runstone.client.names import Name
@@ -19,7 +18,7 @@ from runstone.client.origin import query, quote, quote_path
 from runstone.client.response import Response
 from runstone.client.stored import RemoteFile
 from runstone.client.upload import Uploads
-from runstone.errors import Invalid, Missing
+from runstone.errors import Broken, Invalid, Missing
 from runstone.types import (
     AliasInfo,
     AliasStep,

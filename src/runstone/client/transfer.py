@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from runstone.client import verify
 from runstone.client.cache import Cache
-from runstone.client.connection import Broken
 from runstone.client.eviction import make_room
 from runstone.client.http import Http, retry_after
 from runstone.client.lock import FileLock
@@ -23,7 +22,7 @@ from runstone.client.partial import Partial
 from runstone.client.plan import Content
 from runstone.client.response import Response
 from runstone.client.sources import Sources
-from runstone.errors import Corrupt, StorageFailed, StorageFull, TryAgain
+from runstone.errors import Broken, Corrupt, StorageFailed, StorageFull, TryAgain
 
 Progress = Callable[[int, int], None]
 

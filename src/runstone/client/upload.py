@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from runstone._native.digests import blake3, sha256
-from runstone.client.connection import FileBody, Unreachable
+from runstone.client.connection import FileBody
 from runstone.client.http import Http
 from runstone.client.local import wrapping
 from runstone.client.lock import FileLock
@@ -29,6 +29,7 @@ from runstone.errors import (
     Missing,
     OffsetMismatch,
     TryAgain,
+    Unreachable,
 )
 from runstone.types import FileEntry, UploadInfo
 

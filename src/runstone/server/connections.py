@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from typing import Any, cast
 
 from aiohttp import hdrs, web
@@ -30,8 +29,6 @@ _BUSY_BODY = (
 )
 #: Seconds between two looks at connections that are slow to send a header.
 LOOK = 1.0
-#: Fields after which something else than a request may follow.
-_FRAMED = re.compile(rb"\n(?:content-length|transfer-encoding|upgrade|expect)[ \t]*:", re.IGNORECASE)
 _log = logging.getLogger("runstone.server")
 
 
@@ -83,16 +80,13 @@ class Connection(web.RequestHandler):
                     self._send_hot(sent)
                     if not data:
                         return
-            # Only after one whole request without a body is it known that the next bytes begin a request.
-            self.mixed = (
-                not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") > 1 or bool(_FRAMED.search(data))
-            )
+            # aiohttp's parser keeps what it has of the next header; a connection where that may be so is its own from then on.
+            self.mixed = not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") > 1
         self._to_aiohttp(data)
 
     def _may_be_hot(self) -> bool:
-        if self._paused or self._force_close or self._close or self._messages:
-            return False
-        return self.is_waiting()
+        # While aiohttp waits for a header, no part of a body is still to come.
+        return self.is_waiting() and not (self._paused or self._force_close or self._close or self._messages)
 
     def _send_hot(self, sent: list[bytes]) -> None:
         assert self.transport is not None

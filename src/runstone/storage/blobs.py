@@ -11,14 +11,15 @@ from runstone.errors import RunstoneError
 from runstone.storage import damages, holdings
 from runstone.storage.backends.packs import LocalPacks, PackBackend
 from runstone.storage.batches import Batches
-from runstone.storage.gc import Collector, Referenced, Report, is_referenced
+from runstone.storage.gc import Collector, Referenced, is_referenced
 from runstone.storage.holdings import BlobInfo
 from runstone.storage.index import Index, View
 from runstone.storage.locks import Locks
 from runstone.storage.openpacks import OpenPacks
 from runstone.storage.packs import PackPool
-from runstone.storage.reading import Chunks, Held, BlobReader, Reader
+from runstone.storage.reading import BlobReader, Chunks, Held, Reader
 from runstone.storage.scrub import Progress, Scrubber, ScrubReport
+from runstone.storage.space import Report
 from runstone.storage.state import State
 from runstone.storage.tables import DAMAGES
 from runstone.storage.uploads import UploadInfo, UploadLimits, Uploads

@@ -17,7 +17,6 @@ from runstone.storage.openpacks import Fault, OpenPacks, is_genuine
 from runstone.storage.parts import DIGEST_SIZE, PLACE, PartBuilder, placed
 from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, DAMAGES, Damage, Part
 
-
 #: What is wrong where the index lacks a part, or cannot read it.
 NO_PART = "no part in the index"
 

@@ -49,9 +49,7 @@ def pack_header(header: Header) -> bytes:
 
 def header_of(kind: int, seq: int, time: int, command_id: bytes, salt: bytes, payload: bytes) -> bytes:
     """The 72 bytes for a new entry: 16 bytes of command id and of salt, ``time`` in microseconds since 1970."""
-    return HEADER.pack(
-        VERSION, 0, kind, seq, time, command_id, len(payload), sha256(salt + payload).digest()
-    )
+    return HEADER.pack(VERSION, 0, kind, seq, time, command_id, len(payload), sha256(salt + payload).digest())
 
 
 def unpack_header(data: bytes) -> Header:

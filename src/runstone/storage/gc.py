@@ -16,18 +16,16 @@ make it lose no race with an upload or a commit:
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from runstone.errors import Conflict, RunstoneError
+from runstone.errors import Conflict
 from runstone.storage import chunks, holdings
 from runstone.storage.chunks import transact
 from runstone.storage.index import Index, Txn, View
@@ -35,16 +33,14 @@ from runstone.storage.intervals import Intervals
 from runstone.storage.locks import COLLECTION, Locks
 from runstone.storage.openpacks import OpenPacks
 from runstone.storage.packs import PackPool
-from runstone.storage.parts import extents
 from runstone.storage.reading import Held
+from runstone.storage.space import Report, Space
 from runstone.storage.tables import (
     BLOB_PARTS,
     BLOB_VERSIONS,
     BLOBS,
     DAMAGES,
-    PACKS,
     PINS,
-    UPLOAD_PARTS,
     UPLOADS,
     Blob,
     Part,
@@ -59,29 +55,6 @@ Referenced = Callable[[View, int, bytes], bool]
 _PARTS = 4
 _ROWS = 1000
 _PATIENCE = 60.0
-
-
-@dataclass(slots=True)
-class Report:
-    """What a collection did: blobs marked, brought back by re-indexing, deleted, and left for an upload or a reader.
-
-    ``bytes_deleted`` is the size of the deleted blobs, ``bytes_freed`` what the file system has more of afterwards. ``bytes_deferred`` are
-    free but in use by readers. ``can_punch`` is false where the file system can free nothing but whole packs.
-    """
-
-    marked: int = 0
-    reindexed: int = 0
-    deleted: int = 0
-    deferred: int = 0
-    uploads_expired: int = 0
-    pins_expired: int = 0
-    bytes_deleted: int = 0
-    bytes_freed: int = 0
-    bytes_deferred: int = 0
-    packs_removed: int = 0
-    ranges_punched: int = 0
-    can_punch: bool = True
-    failures: list[str] = field(default_factory=list)
 
 
 def is_referenced(view: View, domain: int, sha256: bytes) -> bool:
@@ -102,8 +75,9 @@ class Collector:
         locks: Locks,
         clock: Callable[[], int],
     ) -> None:
-        self._index, self._pool, self._packs, self._held = index, pool, packs, held
-        self._uploads, self._locks, self._clock = uploads, locks, clock
+        self._index, self._held, self._uploads = index, held, uploads
+        self._locks, self._clock = locks, clock
+        self._space = Space(index, pool, packs, held)
         self._mutex = threading.Lock()
 
     def collect(
@@ -121,7 +95,7 @@ class Collector:
             self._reindex(report)
             live = self._mark(report, referenced, now)
             self._delete(report, live, referenced, now, now - int(grace_seconds * 1_000_000))
-            self._free(report)
+            self._space.free(report, self._oldest_upload)
             return report
 
     @contextlib.contextmanager
@@ -185,22 +159,24 @@ class Collector:
 
     def _mark(self, report: Report, referenced: Referenced, now: int) -> dict[int, Intervals]:
         """Marks what is garbage now; what the other blobs and the uploads refer to, by pack."""
-        candidates, marked = [], set[Key]()
+        candidates, marked, latest = [], set[Key](), 0
         for some in _batched(self._blobs(), _ROWS):
             with self._index.read() as view:
                 for key, row in some:
                     if row.garbage or row.dying:
                         marked.add(key)
+                        latest = max(latest, row.epoch)
                     elif self._is_garbage(view, key, referenced, now):
                         candidates.append(key)
-        if not candidates:
-            return self._live(marked) if marked else {}
-        live = self._live({*candidates, *marked})
+        if not candidates and not marked:
+            return {}
+        live = self._space.live({*candidates, *marked})
         with self._index.read() as view:
             epoch = chunks.epoch(view) + 1
         for key in candidates:
             report.marked += self._mark_one(key, live, referenced, now, epoch)
-        transact(self._index, chunks.advance_epoch)
+        if candidates or latest >= epoch:  # the latter by a collection that was cut off
+            transact(self._index, chunks.advance_epoch)
         return live
 
     def _mark_one(
@@ -295,116 +271,9 @@ class Collector:
             pass
         return ended
 
-    def _live(self, without: set[Key]) -> dict[int, Intervals]:
-        """What blobs (but for some) and uploads refer to, by pack."""
-        ranges: dict[int, list[tuple[int, int]]] = {}
-        for key, body in self._index.rows(UPLOAD_PARTS, batch=64):
-            _collect(ranges, UPLOAD_PARTS.decode(body))
-        for key, body in self._index.rows(BLOB_PARTS, batch=64):
-            if BLOB_PARTS.key.unpack(key)[:2] not in without:
-                _collect(ranges, BLOB_PARTS.decode(body))
-        return {pack: Intervals(found) for pack, found in ranges.items()}
-
-    def _free(self, report: Report) -> None:
-        chunks.audit(self._index, partial(self._live, set()))
-        oldest = self._oldest_upload()
-        with self._index.read() as view:
-            if chunks.repair_epoch(view) > oldest:
-                report.failures.append(
-                    "an upload that began before a repair is under way; space is freed after it has ended"
-                )
-                return
-            since = chunks.generation(view)
-            sizes = {pack: row.size for (pack,), row in view.scan(PACKS)}
-        live = self._live(set())
-        with self._index.read() as view:
-            if chunks.generation(view) != since:
-                report.failures.append(
-                    "blobs were repaired or found damaged meanwhile; space is freed by the next collection"
-                )
-                return
-        for pack, size in sizes.items():
-            try:
-                self._free_pack(report, pack, size, live.get(pack, Intervals()))
-            except RunstoneError as error:
-                report.failures.append(error.message)
-        self._remove_strays(report, set(sizes))
-
-    def _free_pack(self, report: Report, pack: int, size: int, live: Intervals) -> None:
-        try:
-            before = self._pool.backend.stat(pack).st_blocks
-        except FileNotFoundError:
-            before = 0
-        if not live and self._remove_pack(pack, size):
-            report.packs_removed += 1
-            report.bytes_freed += before * 512
-            return
-        if not before:
-            return
-
-        def punch(start: int, stop: int) -> None:
-            if self._pool.backend.punch(pack, start, stop - start):
-                report.ranges_punched += 1
-            else:
-                report.can_punch = False
-
-        for start, stop in live.gaps(0, size):
-            report.bytes_deferred += self._held.free(pack, start, stop, punch)
-        report.bytes_freed += max(0, before - self._pool.backend.stat(pack).st_blocks) * 512
-
-    def _remove_pack(self, pack: int, size: int) -> bool:
-        if self._held.free(pack, 0, max(size, 1), lambda start, stop: None):
-            return False
-        writer = self._pool.own(pack)
-        if writer is None and self._exists(pack):
-            return False
-        try:
-            if writer is not None and writer.accounted != size:
-                return False
-            transact(self._index, lambda txn: txn.delete(PACKS, pack))
-            self._packs.forget(pack)
-            self._pool.backend.remove(pack)
-        finally:
-            if writer is not None:
-                self._pool.discard(writer)
-        return True
-
-    def _exists(self, pack: int) -> bool:
-        try:
-            self._pool.backend.stat(pack)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _remove_strays(self, report: Report, known: set[int]) -> None:
-        # Files of uploads that ended, or processes that died, before anything referred to them.
-        for pack in self._pool.backend.packs():
-            if pack in known:
-                continue
-            writer = self._pool.own(pack)
-            if writer is None:
-                continue
-            try:
-                with self._index.read() as view:
-                    stray = view.get(PACKS, pack) is None
-                if stray:
-                    blocks = os.fstat(writer.handle).st_blocks
-                    self._pool.backend.remove(pack)
-                    report.packs_removed += 1
-                    report.bytes_freed += blocks * 512
-            except RunstoneError as error:
-                report.failures.append(error.message)
-            finally:
-                self._pool.discard(writer)
-
 
 def _index_missing(txn: Txn, part: Part, domain: int) -> None:
     chunks.index_missing(txn, domain, part)
-
-
-def _collect(ranges: dict[int, list[tuple[int, int]]], part: Part) -> None:
-    for pack, offset, length in extents(part):
-        ranges.setdefault(pack, []).append((offset, offset + length))
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

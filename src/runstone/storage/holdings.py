@@ -207,7 +207,9 @@ def guard(domain: int, blobs: Mapping[bytes, int], owner: str = "") -> Callable[
                 f"the store does not hold {names}{more}; upload the bytes, then commit",
                 sha256=[sha256.hex() for sha256 in absent],
             )
-        pins = [key for sha256 in wanted for key, pin in state.scan(PINS, domain, sha256) if pin.owner == owner]
+        pins = [
+            key for sha256 in wanted for key, pin in state.scan(PINS, domain, sha256) if pin.owner == owner
+        ]
         for key in pins:
             state.delete(PINS, *key)
         for sha256 in wanted:

@@ -92,7 +92,10 @@ class View:
         """Verified (packed key, body) rows under a packed prefix."""
         cursor = self._txn.cursor(db=self._dbs[table.name])
         if reverse:
-            step, found = cursor.prev, _seek_last(table, cursor, _after_prefix(prefix) if after is None else after)
+            step, found = (
+                cursor.prev,
+                _seek_last(table, cursor, _after_prefix(prefix) if after is None else after),
+            )
         else:
             start = prefix if after is None else max(prefix, after)
             step, found = cursor.next, _seek_first(table, cursor, start, past=after)
@@ -635,7 +638,9 @@ def _used_bytes(env: lmdb.Environment) -> int:
 
 
 def _opening_error(error: BaseException, path: Path) -> RunstoneError:
-    if isinstance(error, lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.CorruptedError | lmdb.NotFoundError):
+    if isinstance(
+        error, lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.CorruptedError | lmdb.NotFoundError
+    ):
         return Corrupt(f"{path}: not an index, or a damaged one ({error}); restore it from a backup")
     return _wrap(error, path)
 

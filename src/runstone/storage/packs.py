@@ -191,7 +191,9 @@ class PackPool:
         try:
             self.backend.sync(writer.pack, writer.handle, name=writer.fresh)
             if not self._is_whole(writer):
-                raise StorageFailed(f"pack {writer.pack:016x} was removed or cut short while it was written to; try again")
+                raise StorageFailed(
+                    f"pack {writer.pack:016x} was removed or cut short while it was written to; try again"
+                )
         except RunstoneError:
             writer.broken = True
             raise

@@ -168,7 +168,9 @@ class PageFile:
     def raw_metas(self) -> bytes:
         """The bytes of both meta pages as they are now."""
         size = self.psize or 4096
-        return os.pread(self._handle, _META_SIZE + HEADER, 0) + os.pread(self._handle, _META_SIZE + HEADER, size)
+        return os.pread(self._handle, _META_SIZE + HEADER, 0) + os.pread(
+            self._handle, _META_SIZE + HEADER, size
+        )
 
     def _meta(self, page: int, offset: int) -> Meta:
         data = self._read(offset, HEADER + _META_SIZE, page)
@@ -207,7 +209,11 @@ class PageFile:
         if min(offsets) < upper or max(offsets) > self.psize - NODE.size:
             raise self.corrupt(f"page {number} has a node outside of its nodes")
         nodes = [NODE.unpack_from(data, offset) for offset in offsets]
-        sizes = [8 + ksize for _, _, _, ksize in nodes] if flags == BRANCH else [_leaf_size(*node) for node in nodes]
+        sizes = (
+            [8 + ksize for _, _, _, ksize in nodes]
+            if flags == BRANCH
+            else [_leaf_size(*node) for node in nodes]
+        )
         self._fills(number, sorted(zip(offsets, sizes, strict=True)), upper)
         keys = [data[at + 8 : at + 8 + node[3]] for at, node in zip(offsets, nodes, strict=True)]
         return Page(number, flags == BRANCH, data, lower, offsets, nodes, keys)
@@ -255,7 +261,9 @@ class PageFile:
         """Checks that a state's number is the one that its own free list ends with: a turned bit makes an old state the latest."""
         last = self.last_free(meta)
         if (last or 0) > meta.commit or (meta.commit > 1 and last != meta.commit):
-            raise self.corrupt(f"meta page {meta.page} names commit {meta.commit}, and its free list ends with {last}")
+            raise self.corrupt(
+                f"meta page {meta.page} names commit {meta.commit}, and its free list ends with {last}"
+            )
 
 
 def _leaf_size(low: int, high: int, flags: int, ksize: int) -> int:
@@ -347,7 +355,9 @@ class _Walk:
                 found.append((name, record))
         return found
 
-    def _tree(self, name: str, record: Record, node_flags: int = 0, *, numbers: bool = False) -> Iterator[Page]:
+    def _tree(
+        self, name: str, record: Record, node_flags: int = 0, *, numbers: bool = False
+    ) -> Iterator[Page]:
         """Yields the leaves of a tree in order; when it ends, all that its record says has been found to hold."""
         branches = leaves = overflows = entries = 0
         pending: list[tuple[int, int, bytes | None, bytes | None]] = []
@@ -363,14 +373,18 @@ class _Walk:
             if page.branch:
                 branches += 1
                 bounds = [low, *page.keys[1:], high]
-                children = [(c, level + 1, *b) for c, b in zip(page.children(), pairwise(bounds), strict=True)]
+                children = [
+                    (c, level + 1, *b) for c, b in zip(page.children(), pairwise(bounds), strict=True)
+                ]
                 pending.extend(reversed(children))
             else:
                 leaves += 1
                 entries += len(page.keys)
                 overflows += self._values(name, page, node_flags)
                 yield page
-        if (branches, leaves, overflows, entries) != record[3:7] or (record.root == NO_PAGE) != (record.depth == 0):
+        if (branches, leaves, overflows, entries) != record[3:7] or (record.root == NO_PAGE) != (
+            record.depth == 0
+        ):
             raise self._file.corrupt(
                 f"table {name}: {branches} branch, {leaves} leaf and {overflows} overflow pages with {entries} entries "
                 f"were found, and its record says {record[3:7]}"
@@ -379,7 +393,9 @@ class _Walk:
     def _in_order(self, name: str, page: Page, low: bytes | None, high: bytes | None, numbers: bool) -> None:
         keys = page.keys[1:] if page.branch else page.keys
         bounds = [*([] if low is None else [low]), *keys, *([] if high is None else [high])]
-        if any(not 0 < len(key) <= _MAX_KEY for key in keys) or (numbers and any(len(key) != 8 for key in keys)):
+        if any(not 0 < len(key) <= _MAX_KEY for key in keys) or (
+            numbers and any(len(key) != 8 for key in keys)
+        ):
             raise self._wrong(name, page.number, "has a key of an impossible length")
         if numbers:
             bounds = [key[::-1] for key in bounds]

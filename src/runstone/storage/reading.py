@@ -290,7 +290,9 @@ def parts_covering(view: View, domain: int, sha256: bytes, start: int, stop: int
             at += part.size
         if start < at and stop <= at:
             return found
-    raise Corrupt(f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex())
+    raise Corrupt(
+        f"blob {sha256.hex()}: the index lacks a part of bytes {start} to {stop}", sha256=sha256.hex()
+    )
 
 
 def _cut(covering: list[Run], packs: dict[int, OpenPack], start: int, stop: int) -> list[Segment]:

@@ -113,7 +113,9 @@ def _checked(index: Index, only: Container[str] | None = None) -> Iterator[tuple
         noted = index.noted_commit()
         with index.read(seconds=VERIFY_SECONDS) as view:
             if view.commit < noted:
-                raise Corrupt(f"{index.path}: commit {noted} has been made, and the latest is {view.commit}: a meta page is damaged")
+                raise Corrupt(
+                    f"{index.path}: commit {noted} has been made, and the latest is {view.commit}: a meta page is damaged"
+                )
             report = pages.check(index.path / "data.mdb", view.commit, only)
             if report is None:
                 continue

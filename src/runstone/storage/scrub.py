@@ -110,7 +110,9 @@ class Scrubber:
                 bad = bytes.fromhex(error.details.get("key", ""))
                 report.index.append(error.message)
                 if after is not None and bad <= after:
-                    report.index.append(f"index: the rows of table {table.name} after {after.hex()} cannot be read")
+                    report.index.append(
+                        f"index: the rows of table {table.name} after {after.hex()} cannot be read"
+                    )
                     return
                 after = bad
 

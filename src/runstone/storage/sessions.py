@@ -29,7 +29,7 @@ _DIRECT = 256 << 10
 _ATTEMPTS = 10
 
 
-class Moved(Exception):  # noqa: N818 - the caller looks again
+class Moved(Exception):
     """The chunk index changed between the look at it and the transaction."""
 
 

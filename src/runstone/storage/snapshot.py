@@ -125,7 +125,9 @@ def _copy_packs(
         except FileNotFoundError:
             found = 0
         if found < size:
-            raise Corrupt(f"{source / name} has {found} bytes of {size}; run 'runstone scrub', or use another backup")
+            raise Corrupt(
+                f"{source / name} has {found} bytes of {size}; run 'runstone scrub', or use another backup"
+            )
         _copy_whole(source / name, target / name, size, before.get(name, 0))
         done += size
         if progress:

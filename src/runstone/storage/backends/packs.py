@@ -110,7 +110,7 @@ class LocalPacks:
     def stat(self, pack: int) -> os.stat_result:
         """See :meth:`PackBackend.stat`."""
         with wrapped(f"pack {pack:016x}: cannot be examined"):
-            return os.stat(self.path(pack))
+            return self.path(pack).stat()
 
     def append(self, pack: int, handle: int, buffers: Sequence[memoryview], offset: int) -> None:
         """See :meth:`PackBackend.append`."""
