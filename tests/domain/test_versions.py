@@ -108,8 +108,8 @@ def test_an_accepted_path_stays_inside(path):
     except Invalid:
         return
     assert not os.path.isabs(path)
-    inside = os.path.normpath(os.path.join("/root", path))
-    assert inside.startswith("/root/") and inside == "/root/" + path
+    inside = os.path.normpath(os.path.join("/base", path))
+    assert inside.startswith("/base/") and inside == "/base/" + path
 
 
 def test_a_path_is_given_once_and_is_a_file_or_a_directory(library):

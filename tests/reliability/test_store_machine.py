@@ -276,6 +276,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.collect(30)
         self.collect(3)
 
+    @rule(name=names, choice=st.integers(0, 50))
+    def expire_and_collect(self, name, choice):
+        self.let_expire(name, choice, True, "")
+        self.collect(30)
+        self.collect(3)
+
     @rule(name=names, choice=st.integers(0, 50), past=st.booleans(), hold=st.sampled_from(["", "case 7"]))
     def let_expire(self, name, choice, past, hold):
         number = self.number(name, choice)

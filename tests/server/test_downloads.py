@@ -156,6 +156,28 @@ def test_a_pack_that_is_cut_short_under_a_running_server(
     assert caller.get(where).code == "quarantined"
 
 
+def test_a_pack_that_is_cut_short_under_a_running_download(
+    background: Callable[..., Background], tmp_path: Path
+):
+    server, content = background(), os.urandom(24 << 20)
+    caller = Caller(server.url)
+    caller.put_version("local/p/m", {"model.bin": content})
+    pack = next(pack for pack in (tmp_path / "data").rglob("*.pack") if content[:1000] in pack.read_bytes())
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.settimeout(20)
+        connection.connect((host, int(port)))
+        connection.sendall(f"GET {FILES}/1/files/model.bin HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        os.truncate(pack, pack.stat().st_size - (2 << 20))
+        assert len(read_all(connection)) < len(content)
+    until = time.monotonic() + 20
+    while caller.get("/api/v1/resolve/local/p/m/1").status == 200 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert caller.get("/api/v1/resolve/local/p/m/1").code == "quarantined"
+
+
 def test_a_fetch_is_noted_in_the_lineage(background: Callable[..., Background], content: bytes):
     server = background(upkeep_seconds=0.2)
     caller = Caller(server.url)

@@ -281,6 +281,24 @@ def test_split_amid_two_at_every_byte(pair: Pair):
         assert pair.both(whole[:at], whole[at:]).count(b"HTTP/1.1 200 OK") == 2
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nOdd: ",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n",
+        b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n",
+        b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n384\r\n",
+        b"G",
+    ],
+    ids=["value", "field", "body", "unread body", "chunk", "method"],
+)
+def test_what_looks_like_a_request_amid_another_is_none(pair: Pair, before: bytes):
+    hot = pair.hot_requests()
+    pair.both(before, request(pair.key, close=False), request(pair.key))
+    assert pair.hot_requests() == hot
+
+
 @pytest.mark.parametrize("count", [2, 33, 500])
 def test_pipelined(pair: Pair, count: int):
     before = pair.hot_requests()

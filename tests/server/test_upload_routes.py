@@ -65,8 +65,9 @@ def test_an_empty_file(caller: Caller, upload: str):
 @pytest.mark.parametrize("at", [1, 4, 6, 1 << 40])
 def test_a_wrong_offset_is_told_the_right_one(caller: Caller, upload: str, at: int):
     assert send(caller, upload, 0, b"12345").status == 204
-    answer = send(caller, upload, at, b"x")
-    assert (answer.status, answer.code, answer.json["offset"]) == (409, "offset_mismatch", 5)
+    for content in (b"x", b""):
+        answer = send(caller, upload, at, content)
+        assert (answer.status, answer.code, answer.json["offset"]) == (409, "offset_mismatch", 5)
     assert offset(caller, upload) == 5
 
 

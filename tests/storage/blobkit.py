@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -70,13 +70,11 @@ def send(
     return start
 
 
-def refer(
-    blobs: Blobs, data: bytes, version: int = 1, domain: int = 0, uploads: Iterable[bytes] = ()
-) -> None:
-    """What a commit does: the guard, then a version's reference, in one transaction."""
+def refer(blobs: Blobs, data: bytes, version: int = 1, domain: int = 0, owner: str = "") -> None:
+    """What a commit by ``owner`` does: the guard, then a version's reference, in one transaction."""
     with blobs.index.write() as txn:
         state = State(txn)
-        blobs.guard(domain, {sha(data): len(data)}, uploads)(state)
+        blobs.guard(domain, {sha(data): len(data)}, owner)(state)
         state.put(BLOB_VERSIONS, domain, sha(data), version, 1)
         state.accept()
         state.write()

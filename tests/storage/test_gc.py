@@ -528,7 +528,7 @@ class Store(RuleBasedStateMachine):
         self.doors.append(another(self.doors[0]))
         self.sending: dict[bytes, dict] = {}
         self.references: set[bytes] = set()
-        self.pinned: dict[bytes, dict[bytes, int]] = {}
+        self.pinned: dict[bytes, int] = {}
         self.known: set[bytes] = set()
         self.collected = False
 
@@ -577,16 +577,17 @@ class Store(RuleBasedStateMachine):
     @initialize(contents=st.lists(CONTENTS, min_size=2, max_size=4))
     def put_some(self, contents):
         for data in contents:
-            self.put(data, 0, commit=True)
+            self.put(data, 0, "committed")
 
-    @rule(data=CONTENTS, door=st.integers(0, 1), commit=st.booleans())
-    def put(self, data, door, commit):
-        upload = self.begin(data, door, True)
-        self.finish(upload)
-        if commit:
-            refer(self.doors[door], data, uploads=[upload])
+    @rule(data=CONTENTS, door=st.integers(0, 1), fate=st.sampled_from(("pinned", "committed", "dropped")))
+    def put(self, data, door, fate):
+        self.finish(self.begin(data, door, True))
+        if fate != "pinned":
+            refer(self.doors[door], data, owner="me")
             self.references.add(data)
-            del self.pinned[data][upload]
+            del self.pinned[data]
+        if fate == "dropped":
+            self.delete_version(data)
 
     @rule(upload=uploads, size=st.integers(1, 400_000))
     def write(self, upload, size):
@@ -623,7 +624,7 @@ class Store(RuleBasedStateMachine):
         info = door.finish(upload, sha(data), len(data))
         assert info.size == len(data) and not info.garbage
         del self.sending[upload]
-        self.pinned.setdefault(data, {})[upload] = self.clock.now + DAY
+        self.pinned[data] = self.clock.now + DAY
 
     @rule(upload=consumes(uploads))
     def give_up(self, upload):
@@ -652,8 +653,7 @@ class Store(RuleBasedStateMachine):
                 state["at"] = state["saved"]
 
     def _must_be_here(self, data):
-        pins = self.pinned.get(data, {}).values()
-        return data in self.references or any(expires > self.clock.now for expires in pins)
+        return data in self.references or self.pinned.get(data, 0) > self.clock.now
 
     @rule(data=CONTENTS, door=st.integers(0, 1))
     def commit(self, data, door):
@@ -717,8 +717,8 @@ class Store(RuleBasedStateMachine):
 
 TestStore = Store.TestCase
 TestStore.settings = settings(
-    max_examples=int(os.environ.get("RUNSTONE_TEST_EXAMPLES", "40")),
-    stateful_step_count=40,
+    max_examples=int(os.environ.get("RUNSTONE_TEST_EXAMPLES", "30")),
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -43,7 +43,7 @@ class Connection(web.RequestHandler):
         #: When the header that is being waited for should have begun (loop time), or 0.
         self.header_since = 0.0
         self.header_bytes = 0
-        #: aiohttp's parser may be amid a request, so that bytes must go to it.
+        #: aiohttp's parser may hold a part of the next header.
         self.mixed = False
         #: The client sends no more.
         self.last = False
@@ -73,15 +73,14 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Takes bytes in: to the hot lane if it has an answer to them, and to aiohttp if not."""
         lane = self.host.lane
-        if lane is not None and not self.mixed:
-            if data.startswith(PREFIX) and self._may_be_hot():
-                sent, data = lane.answer(data, self.peer)
-                if sent:
-                    self._send_hot(sent)
-                    if not data:
-                        return
-            # aiohttp's parser keeps what it has of the next header; a connection where that may be so is its own from then on.
-            self.mixed = not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") > 1
+        if lane is not None and not self.mixed and data.startswith(PREFIX) and self._may_be_hot():
+            sent, data = lane.answer(data, self.peer)
+            if sent:
+                self._send_hot(sent)
+                if not data:
+                    return
+        # Where a header ended, the next request begins; anywhere else aiohttp's parser may hold a part of it.
+        self.mixed = not data.endswith(b"\r\n\r\n")
         self._to_aiohttp(data)
 
     def _may_be_hot(self) -> bool:

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import itertools
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from runstone._native.digests import seal, seal_rows, unseal
 from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull, TryAgain
 from runstone.storage import filesystem, pages
 from runstone.storage.commitmark import CommitMark
+from runstone.storage.gate import Gate
 from runstone.storage.tables import TABLES, Table
 
 V = TypeVar("V")
@@ -152,7 +152,7 @@ class Index:
         self.path = path
         self.readonly = readonly
         self._map_size = map_size
-        self._gate = _Gate()
+        self._gate = Gate()
         self._failed: str | None = None
         self._lost = False
         self._env: lmdb.Environment
@@ -245,7 +245,7 @@ class Index:
 
     def _after_fork(self) -> None:
         self._failed = "this process was forked after the store was opened; open the store again in the child"
-        self._gate = _Gate()
+        self._gate = Gate()
 
     def read(self, seconds: float = READ_SECONDS) -> _Reading:
         """A read transaction: ``with index.read() as view``. Keep it short: scans are refused past ``seconds``.
@@ -489,68 +489,6 @@ class _Writing:
             raise MapGrown from error
         if isinstance(error, lmdb.Error):
             raise index.recover(error) from error
-
-
-class _Gate:
-    """Many transactions, or one change of the map. A waiting change holds new transactions back."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
-        self._closed = False
-
-    def acquire_shared(self) -> None:
-        with self._changed:
-            while self._closed:
-                self._changed.wait()
-            self._inside += 1
-
-    def release_shared(self) -> None:
-        with self._changed:
-            self._inside -= 1
-            if self._closed and not self._inside:
-                self._changed.notify_all()
-
-    def shared(self) -> _Shared:
-        return _Shared(self)
-
-    def exclusive(self) -> _Exclusive:
-        return _Exclusive(self)
-
-    def close(self) -> None:
-        with self._changed:
-            while self._closed:
-                self._changed.wait()
-            self._closed = True
-            while self._inside:
-                self._changed.wait()
-
-    def reopen(self) -> None:
-        with self._changed:
-            self._closed = False
-            self._changed.notify_all()
-
-
-class _Shared:
-    def __init__(self, gate: _Gate) -> None:
-        self._gate = gate
-
-    def __enter__(self) -> None:
-        self._gate.acquire_shared()
-
-    def __exit__(self, *exc: object) -> None:
-        self._gate.release_shared()
-
-
-class _Exclusive:
-    def __init__(self, gate: _Gate) -> None:
-        self._gate = gate
-
-    def __enter__(self) -> None:
-        self._gate.close()
-
-    def __exit__(self, *exc: object) -> None:
-        self._gate.reopen()
 
 
 def decode(table: Table[V], packed: bytes, stored: Any) -> V:
