@@ -216,7 +216,12 @@ def test_a_reader_that_leaves_is_no_error(ok, directory, folder):
 def test_an_interrupt_is_quiet(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    ran = start("put", "p/m", "--metadata", f"@{fifo}", "--reference", "a=s3://b/c,1,e")
+    # A shell without job control starts what it puts in the background with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        ran = start("put", "p/m", "--metadata", f"@{fifo}", "--reference", "a=s3://b/c,1,e")
+    finally:
+        signal.signal(signal.SIGINT, before)
     with fifo.open("wb"):  # it reads now, and waits
         ran.send_signal(signal.SIGINT)
         out, err = ran.communicate(timeout=60)

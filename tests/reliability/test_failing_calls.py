@@ -417,3 +417,32 @@ def test_a_disk_is_really_full(tmp_path, disk):
         with runstone.open(path / "data") as library:
             check_all(library, lanes)
     assert (refused, went_on) == (4, 4)
+
+
+MANY_READERS = """
+import sys, runstone
+library = runstone.open(sys.argv[1])
+print("READY", flush=True)
+input()
+readers = [library.store.index.read() for _ in range(900)]
+for reader in readers:
+    reader.__enter__()
+for reader in readers:
+    reader.__exit__(None, None, None)
+print("all read", flush=True)
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_more_readers_than_ever_on_a_full_disk(tmp_path):
+    """LMDB's table of readers is a mapped file; a hole in it could not be filled."""
+    with small_tmpfs(tmp_path) as path:
+        argv = [sys.executable, "-c", MANY_READERS, str(path / "data")]
+        with subprocess.Popen(
+            argv, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as program:
+            assert program.stdout.readline() == "READY\n"
+            fill(path)
+            assert program.communicate("go on\n")[0] == "all read\n"
+        assert program.returncode == 0

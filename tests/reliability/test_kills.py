@@ -44,7 +44,7 @@ def test_writers_in_a_process_are_killed(tmp_path):
         with Victim(writer(data, tmp_path / "ledger", tmp_path, lanes, round_), environment()) as victim:
             wait_and_kill(victim, chance, "READY", 0.3)
             run = victim.end()
-        assert run.hit, run.stderr
+        assert run.hit, "\n".join([*run.lines[-1:], run.stderr]).replace("\\n", "\n")
         hits += run.hit
         acknowledged += replay(lanes, events(run.lines))
         tried += sum(lane.pending is not None for lane in lanes)
@@ -120,7 +120,7 @@ def test_servers_are_killed(tmp_path):
             victim.kill_after(chance.uniform(0.0, 0.5)).join()
             clients.join()
             run = victim.end()
-        assert run.hit, run.stderr
+        assert run.hit, "\n".join([*run.lines[-1:], run.stderr]).replace("\\n", "\n")
         hits += run.hit
         acknowledged += clients.acknowledged
         tried += sum(lane.pending is not None for lane in lanes)

@@ -556,6 +556,20 @@ class Store(RuleBasedStateMachine):
         assert set(counts(blobs).values()) == {0}, counts(blobs)
         assert not pack_paths(self.directory)
 
+    @rule(
+        target=uploads,
+        data=CONTENTS,
+        door=st.integers(0, 1),
+        sent=st.sampled_from((0.3, 1)),
+        rests=st.booleans(),
+    )
+    def begin_and_send(self, data, door, sent, rests):
+        upload = self.begin(data, door, rests)
+        self.write(upload, int(len(data) * sent))
+        if rests:
+            self.checkpoint_and_change_doors(upload)
+        return upload
+
     @rule(target=uploads, data=CONTENTS, door=st.integers(0, 1), known=st.booleans())
     def begin(self, data, door, known):
         size = len(data) if known else None
@@ -588,6 +602,7 @@ class Store(RuleBasedStateMachine):
             del self.pinned[data]
         if fate == "dropped":
             self.delete_version(data)
+            self.collect(0, 1 - door)
 
     @rule(upload=uploads, size=st.integers(1, 400_000))
     def write(self, upload, size):

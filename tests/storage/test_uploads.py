@@ -581,3 +581,34 @@ def test_an_upload_lasts_a_day(blobs, clock):
     state = blobs.upload(upload)
     assert (state.domain, state.owner, state.offset, state.size, state.done) == (3, "ann", 0, 10, b"")
     assert state.expires - state.created == DAY
+
+
+def test_a_collection_turns_no_sender_away(blobs):
+    """What is kept for an upload is looked through between two of its requests, and a request may come just then."""
+    upload, done, failures, swept = blobs.begin(0, "ann"), threading.Event(), [], [0]
+
+    def sweep():
+        while not done.is_set():
+            blobs.uploads.sweep(blobs.clock())
+            swept[0] += 1
+
+    sweepers = [threading.Thread(target=sweep) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
+    try:
+        for n in range(1500):
+            try:
+                blobs.write(upload, n, b"x")
+                blobs.checkpoint(upload) if n % 50 == 0 else blobs.upload(upload)
+            except Conflict as error:
+                failures.append(error)
+                break
+            if n % 50 == 0:
+                for other in [blobs.begin(0, "max") for _ in range(2)]:
+                    blobs.write(other, 0, b"y")
+                    blobs.checkpoint(other)
+    finally:
+        done.set()
+        for sweeper in sweepers:
+            sweeper.join()
+    assert not failures and swept[0] > 10

@@ -5,7 +5,6 @@ Nothing here knows what a request means; whether it may be done is decided in th
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from hashlib import sha256
@@ -276,9 +275,14 @@ class App:
 
     def _withdraw(self, body: Any) -> None:
         # What the pump met on its own account (a file that is too short, a disk that fails) is not known to the store yet.
-        with contextlib.suppress(RunstoneError):
+        try:
             body.segments(0, body.size)
-        integrity.withdraw(self.core.store)
+        except Corrupt:
+            pass  # it is recorded now
+        except RunstoneError as error:
+            _log.error("what is damaged cannot be recorded: %s", error.message)
+        for name in integrity.withdraw(self.core.store):
+            _log.error("%s is withdrawn", name)
 
     def _gauges(self) -> dict[str, float]:
         streams: dict[str, float] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -80,6 +81,9 @@ class Uploads:
         self.limits = limits
         self._lock = threading.Lock()
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._tidy = threading.Lock()
+        self._tidied = 0
+        self._tidying_now: Session | None = None
 
     def begin(
         self,
@@ -216,14 +220,12 @@ class Uploads:
         with self._lock:
             waiting = [session for session in self._sessions.values() if not session.owned]
         for session in waiting:
-            if session.lock.acquire(blocking=False):
-                try:
+            with self._tidying(session) as idle:
+                if idle:
                     with self._index.read() as view:
                         row = view.get(UPLOADS, session.id)
-                    if not session.owned and (row is None or not session.is_at(row)):
+                    if row is None or not session.is_at(row):
                         self._forget(session)
-                finally:
-                    session.lock.release()
 
     def _sweep_one(self, upload: bytes) -> None:
         with self._lock:
@@ -239,13 +241,8 @@ class Uploads:
 
     @contextlib.contextmanager
     def _working(self, upload: bytes, *, expired: bool = False) -> Iterator[Session]:
-        with self._lock:
-            session = self._sessions.get(upload)
-            if session is None:
-                session = self._sessions[upload] = Session(self._index, self._pool, self._packs, upload)
-            self._sessions.move_to_end(upload)
-            if not session.lock.acquire(blocking=False):
-                raise _busy(upload)
+        while (session := self._taken(upload)) is None:
+            time.sleep(0.001)
         try:
             if not session.owned:
                 self._own(session, expired)
@@ -255,6 +252,34 @@ class Uploads:
                 self._let_go(session)
             session.lock.release()
             self._trim()
+
+    def _taken(self, upload: bytes) -> Session | None:
+        """The session of an upload, locked; None while somebody tidies it up, which is no reason to turn a sender away."""
+        with self._lock:
+            session = self._sessions.get(upload)
+            if session is None:
+                session = self._sessions[upload] = Session(self._index, self._pool, self._packs, upload)
+            self._sessions.move_to_end(upload)
+            tidied, tidying = self._tidied, self._tidying_now is session
+            if session.lock.acquire(blocking=False):
+                return session
+        if tidying or self._tidied != tidied:
+            return None
+        raise _busy(upload)
+
+    @contextlib.contextmanager
+    def _tidying(self, session: Session) -> Iterator[bool]:
+        """Locks a session that nobody is sending to, to drop what is kept for it; False if somebody is sending after all."""
+        with self._tidy:
+            self._tidying_now = session
+            self._tidied += 1
+            locked = session.lock.acquire(blocking=False)
+            try:
+                yield locked and not session.owned
+            finally:
+                if locked:
+                    session.lock.release()
+                self._tidying_now = None
 
     def _own(self, session: Session, expired: bool) -> None:
         if not self._locks.acquire(number_of(session.id)):
@@ -296,13 +321,10 @@ class Uploads:
     def _trim(self) -> None:
         with self._lock:
             waiting = [session for session in self._sessions.values() if not session.owned]
-        for session in waiting[: len(waiting) - _MAX_WAITING]:
-            if session.lock.acquire(blocking=False):
-                try:
-                    if not session.owned:
-                        self._forget(session)
-                finally:
-                    session.lock.release()
+        for session in waiting[: max(0, len(waiting) - _MAX_WAITING)]:
+            with self._tidying(session) as idle:
+                if idle:
+                    self._forget(session)
 
     def close(self) -> None:
         """Checkpoints what can be, and lets every upload go."""
