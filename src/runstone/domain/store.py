@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,7 +149,7 @@ class Store:
     @staticmethod
     def become_another(path: Path) -> None:
         """Gives a data directory that nobody has open a new identity and signing key: its log is another one from here on."""
-        identity = msgspec.json.encode(Format(FORMAT_VERSION, uuid.uuid4().hex))
+        identity = msgspec.json.encode(Format(FORMAT_VERSION, os.urandom(16).hex()))
         (path / "keys" / "log").unlink(missing_ok=True)
         filesystem.write_durably(path / FORMAT_FILE, identity + b"\n", 0o644)
 
@@ -167,7 +166,7 @@ def _prepare(path: Path, create: bool) -> bool:
         raise Invalid(f"{path} is not a runstone data directory")
     filesystem.make_directory(path)
     filesystem.refuse_network_file_system(path)
-    identity = msgspec.json.encode(Format(FORMAT_VERSION, uuid.uuid4().hex))
+    identity = msgspec.json.encode(Format(FORMAT_VERSION, os.urandom(16).hex()))
     return filesystem.create_durably(path / FORMAT_FILE, identity + b"\n", 0o644)
 
 
