@@ -503,12 +503,9 @@ def test_processes_that_upload_while_another_collects_lose_nothing(tmp_path):
 
 
 BLOCKS = [noise(size, 100 + n) for n, size in enumerate((90_000, 150_000, 40_000, 200_000, 300))]
-#: Few enough to meet again, and each shares chunks with others.
+#: Few enough to meet again and again: two pairs that share chunks.
 CONTENTS = st.sampled_from(
-    [
-        b"".join(BLOCKS[place] for place in places)
-        for places in ((0, 1), (0, 1, 2), (1, 3), (0, 3, 4), (3,), (4,), (2, 1, 3))
-    ]
+    [b"".join(BLOCKS[place] for place in places) for places in ((0, 1), (0, 1, 2), (3,), (3, 4))]
 )
 
 
@@ -588,7 +585,7 @@ class Store(RuleBasedStateMachine):
         state = self.sending.get(upload)
         return state if state is not None and state["expires"] > self.clock.now else None
 
-    @initialize(contents=st.lists(CONTENTS, min_size=2, max_size=4))
+    @initialize(contents=st.lists(CONTENTS, min_size=1, max_size=2))
     def put_some(self, contents):
         for data in contents:
             self.put(data, 0, "committed")
