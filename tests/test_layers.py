@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "runstone"
-BASE = {"errors", "types", "_native"}
+BASE = {"errors", "types", "query", "_native"}
 BELOW = {
     "_native": set(),
     "storage": BASE | {"storage"},
@@ -33,6 +33,7 @@ ALONE = {
     "errors": set(),
     "verifier": set(),
     "types": {"errors"},
+    "query": {"errors", "types"},
     "config": {"errors", "types"},
     "library": BASE | {"storage", "domain"},
     "__init__": {"errors", "library", "client"},
