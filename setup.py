@@ -28,6 +28,7 @@ KERNELS: dict[str, list[str]] = {
         *(f"ext/pump_{name}.c" for name in ("cache", "impl", "lane", "load", "send")),
         *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),
     ],
+    "points": ["ext/points_format.c", "ext/points_format.h"],
 }
 
 DIRECTIVES = {

@@ -314,6 +314,22 @@ UPSTREAM = _state(59, "upstream", "target:u64 relation:text source:u64", int)
 HISTORY = _state(60, "history", "subject:u64 seq:u64", int)
 
 
+# Metric points
+
+
+class Arrival(Record, frozen=True):
+    """A log entry that holds points of a stream: how much, and the least and greatest step."""
+
+    rows: int
+    points: int
+    min_step: int
+    max_step: int
+
+
+ARRIVALS = _state(70, "arrivals", "stream:u64 seq:u64", Arrival)
+ARRIVED = _state(79, "arrived", "seq:u64 stream:u64", int)
+
+
 # Where the bytes are
 
 
