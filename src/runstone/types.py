@@ -211,6 +211,77 @@ class LineageGraph(Value, frozen=True, kw_only=True):
     truncated: bool
 
 
+class RunInfo(Value, frozen=True, kw_only=True):
+    """A run. ``state`` is ``running``, ``finished``, ``failed``, ``crashed``, ``killed``, ``pending``, ``preempting`` or ``preempted``.
+
+    ``tags`` maps a tag to its text, empty for a mere label. ``summary`` has the latest value of each key, or the one set by hand;
+    ``goals`` says of a key whether its best is its ``min`` or ``max``. ``info`` is what was captured: program, host, git, environment.
+    ``step`` is the highest step logged, or -1; ``parent`` the run it was forked from, at step ``forked``; ``deleted`` a time or 0.
+    """
+
+    id: int
+    namespace: str
+    project: str
+    name: str
+    display_name: str
+    state: str
+    created: int
+    started: int
+    finished: int
+    updated: int
+    by: str
+    group: str
+    job_type: str
+    sweep: str
+    notes: str
+    tags: dict[str, str]
+    config: Json
+    summary: Json
+    goals: dict[str, str]
+    info: Json
+    step: int
+    points: int
+    lines: int
+    parent: str
+    forked: int
+    rewinds: int
+    deleted: int
+
+    @property
+    def path(self) -> str:
+        """``namespace/project/run``."""
+        return f"{self.namespace}/{self.project}/{self.name}"
+
+
+class KeyStats(Value, frozen=True, kw_only=True):
+    """The statistics of one key of a run. NaN counts as a point and is left out of ``min``, ``max``, ``mean`` and ``sum``.
+
+    ``step``, ``time`` and ``last`` are the latest point, the greatest (step, time, value); ``best`` is what the run's goal for it says.
+    """
+
+    key: str
+    points: int
+    nans: int
+    min: float
+    max: float
+    mean: float
+    sum: float
+    step: int
+    time: int
+    last: Json
+    best: float | None
+
+
+class ConsoleLine(Value, frozen=True, kw_only=True):
+    """A console line as it stands, after rewriting: its number, time, stream (``stdout`` or ``stderr``), level and text."""
+
+    number: int
+    time: int
+    stream: str
+    level: str
+    text: str
+
+
 class LogRecord(Value, frozen=True, kw_only=True):
     """A change as the log holds it. ``command`` is None when its payload has been compacted or erased."""
 

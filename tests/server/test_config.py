@@ -79,6 +79,7 @@ def test_every_route_is_in_the_docs(pytestconfig: pytest.Config):
     collection = "/api/v1/collections/{ns}/{project}/{collection}"
     for route in Native().routes():
         path = route.path.replace(collection + "/versions/{version}", "V").replace(collection, "C")
+        path = path.replace("/api/v1/runs/{ns}/{project}/{run}", "R")
         rows = [
             line
             for line in text.splitlines()

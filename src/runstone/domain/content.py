@@ -199,17 +199,24 @@ def open_file(store: Store, ctx: Context, name: str, path: str) -> StoredFile:
             url=entry.url,
             etag=entry.etag,
         )
-    blob = store.blobs.open(place.namespace.domain, entry.sha256)
+    owner = f"{place}:v{version.number}"
+    return open_entry(store, place.namespace.domain, entry, owner, version.id, version.created)
+
+
+def open_entry(
+    store: Store, domain: int, entry: Entry, owner: str, owner_id: int, changed: int
+) -> StoredFile:
+    """The bytes of an entry of a version or run; no policy is asked."""
     return StoredFile(
         path=entry.path,
         size=entry.size,
         sha256=entry.sha256.hex(),
         etag=f'"{entry.sha256.hex()}"',
         media_type=media_type(entry),
-        last_modified=version.created / 1e6,
-        version=f"{place}:v{version.number}",
-        version_id=version.id,
-        _blob=blob,
+        last_modified=changed / 1e6,
+        version=owner,
+        version_id=owner_id,
+        _blob=store.blobs.open(domain, entry.sha256),
         _store=store,
     )
 

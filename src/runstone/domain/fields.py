@@ -6,17 +6,18 @@ lacks the class of a field is answered as if the field were not there.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runstone.domain import limits, names, policy
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
-from runstone.errors import Invalid, Missing
+from runstone.errors import Denied, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
-from runstone.storage.tables import FIELD_CLASSES, PROJECTS, FieldClass
+from runstone.storage.tables import FIELD_CLASSES, PROJECTS, FieldClass, Namespace
 
 MAX_FIELD = 400
 
@@ -66,21 +67,67 @@ def classes(store: Store, ctx: Context, project: str) -> dict[str, str]:
 
 def mask(store: Store, view: View, ctx: Context, place: Place, metadata: Any) -> Any:
     """Metadata without the fields that the principal may not read."""
-    allowed = store.policy.classes(view, ctx, place.namespace)
+    return shown(metadata, visible(store, view, ctx, place.namespace, place.project.id))
+
+
+def visible(
+    store: Store, view: View, ctx: Context, namespace: Namespace, project: int
+) -> Callable[[str], bool]:
+    """Says of a field's name (``config.user.email``) whether the principal may read it in a project."""
+    hidden = _hidden(store, view, ctx, namespace, project)
+    return (lambda name: not _covered(name, hidden)) if hidden else _any
+
+
+def _hidden(store: Store, view: View, ctx: Context, namespace: Namespace, project: int) -> set[str]:
+    allowed = store.policy.classes(view, ctx, namespace)
     if allowed == policy.ALL_CLASSES:
-        return metadata
-    hidden = {
-        field
-        for (_, field), row in view.scan(FIELD_CLASSES, place.project.id)
-        if not allowed >> row.value & 1
-    }
-    return _without(metadata, hidden, "") if hidden else metadata
+        return set()
+    return {field for (_, field), row in view.scan(FIELD_CLASSES, project) if not allowed >> row.value & 1}
 
 
-def _without(value: Any, hidden: set[str], path: str) -> Any:
+def require_settable(
+    store: Store,
+    view: View,
+    ctx: Context,
+    namespace: Namespace,
+    project: int,
+    documents: Mapping[str, Any],
+    removed: Iterable[str],
+) -> None:
+    """Raises :class:`Denied` for a name to be set or removed that the principal may not read, or that holds one it may not read.
+
+    Whether the field is there at all is not looked at, so that nothing can be learned of it.
+    """
+    hidden = _hidden(store, view, ctx, namespace, project)
+    if not hidden:
+        return
+    names = [f"{root}.{name}" for root, document in documents.items() for name in document or ()]
+    for name in (*names, *removed):
+        if _covered(name, hidden) or any(field.startswith(f"{name}.") for field in hidden):
+            raise Denied(f"{ctx.principal.name} may not change {name}: it may not read all of it")
+
+
+def _any(name: str) -> bool:
+    return True
+
+
+def _covered(name: str, hidden: set[str]) -> bool:
+    # A class on a path holds for all below it, and on a key for its statistics too.
+    path = name.partition(":")[0]
+    while path:
+        if path in hidden:
+            return True
+        path = path.rpartition(".")[0]
+    return False
+
+
+def shown(value: Any, visible: Callable[[str], bool], path: str = "") -> Any:
+    """A value without the fields that are not visible; ``path`` is the value's own name."""
+    if visible is _any:
+        return value
     if isinstance(value, dict):
-        kept = {key: (f"{path}.{key}" if path else key, item) for key, item in value.items()}
-        return {key: _without(item, hidden, at) for key, (at, item) in kept.items() if at not in hidden}
+        kept = {key: f"{path}.{key}" if path else key for key in value}
+        return {key: shown(value[key], visible, at) for key, at in kept.items() if visible(at)}
     if isinstance(value, list):
-        return [_without(item, hidden, path) for item in value]
+        return [shown(item, visible, path) for item in value]
     return value

@@ -82,6 +82,11 @@ def text(value: Any, what: str, limit: int = MAX_DESCRIPTION) -> str:
     return _text(value, what, limit) if value else ""
 
 
+def required_text(value: Any, what: str, limit: int) -> str:
+    """Text that is not empty."""
+    return _text(value, what, limit)
+
+
 def _text(value: Any, what: str, limit: int) -> str:
     if not isinstance(value, str) or not value:
         raise Invalid(f"{what} must be text and not empty, not {value!r}")
@@ -155,7 +160,7 @@ def metadata(value: Any) -> bytes:
 
     NaN and infinities are not JSON and are refused; integers must fit 64 bits.
     """
-    _check_json(value, 0)
+    json_value(value, "metadata")
     try:
         packed = msgspec.msgpack.encode(value)
     except (OverflowError, TypeError, ValueError, UnicodeEncodeError) as error:
@@ -165,19 +170,21 @@ def metadata(value: Any) -> bytes:
     return packed
 
 
-def _check_json(value: Any, depth: int) -> None:
+def json_value(value: Any, what: str, *, finite: bool = True, depth: int = 0) -> Any:
+    """A JSON value as it came; with ``finite`` false, NaN and infinities are let through. Raises :class:`Invalid`."""
     if depth > MAX_DEPTH:
-        raise TooLarge(f"metadata is nested deeper than {MAX_DEPTH} levels")
+        raise TooLarge(f"{what} is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise Invalid(f"metadata holds the key {key!r}, which is not text")
-            _check_json(item, depth + 1)
+                raise Invalid(f"{what} holds the key {key!r}, which is not text")
+            json_value(item, what, finite=finite, depth=depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
-            _check_json(item, depth + 1)
+            json_value(item, what, finite=finite, depth=depth + 1)
     elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise Invalid(f"metadata holds {value}, which is not a JSON number")
+        if finite and not math.isfinite(value):
+            raise Invalid(f"{what} holds {value}, which is not a JSON number")
     elif value is not None and not isinstance(value, str | int | bool):
-        raise Invalid(f"metadata holds a {type(value).__name__}, which is not a JSON value")
+        raise Invalid(f"{what} holds a {type(value).__name__}, which is not a JSON value")
+    return value

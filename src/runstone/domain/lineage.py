@@ -1,20 +1,21 @@
 """Lineage: what a version was made from and by, and who used it.
 
-Ends of an edge are versions, and named *nodes*: runs, consumers, and things outside. An edge runs downstream, from what was there
-to what came of it: ``version -used_by-> run``, ``run -produced-> version``, ``version -derived_to-> version``,
+Ends of an edge are versions, runs, and named *nodes*: consumers, things outside, and runs that are tracked elsewhere. An edge runs
+downstream, from what was there to what came of it: ``version -used_by-> run``, ``run -produced-> version``, ``version -derived_to-> version``,
 ``version -fetched_by-> consumer``, ``version -invoked_by-> consumer``.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from runstone.domain import limits, names
 from runstone.domain.context import Context
 from runstone.domain.policy import Action
+from runstone.domain.runs import finding
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
@@ -25,15 +26,18 @@ from runstone.storage.tables import (
     NAMESPACES,
     NODE_NAMES,
     NODES,
+    RUNS,
     UPSTREAM,
     VERSION_IDS,
     Edge,
     Node,
+    Table,
 )
 from runstone.types import LineageEdge, LineageGraph, LineageNode
 
 RELATIONS = ("used_by", "produced", "derived_to", "fetched_by", "invoked_by")
 NODE_KINDS = ("run", "consumer", "external")
+_ENDS: tuple[Table[Any], ...] = (VERSION_IDS, NODES, RUNS)
 CONSUMING = ("used_by", "fetched_by", "invoked_by")
 MAX_NODES = 10_000
 Direction = Literal["upstream", "downstream", "both"]
@@ -69,7 +73,7 @@ def _create_node(state: State, at: Stamp, command: CreateNode) -> int:
 @applies(41, "add_edge", AddEdge)
 def _add_edge(state: State, at: Stamp, command: AddEdge) -> None:
     for end in (command.source, command.target):
-        if state.get(VERSION_IDS, end) is None and state.get(NODES, end) is None:
+        if not any(state.get(table, end) for table in _ENDS):
             raise Missing(f"lineage end {end} does not exist")
     edge = state.get(DOWNSTREAM, command.source, command.relation, command.target)
     if edge is None:
@@ -82,8 +86,8 @@ def _add_edge(state: State, at: Stamp, command: AddEdge) -> None:
 
 
 def link(store: Store, ctx: Context, source: str, relation: str, target: str) -> None:
-    """Adds an edge between two ends. An end is a version name, or ``run:``, ``consumer:`` or ``external:`` and
-    ``namespace/name``. Takes the right to write at the target, and to read the source.
+    """Adds an edge between two ends. An end is a version name, ``run:namespace/project/run``, or ``run:``,
+    ``consumer:`` or ``external:`` and ``namespace/name``. Takes the right to write at the target, and to read the source.
     """
     if relation not in RELATIONS:
         raise Invalid(f"relation {relation!r} must be one of {', '.join(RELATIONS)}")
@@ -105,6 +109,9 @@ def record_fetch(store: Store, ctx: Context, version_id: int, namespace: int) ->
 
 def _end(store: Store, ctx: Context, text: str, action: Action) -> int:
     kind, separator, rest = text.partition(":")
+    if separator and kind == "run" and rest.count("/") == 2:
+        with store.index.read() as view:
+            return finding.find(store, view, ctx, rest, action).run.id
     if separator and kind in NODE_KINDS:
         namespace, slash, name = rest.partition("/")
         if not slash:
@@ -160,6 +167,8 @@ def _find_end(store: Store, view: View, ctx: Context, text: str) -> int:
     kind, separator, rest = text.partition(":")
     if not separator or kind not in NODE_KINDS:
         return names.find_version(store, view, ctx, names.parse(ctx, text), any_state=True)[1].id
+    if kind == "run" and rest.count("/") == 2:
+        return finding.find(store, view, ctx, rest, deleted=True).run.id
     namespace, slash, name = rest.partition("/")
     if not slash:
         namespace, name = names.own_namespace(ctx), rest
@@ -224,6 +233,11 @@ def shown(store: Store, view: View, ctx: Context, end: int) -> LineageNode | Non
         if not store.policy.allows(view, ctx, "read", place.namespace, place.project):
             return None
         return LineageNode(id=end, kind="version", name=f"{place}:v{version.number}")
+    run = finding.by_id(view, end)
+    if run is not None:
+        if not store.policy.allows(view, ctx, "read", run.namespace, run.project):
+            return None
+        return LineageNode(id=end, kind="run", name=str(run))
     node = view.get(NODES, end)
     namespace = view.get(NAMESPACES, node.namespace) if node else None
     if node is None or namespace is None or not store.policy.allows(view, ctx, "read", namespace, None):
@@ -235,7 +249,9 @@ def consumers(view: View, version_id: int) -> list[str]:
     """The names of all that used, fetched or invoked a version; no policy is asked."""
     found = []
     for (_, relation, target), _ in view.scan(DOWNSTREAM, version_id):
-        node = view.get(NODES, target)
-        if relation in CONSUMING and node is not None:
-            found.append(f"{node.kind}:{node.name}")
+        if relation not in CONSUMING:
+            continue
+        node, run = view.get(NODES, target), finding.by_id(view, target)
+        if node is not None or run is not None:
+            found.append(f"{node.kind}:{node.name}" if node else f"run:{run}")
     return sorted(found)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from runstone.domain import collections, fields, limits, manifests, names
 from runstone.domain.context import Context
 from runstone.domain.names import Place
+from runstone.domain.runs import finding
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
@@ -338,11 +339,7 @@ def commit_or_find(
     needed = manifests.held(entries)
     with store.index.read() as view:
         place = names.find_collection(store, view, ctx, parsed, "write")
-        foreign = [d for d in needed if not may_use(store, view, ctx, place.namespace.domain, d)]
-    if foreign:
-        raise Missing(
-            f"no file with sha256 {foreign[0].hex()} was uploaded; upload it before the version is committed"
-        )
+        require_usable_bytes(store, view, ctx, place.namespace.domain, needed)
     command = CommitVersion(
         actor=ctx.principal.name,
         reason=ctx.reason,
@@ -361,8 +358,17 @@ def commit_or_find(
     return get(store, ctx, f"{place}@v{committed.number}"), committed.reused
 
 
+def require_usable_bytes(
+    store: Store, view: View, ctx: Context, domain: int, digests: Iterable[bytes]
+) -> None:
+    """Raises :class:`Missing` for bytes that the principal may not make a version or a run's file of."""
+    for digest in digests:
+        if not may_use(store, view, ctx, domain, digest):
+            raise Missing(f"no file with sha256 {digest.hex()} was uploaded; upload it before it is named")
+
+
 def may_use(store: Store, view: View, ctx: Context, domain: int, digest: bytes) -> bool:
-    """Whether the principal may make a version of these bytes: it brought them, or may read a version that has them.
+    """Whether the principal may make a version of these bytes: it brought them, or may read a version or run that has them.
 
     Knowing a digest is not enough, or a commit would tell (and give) one tenant what another holds.
     """
@@ -370,9 +376,10 @@ def may_use(store: Store, view: View, ctx: Context, domain: int, digest: bytes) 
         return True
     if any(pin.owner == ctx.principal.name for _, pin in view.scan(PINS, domain, digest)):
         return True
-    for (_, _, version_id), _ in view.scan(BLOB_VERSIONS, domain, digest):
-        found = names.version_by_id(view, version_id)
-        if found and store.policy.allows(view, ctx, "read", found[0].namespace, found[0].project):
+    for (_, _, holder), _ in view.scan(BLOB_VERSIONS, domain, digest):
+        version = names.version_by_id(view, holder)
+        found = version[0] if version else finding.by_id(view, holder)
+        if found and store.policy.allows(view, ctx, "read", found.namespace, found.project):
             return True
     return False
 

@@ -10,5 +10,6 @@ from runstone.domain import (
     projects,
     versions,
 )
+from runstone.domain.runs import commands, logging
 
-MODULES = (accounts, aliases, collections, fields, keys, lineage, projects, versions)
+MODULES = (accounts, aliases, collections, commands, fields, keys, lineage, logging, projects, versions)

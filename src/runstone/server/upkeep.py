@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from runstone.domain import maintenance
+from runstone.domain.runs import liveness
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
 from runstone.server.metrics import Board
@@ -43,7 +44,7 @@ class UpkeepLock:
 
 
 async def keep_up(core: Core, lock: UpkeepLock) -> None:
-    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due."""
+    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due and notes crashed runs."""
     while True:
         await asyncio.sleep(core.options.upkeep_seconds)
         try:
@@ -62,6 +63,7 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     core.store.index.check_readers()
     core.store.blobs.uploads.sweep(core.store.blobs.clock())
     maintenance.expire(core.store)
+    liveness.mark_crashed(core.store)
     return True
 
 

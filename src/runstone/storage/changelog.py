@@ -256,6 +256,10 @@ class ChangeLog:
         with self.index.read() as view:
             return _entry(view, seq)
 
+    def entry_in(self, view: View, seq: int) -> tuple[Header, Stored]:
+        """:meth:`entry` as a transaction sees it."""
+        return _entry(view, seq)
+
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Header, Stored]]:
         """Entries ``start`` to ``stop`` (default: the end as of now), in short read transactions."""
         stop = self.head().size if stop is None else stop

@@ -314,7 +314,7 @@ UPSTREAM = _state(59, "upstream", "target:u64 relation:text source:u64", int)
 HISTORY = _state(60, "history", "subject:u64 seq:u64", int)
 
 
-# Metric points
+# Runs and their points
 
 
 class Arrival(Record, frozen=True):
@@ -328,6 +328,83 @@ class Arrival(Record, frozen=True):
 
 ARRIVALS = _state(70, "arrivals", "stream:u64 seq:u64", Arrival)
 ARRIVED = _state(79, "arrived", "seq:u64 stream:u64", int)
+
+
+class Rewind(Record, frozen=True):
+    """What a rewind can be undone to: the run's stream and spans before it."""
+
+    seq: int
+    step: int
+    stream: int
+    spans: tuple[tuple[int, int], ...]
+
+
+class Run(Record, frozen=True):
+    """A run. ``config``, ``summary`` (values set by hand) and ``info`` (program, host, git, environment) are MessagePack maps.
+
+    ``tags`` maps a tag to its text, empty for a mere label; ``goals`` maps a key to what its best is: ``min`` or ``max``.
+    ``stream``, one of its own ``streams``, is where its points go. ``spans`` are the streams that its history is read from, each up
+    to a step (exclusive; -1: all).
+    """
+
+    id: int
+    project: int
+    name: str
+    created: int
+    by: str
+    display_name: str = ""
+    state: str = "running"
+    started: int = 0
+    finished: int = 0
+    group: str = ""
+    job_type: str = ""
+    sweep: str = ""
+    notes: str = ""
+    tags: dict[str, str] = {}
+    config: bytes = b"\x80"
+    summary: bytes = b"\x80"
+    goals: dict[str, str] = {}
+    info: bytes = b"\x80"
+    stream: int = 0
+    streams: tuple[int, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    rewinds: tuple[Rewind, ...] = ()
+    parent: int = 0
+    forked: int = 0
+    deleted: int = 0
+
+
+class RunMark(Record, frozen=True):
+    """What moves while a run reports: its last change (log entry and time), and how many points and console lines it has."""
+
+    changed: int
+    time: int
+    points: int = 0
+    lines: int = 0
+
+
+class LastObject(Record, frozen=True):
+    """The latest value of a key that is not a number, as MessagePack."""
+
+    step: int
+    time: int
+    value: bytes
+
+
+RUNS = _state(64, "runs", "id:u64", Run)
+RUN_NAMES = _state(65, "run_names", "project:u64 name:text", int)
+RUN_MARKS = _state(66, "run_marks", "run:u64", RunMark)
+KEY_NAMES = _state(67, "key_names", "project:u64 name:text", int)
+KEY_IDS = _state(68, "key_ids", "project:u64 key:u32", str)
+RUN_CHANGES = _state(69, "run_changes", "project:u64 seq:u64", int)
+STATS = _state(71, "stats", "stream:u64 page:u32", bytes)
+LAST_OBJECTS = _state(72, "last_objects", "stream:u64 key:u32", LastObject)
+LINES = _state(73, "lines", "run:u64 line:u64 seq:u64", int)
+RUN_FILES = _state(74, "run_files", "run:u64 path:text", Entry)
+RUNNING = _state(75, "running", "run:u64", int)
+STREAMS = _state(76, "streams", "stream:u64", int)
+STREAM_FORKS = _state(77, "stream_forks", "stream:u64 run:u64", int)
+HEARTBEATS = _local(89, "heartbeats", "run:u64", int)
 
 
 # Where the bytes are

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,9 @@ sys.path.append(str(Path(__file__).parents[2] / "server"))
 
 from calling import Caller
 
+#: Which routes were answered with success in the tests of this folder.
+USED: set[tuple[str, str]] = set()
+
 
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
@@ -20,6 +24,20 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
     data = tmp_path_factory.mktemp("native") / "data"
     with Background(ServerOptions(data=str(data), port=0, log_format="off", auth="on")) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def remember_routes(native: Background, monkeypatch: pytest.MonkeyPatch):
+    """Notes which routes were answered with success."""
+    app = native.connections.app
+    finished = app.finished
+
+    def noting(request: Any, response: Any) -> None:
+        if request.endpoint is not None and response.status < 400:
+            USED.add((request.method, request.endpoint.route.path))
+        finished(request, response)
+
+    monkeypatch.setattr(app, "finished", noting)
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +62,9 @@ def people(root: Caller) -> dict[str, Caller]:
     found["ann"].put("/api/v1/namespaces/lab/members/max", {"role": "member"}).expect(200)
     found["ann"].put("/api/v1/namespaces/lab/members/ria", {"role": "reader"}).expect(200)
     return found
+
+
+@pytest.fixture(scope="session")
+def used() -> set[tuple[str, str]]:
+    """Which routes were answered with success so far."""
+    return USED

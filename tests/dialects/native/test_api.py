@@ -12,25 +12,8 @@ import msgspec
 import pytest
 from calling import Answer, Caller, segment
 
-from runstone.dialects.native import Native
 from runstone.server.background import Background
 from runstone.verifier import ProofError, verify_bundle
-
-USED: set[tuple[str, str]] = set()
-
-
-@pytest.fixture(autouse=True)
-def remember_routes(native: Background, monkeypatch: pytest.MonkeyPatch):
-    """Notes which routes were answered with success."""
-    app = native.connections.app
-    finished = app.finished
-
-    def noting(request: Any, response: Any) -> None:
-        if request.endpoint is not None and response.status < 400:
-            USED.add((request.method, request.endpoint.route.path))
-        finished(request, response)
-
-    monkeypatch.setattr(app, "finished", noting)
 
 
 def test_users(root: Caller, people: dict[str, Caller]):
@@ -501,9 +484,3 @@ def test_verification(root: Caller, people: dict[str, Caller], stored: Any):
 def last_line(answer: Answer) -> Any:
     assert answer.status == 200
     return json.loads(answer.content.splitlines()[-1])
-
-
-def test_every_route_was_tried_with_success():
-    """The last test of this module: it looks at what the others did."""
-    routes = {(route.method, route.path) for route in Native().routes()}
-    assert routes - USED == set()

@@ -11,7 +11,9 @@ from runstone.dialects.native import (
     files,
     lineage,
     log,
+    points,
     projects,
+    runs,
     uploads,
     versions,
 )
@@ -19,7 +21,7 @@ from runstone.dialects.native.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (accounts, projects, versions, files, aliases, uploads, lineage, log, admin)
+_MODULES = (accounts, projects, versions, files, aliases, uploads, runs, points, lineage, log, admin)
 
 
 class Native:

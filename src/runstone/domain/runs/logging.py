@@ -1,0 +1,158 @@
+"""What a run reports: points, console lines and files."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from runstone.domain.collections import domain_of
+from runstone.domain.runs import keys, stats
+from runstone.domain.runs.commands import mark, require
+from runstone.domain.runs.summarising import later, summarised
+from runstone.errors import Invalid, Missing
+from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.series.arrivals import note_arrival
+from runstone.storage.state import State
+from runstone.storage.tables import (
+    BLOB_VERSIONS,
+    LAST_OBJECTS,
+    LINES,
+    RUN_FILES,
+    RUN_MARKS,
+    RUNNING,
+    RUNS,
+    Entry,
+    LastObject,
+    Run,
+)
+
+
+class LogPoints(Command, frozen=True, kw_only=True):
+    """Adds a batch of points (``docs/format/points.md``) to a run."""
+
+    run: int
+    batch: bytes
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """A console line: when, on which stream (``stdout``, ``stderr``), its level (may be empty), and its text."""
+
+    time: int
+    stream: str
+    level: str
+    text: str
+
+
+class LogLines(Command, frozen=True, kw_only=True):
+    """Adds console lines to a run: from line ``first`` on, or after the last. A line that was there is rewritten."""
+
+    run: int
+    lines: tuple[Line, ...]
+    first: int | None = None
+
+
+class PutRunFiles(Command, frozen=True, kw_only=True):
+    """Gives a run files; one of the same path is replaced."""
+
+    run: int
+    entries: tuple[Entry, ...]
+
+
+class RemoveRunFiles(Command, frozen=True, kw_only=True):
+    """Takes files of a run away."""
+
+    run: int
+    paths: tuple[str, ...]
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """What logging points answers: how many, and the highest step."""
+
+    points: int
+    step: int
+
+
+@applies(66, "log_points", LogPoints, Logged)
+def _log_points(state: State, at: Stamp, command: LogPoints) -> Logged:
+    run = require(state, command.run)
+    numeric, objects = summarised(command.batch)
+    numbers = keys.number(state, run.project, dict.fromkeys([*numeric, *objects]))
+    stats.add(state, run.stream, {numbers[name]: found for name, found in numeric.items()})
+    for name, last in objects.items():
+        _keep_last(state, run.stream, numbers[name], last)
+    arrival = note_arrival(state, run.stream, at.seq, command.batch)
+    _revive(state, run)
+    mark(state, at, run, points=arrival.points)
+    return Logged(arrival.points, arrival.max_step)
+
+
+def _keep_last(state: State, stream: int, key: int, last: LastObject) -> None:
+    old = state.get(LAST_OBJECTS, stream, key)
+    if old is None or later(last, old):
+        state.put(LAST_OBJECTS, stream, key, last)
+
+
+def _revive(state: State, run: Run) -> None:
+    # A run that was taken for crashed and reports again was only silent.
+    if run.state == "crashed":
+        state.put(RUNS, run.id, replace(run, state="running", finished=0))
+        state.put(RUNNING, run.id, 1)
+
+
+@applies(67, "log_lines", LogLines, int)
+def _log_lines(state: State, at: Stamp, command: LogLines) -> int:
+    run = require(state, command.run)
+    if not command.lines:
+        raise Invalid("there are no lines to add")
+    first = command.first
+    if first is None:
+        held = state.get(RUN_MARKS, run.id)
+        first = held.lines if held else 0
+    state.put(LINES, run.id, first, at.seq, len(command.lines))
+    _revive(state, run)
+    mark(state, at, run, lines=first + len(command.lines))
+    return first
+
+
+@applies(74, "put_run_files", PutRunFiles)
+def _put_run_files(state: State, at: Stamp, command: PutRunFiles) -> None:
+    run = require(state, command.run)
+    domain = domain_of(state, run.project)
+    for entry in command.entries:
+        _drop(state, run, domain, entry.path)
+        state.put(RUN_FILES, run.id, entry.path, entry)
+        if _held(entry):
+            count = state.get(BLOB_VERSIONS, domain, entry.sha256, run.id) or 0
+            state.put(BLOB_VERSIONS, domain, entry.sha256, run.id, count + 1)
+    mark(state, at, run)
+    state.touch(run.id, at.seq, 74)
+
+
+@applies(75, "remove_run_files", RemoveRunFiles)
+def _remove_run_files(state: State, at: Stamp, command: RemoveRunFiles) -> None:
+    run = require(state, command.run)
+    domain = domain_of(state, run.project)
+    for path in command.paths:
+        if state.get(RUN_FILES, run.id, path) is None:
+            raise Missing(f"run {run.name} has no file {path}")
+        _drop(state, run, domain, path)
+    mark(state, at, run)
+    state.touch(run.id, at.seq, 75)
+
+
+def _drop(state: State, run: Run, domain: int, path: str) -> None:
+    """Takes a path away, and the run's hold on its bytes when no other path has them."""
+    entry = state.get(RUN_FILES, run.id, path)
+    if entry is None:
+        return
+    state.delete(RUN_FILES, run.id, path)
+    if _held(entry):
+        count = state.get(BLOB_VERSIONS, domain, entry.sha256, run.id) or 0
+        if count > 1:
+            state.put(BLOB_VERSIONS, domain, entry.sha256, run.id, count - 1)
+        else:
+            state.delete(BLOB_VERSIONS, domain, entry.sha256, run.id)
+
+
+def _held(entry: Entry) -> bool:
+    return not entry.url

@@ -1,0 +1,75 @@
+"""Points of runs: taken in, and their statistics."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from runstone._native import points
+from runstone.domain import fields, names
+from runstone.domain.context import Context
+from runstone.domain.runs import finding, keys, stats
+from runstone.domain.runs.logging import Logged, LogPoints
+from runstone.domain.store import Store
+from runstone.errors import Invalid, TooLarge
+from runstone.types import KeyStats
+
+MAX_BATCH = 32 << 20
+
+
+def log(store: Store, ctx: Context, name: str, batch: bytes) -> Logged:
+    """Adds a batch of points (``docs/format/points.md``) to a run; durable when it returns.
+
+    Raises :class:`Invalid` for a batch that is damaged or empty, and :class:`TooLarge` for one of over 32 MiB.
+    """
+    if len(batch) > MAX_BATCH:
+        raise TooLarge(f"a batch of {len(batch)} bytes is over the limit of {MAX_BATCH}; send it in parts")
+    try:
+        points.check(batch)
+    except ValueError as error:
+        raise Invalid(f"this is not a batch of points: {error}") from None
+    with store.index.read() as view:
+        found = finding.find(store, view, ctx, name, "write")
+    command = LogPoints(actor=ctx.principal.name, reason=ctx.reason, run=found.run.id, batch=batch)
+    return cast("Logged", store.submit(ctx, command).result)
+
+
+def log_rows(store: Store, ctx: Context, name: str, rows: list[tuple[int, int, dict[str, Any]]]) -> Logged:
+    """Adds rows of (step, time in microseconds, values by key)."""
+    return log(store, ctx, name, encode(rows))
+
+
+def encode(rows: list[tuple[int, int, dict[str, Any]]]) -> bytes:
+    """Rows of (step, time in microseconds, values by key) as a batch; raises :class:`Invalid`."""
+    try:
+        return points.encode_rows(rows)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Invalid(f"these points cannot be stored: {error}") from None
+
+
+def statistics(
+    store: Store, ctx: Context, name: str, *, prefix: str = "", after: str = "", limit: int = 1000
+) -> list[KeyStats]:
+    """The statistics of a run's keys by name, those that begin with ``prefix``; no point is read."""
+    with store.index.read() as view:
+        found = finding.find(store, view, ctx, name)
+        visible = fields.visible(store, view, ctx, found.namespace, found.project.id)
+        shown = [
+            finding.key_stats(view, found.run, stat) for stat in stats.of(view, found.run.stream).values()
+        ]
+    wanted = [
+        each
+        for each in shown
+        if each.key.startswith(prefix) and each.key > after and visible(f"summary.{each.key}")
+    ]
+    return sorted(wanted, key=lambda each: each.key)[:limit]
+
+
+def key_names(
+    store: Store, ctx: Context, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
+) -> list[str]:
+    """The keys that runs of a project have logged, by name."""
+    with store.index.read() as view:
+        namespace, held = names.find_project(store, view, ctx, names.parse_project(ctx, project))
+        visible = fields.visible(store, view, ctx, namespace, held.id)
+        found = keys.listed(view, held.id, prefix, after, limit)
+        return [name for name in found if visible(f"summary.{name}")]

@@ -1,0 +1,101 @@
+"""Runs as rows: what a question about them is asked of.
+
+A project's runs are kept as columns in its folder below ``columns/``, a copy that can be made again from the index at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from runstone.domain.runs import finding, keys, stats
+from runstone.domain.runs.stats import Stat
+from runstone.domain.store import Store
+from runstone.storage.index import View
+from runstone.storage.tables import RUN_CHANGES, RUN_MARKS, RUNS, RunMark
+
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Runs:
+    """The runs of one project as a source of rows; see :class:`runstone.storage.columns.Source`."""
+
+    def __init__(self, store: Store, project: int) -> None:
+        self._store, self._project = store, project
+
+    def changes(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        """Up to ``limit`` (log entry, run id) pairs from just past a log entry, each run at its latest change."""
+        found: list[tuple[int, int]] = []
+        with self._store.index.read() as view:
+            for (_, seq), run_id in view.scan(RUN_CHANGES, self._project, after=(self._project, after)):
+                if len(found) == limit:
+                    break
+                found.append((seq, run_id))
+        return found
+
+    def rows(self, ids: Sequence[int]) -> Sequence[dict[str, Any] | None]:
+        """The rows of runs; None for one that was purged."""
+        found: list[dict[str, Any] | None] = []
+        for start in range(0, len(ids), 1024):
+            with self._store.index.read() as view:
+                found += [row(view, run_id) for run_id in ids[start : start + 1024]]
+        return found
+
+
+def row(view: View, run_id: int) -> dict[str, Any] | None:
+    """A run as flat fields, named as in :mod:`runstone.query`; None when there is no such run."""
+    run = view.get(RUNS, run_id)
+    if run is None:
+        return None
+    mark = view.get(RUN_MARKS, run_id) or RunMark(0, run.created)
+    fields: dict[str, Any] = {
+        "id": run.id,
+        "name": run.name,
+        "display_name": run.display_name or run.name,
+        "state": run.state,
+        "created": run.created,
+        "started": run.started,
+        "updated": mark.time,
+        "user": run.by,
+        "points": mark.points,
+        "deleted": run.deleted > 0,
+    }
+    if run.finished:
+        fields["finished"] = run.finished
+        fields["duration"] = max(run.finished - run.started, 0)
+    for name in ("group", "job_type", "sweep", "notes"):
+        if text := getattr(run, name):
+            fields[name] = text
+    if run.parent:
+        fields["parent"] = run.parent
+    for tag, text in run.tags.items():
+        fields[f"tags.{tag}"] = text
+    flatten(fields, "config", _decode(run.config))
+    flatten(fields, "info", _decode(run.info))
+    numbers = stats.of(view, run.stream)
+    for key, stat in numbers.items():
+        name = keys.name_of(view, run.project, key)
+        _statistics(fields, f"summary.{name}", stat, run.goals.get(name, ""))
+    flatten(fields, "summary", finding.summary(view, run, numbers))
+    return fields
+
+
+def _statistics(fields: dict[str, Any], name: str, stat: Stat, goal: str) -> None:
+    fields[f"{name}:min"] = stat.minimum
+    fields[f"{name}:max"] = stat.maximum
+    fields[f"{name}:mean"] = stat.mean
+    fields[f"{name}:count"] = stat.points
+    fields[f"{name}:step"] = stat.step
+    if goal:
+        fields[f"{name}:best"] = stat.minimum if goal == "min" else stat.maximum
+
+
+def flatten(fields: dict[str, Any], path: str, value: dict[str, Any]) -> None:
+    """Adds a map's values as ``path.name``, and those of the maps in it as ``path.name.name``; an empty map as itself."""
+    for name, item in value.items():
+        if isinstance(item, dict) and item and "_type" not in item:
+            flatten(fields, f"{path}.{name}", item)
+        else:
+            fields[f"{path}.{name}"] = item

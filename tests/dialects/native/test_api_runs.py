@@ -1,0 +1,138 @@
+"""The routes of runs, against a live server with authentication on."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from calling import Caller
+
+from runstone._native.points import encode_rows
+
+PROJECT = "/api/v1/runs/lab/vision"
+BATCH = "application/vnd.runstone.points"
+
+
+@pytest.fixture
+def run(people: dict[str, Caller], request: pytest.FixtureRequest) -> str:
+    """The path of a fresh run."""
+    name = request.node.name.partition("[")[0][-60:]
+    made = people["max"].post(PROJECT, {"name": name, "config": {"lr": 0.1}, "goals": {"loss": "min"}})
+    assert made.expect(201)["name"] == name
+    return f"{PROJECT}/{name}"
+
+
+def test_a_run_is_made_resumed_changed_and_finished(people: dict[str, Caller], run: str):
+    max_, ria = people["max"], people["ria"]
+    name = run.rpartition("/")[2]
+    assert max_.post(PROJECT, {"name": name}).code == "exists"
+    assert max_.post(PROJECT, {"name": name, "resume": "allow", "tags": {"a": ""}}).expect(200)["tags"] == {
+        "a": ""
+    }
+    changed = max_.patch(run, {"config": {"b": [1]}, "remove": ["config.lr"], "notes": "n"}).expect(200)
+    assert (changed["config"], changed["notes"]) == ({"b": [1]}, "n")
+    assert ria.patch(run, {"notes": "x"}).code == "denied"
+    assert people["eve"].get(run).code == "missing"
+    assert max_.call("POST", f"{run}/heartbeat").status == 204
+    done = max_.post(f"{run}/finish", {"state": "failed", "finished": 7}).expect(200)
+    assert (done["state"], done["finished"]) == ("failed", 7)
+    assert max_.post(f"{run}/finish", {"state": "done"}).code == "invalid"
+
+
+def test_points_come_as_rows_and_as_batches(people: dict[str, Caller], run: str):
+    max_ = people["max"]
+    rows = [
+        {"step": n, "time": n, "values": {"loss": 3.0 - n, "img": {"_type": "image-file"}}} for n in range(3)
+    ]
+    assert max_.post(f"{run}/rows", {"rows": rows}).expect(200) == {"points": 6, "step": 2}
+    batch = encode_rows([(3, 3, {"loss": math.nan}), (4, 4, {"loss": 0.5})])
+    sent = max_.call("POST", f"{run}/points", content=batch, headers={"Content-Type": BATCH})
+    assert sent.expect(200) == {"points": 2, "step": 4}
+    stats = max_.get(f"{run}/stats").expect(200)["items"]
+    assert [(each["key"], each["points"], each["nans"], each["best"]) for each in stats] == [
+        ("loss", 5, 1, 0.5)
+    ]
+    assert max_.get("/api/v1/keys/lab/vision?prefix=lo").expect(200)["items"] == ["loss"]
+    assert max_.get(run).expect(200)["summary"] == {"loss": 0.5, "img": {"_type": "image-file"}}
+    assert (
+        max_.call("POST", f"{run}/points", content=batch, headers={"Content-Type": "text/plain"}).status
+        == 400
+    )
+    assert (
+        max_.call("POST", f"{run}/points", content=batch[:-3], headers={"Content-Type": BATCH}).code
+        == "invalid"
+    )
+    assert max_.post(f"{run}/rows", {"rows": [{"step": 0, "time": 0, "values": {"": 1}}]}).code == "invalid"
+    assert people["ria"].post(f"{run}/rows", {"rows": rows}).code == "denied"
+
+
+def test_a_batch_that_is_sent_again_is_one(people: dict[str, Caller], run: str):
+    batch = encode_rows([(0, 0, {"loss": 1.0})])
+    fields = {"Content-Type": BATCH, "Idempotency-Key": "00" * 16}
+    for _ in range(3):
+        assert people["max"].call("POST", f"{run}/points", content=batch, headers=fields).expect(200) == {
+            "points": 1,
+            "step": 0,
+        }
+    assert people["max"].get(run).expect(200)["points"] == 1
+
+
+def test_a_run_is_forked_rewound_deleted_restored_and_purged(people: dict[str, Caller], run: str):
+    max_, ann = people["max"], people["ann"]
+    rows = [{"step": n, "time": n, "values": {"loss": float(n)}} for n in range(5)]
+    max_.post(f"{run}/rows", {"rows": rows}).expect(200)
+    name = run.rpartition("/")[2]
+    fork = max_.post(PROJECT, {"name": f"{name}-fork", "fork": name, "step": 2}).expect(201)
+    assert (fork["summary"], fork["parent"], fork["forked"]) == ({"loss": 1.0}, f"lab/vision/{name}", 2)
+    assert max_.post(f"{run}/rewind", {"step": 3}).expect(200)["summary"] == {"loss": 2.0}
+    assert max_.delete(f"{run}/rewind").expect(200)["summary"] == {"loss": 4.0}
+    assert max_.delete(f"{run}/rewind").code == "conflict"
+    max_.delete(run).expect(204)
+    assert max_.get(run).code == "gone"
+    assert max_.get(f"{run}?deleted=true").expect(200)["deleted"] > 0
+    assert max_.call("POST", f"{run}/restore").expect(200)["deleted"] == 0
+    max_.delete(run).expect(204)
+    assert max_.call("POST", f"{run}/purge").code == "denied"
+    ann.call("POST", f"{run}/purge").expect(204)
+    assert max_.get(f"{run}?deleted=true").code == "missing"
+
+
+def test_lines_and_files(people: dict[str, Caller], run: str):
+    max_ = people["max"]
+    lines = [{"time": 1, "text": "one"}, {"time": 2, "text": "two", "stream": "stderr", "level": "error"}]
+    assert max_.post(f"{run}/lines", {"lines": lines}).expect(200) == {"first": 0}
+    assert max_.post(f"{run}/lines", {"lines": [{"time": 3, "text": "ONE"}], "first": 0}).expect(200) == {
+        "first": 0
+    }
+    shown = max_.get(f"{run}/lines").expect(200)["items"]
+    assert [(line["number"], line["text"], line["level"]) for line in shown] == [
+        (0, "ONE", ""),
+        (1, "two", "error"),
+    ]
+    first = max_.get(f"{run}/lines?limit=1").expect(200)
+    assert max_.get(f"{run}/lines?limit=1&start={first['next']}").expect(200)["items"] == shown[1:]
+    assert max_.get(f"{run}/lines?search=TWO&tail=false").expect(200)["items"] == shown[1:]
+    assert max_.get(f"{run}/lines?tail=true&limit=1").expect(200)["items"] == shown[1:]
+    assert max_.post(f"{run}/lines", {"lines": []}).code == "invalid"
+    upload = max_.post("/api/v1/uploads", {"namespace": "lab"}).expect(201)["id"]
+    max_.call("PATCH", f"/api/v1/uploads/{upload}", content=b"bytes", headers={"Upload-Offset": "0"}).expect(
+        204
+    )
+    digest = max_.post(f"/api/v1/uploads/{upload}/finish", {}).expect(200)["sha256"]
+    entry = {"path": "out/a b.txt", "size": 5, "sha256": digest}
+    assert max_.put(f"{run}/files", {"files": [entry]}).expect(200)["items"][0]["path"] == "out/a b.txt"
+    assert max_.get(f"{run}/files?prefix=out/").expect(200)["items"][0]["sha256"] == digest
+    assert max_.get(f"{run}/files/out/a%20b.txt").content == b"bytes"
+    assert people["eve"].get(f"{run}/files/out/a%20b.txt").code == "missing"
+    max_.delete(f"{run}/files/out/a%20b.txt").expect(204)
+    assert max_.get(f"{run}/files/out/a%20b.txt").code == "missing"
+
+
+def test_messagepack_carries_what_json_cannot(people: dict[str, Caller], run: str):
+    body = msgspec.msgpack.encode({"config": {"inf": math.inf, "nan": math.nan}})
+    fields = {"Content-Type": "application/msgpack", "Accept": "application/msgpack"}
+    answer = people["max"].call("PATCH", run, content=body, headers=fields)
+    config = msgspec.msgpack.decode(answer.content)["config"]
+    assert config["inf"] == math.inf and math.isnan(config["nan"])
+    assert people["max"].get(run).expect(200)["config"]["inf"] is None
