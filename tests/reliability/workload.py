@@ -181,7 +181,7 @@ def _check_aliases(library: Library, lane: Lane, pending: Op, live: dict[int, An
         f"{lane.name}: aliases {found}, acknowledged {lane.aliases}, under way {pending}"
     )
     for alias, version in found.items():
-        steps = library.alias_history(lane.name, alias)
+        steps = library.alias_history(lane.name, alias, limit=1_000_000)
         assert steps[-1].version == version
         assert [step.previous for step in steps] == [0, *(step.version for step in steps[:-1])], (
             "history has a gap"
