@@ -8,7 +8,8 @@ from runstone.domain import (
     keys,
     lineage,
     projects,
+    restoring,
     versions,
 )
 
-MODULES = (accounts, aliases, collections, fields, keys, lineage, projects, versions)
+MODULES = (accounts, aliases, collections, fields, keys, lineage, projects, restoring, versions)

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,8 +31,7 @@ _encode = msgspec.msgpack.Encoder().encode
 Guard = Callable[[State], None]
 
 
-@dataclass(slots=True)
-class Submission:
+class Submission(msgspec.Struct):
     """A command on its way into the log.
 
     ``guard`` runs in the transaction before ``apply`` and may refuse, or change local tables (never state): whether blobs are
@@ -56,17 +54,15 @@ class Receipt(NamedTuple):
     repeated: bool = False
 
 
-@dataclass(slots=True)
-class _Batch:
+class _Batch(msgspec.Struct):
     submissions: Sequence[Submission]
     done: bool = False
 
 
-@dataclass(slots=True)
-class _Accepted:
-    entries: list[LogEntry] = field(default_factory=list)
-    leaves: list[bytes] = field(default_factory=list)
-    ids: dict[bytes, Submission] = field(default_factory=dict)
+class _Accepted(msgspec.Struct):
+    entries: list[LogEntry] = []
+    leaves: list[bytes] = []
+    ids: dict[bytes, Submission] = {}
 
 
 class ChangeLog:
