@@ -117,18 +117,18 @@ class ChangeLog:
                 batch.done = True
 
     def _commit(self, submissions: list[Submission]) -> None:
-        salts = os.urandom(16 * len(submissions))
+        chance = os.urandom(32 * len(submissions))
         while True:
             try:
                 with self.index.write() as txn:
-                    self._apply_batch(txn, submissions, salts, time.time_ns() // 1000)
+                    self._apply_batch(txn, submissions, chance, time.time_ns() // 1000)
                 return
             except MapGrown:
                 continue
             except _NothingAccepted:
                 return
 
-    def _apply_batch(self, txn: Txn, submissions: list[Submission], salts: bytes, now: int) -> None:
+    def _apply_batch(self, txn: Txn, submissions: list[Submission], chance: bytes, now: int) -> None:
         head = txn.get(HEAD, 0) or Head()
         state = State(txn)
         state.hash = head.state
@@ -138,7 +138,7 @@ class ChangeLog:
             submission.receipt = submission.error = None
             stamp = Stamp(head.size + len(accepted.entries), now)
             try:
-                self._apply_one(txn, state, accepted, submission, stamp, salts[16 * place : 16 * place + 16])
+                self._apply_one(txn, state, accepted, submission, stamp, chance[32 * place : 32 * place + 32])
             except TRANSACTION_LOST:
                 raise
             except Exception as error:  # whatever is wrong with one command, the rest of its batch goes on
@@ -150,7 +150,7 @@ class ChangeLog:
         self._append(txn, head, accepted, state.hash, now)
 
     def _apply_one(
-        self, txn: Txn, state: State, accepted: _Accepted, submission: Submission, stamp: Stamp, salt: bytes
+        self, txn: Txn, state: State, accepted: _Accepted, submission: Submission, stamp: Stamp, chance: bytes
     ) -> None:
         command = submission.command
         kind = kind_of(command)
@@ -158,7 +158,7 @@ class ChangeLog:
         if len(payload) > MAX_PAYLOAD:
             raise Invalid(f"a change of {len(payload)} bytes is over the limit of {MAX_PAYLOAD}; split it")
         if not submission.id:
-            submission.id = os.urandom(16)
+            submission.id = chance[16:]
         elif len(submission.id) != 16:
             raise Invalid(f"a command id is 16 bytes, not {len(submission.id)}")
         elif self._answer_repeated(txn, accepted, submission, kind, payload):
@@ -168,6 +168,7 @@ class ChangeLog:
         result = kind.apply(state, stamp, command)
         state.accept()
         submission.receipt = Receipt(stamp.seq, stamp.time, result)
+        salt = chance[:16]
         header = header_of(kind.number, stamp.seq, stamp.time, submission.id, salt, payload)
         accepted.entries.append(LogEntry(header, submission.id, Stored(salt, payload, _encode(result))))
         accepted.leaves.append(merkle.leaf_hash(header))

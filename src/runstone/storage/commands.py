@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from runstone.storage.state import State
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A change, asked for by ``actor`` (the name of a principal). ``reason`` is free text for those who read the log."""
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A change, asked for by ``actor`` (the name of a principal). ``reason`` is free text for those who read the log.
+
+    Its fields are values that never lead back to it, so it needs no cycle collector.
+    """
 
     actor: str
     reason: str = ""

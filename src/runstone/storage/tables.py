@@ -25,8 +25,8 @@ TABLES: dict[str, Table[Any]] = {}
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
-    """A value of a table: a MessagePack array of the fields."""
+class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A value of a table: a MessagePack array of the fields, which never lead back to it and need no cycle collector."""
 
 
 class Table(Generic[V]):
