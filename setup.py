@@ -24,6 +24,7 @@ HASHES = [
 KERNELS: dict[str, list[str]] = {
     "ingest": ["ext/ingest_impl.c", *HASHES],
     "digests": ["ext/multiset.h", *HASHES],
+    "keys": [],
     "pump": [
         *(f"ext/pump_{name}.c" for name in ("cache", "impl", "lane", "load", "send")),
         *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),

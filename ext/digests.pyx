@@ -366,9 +366,15 @@ def seal(uint64_t seed, bytes key not None, bytes body not None, /):
     return stored
 
 
-def seal_rows(uint64_t seed, list rows not None, /):
-    """`seal` for many rows at once: a list of (key, stored value) for a list of (key, body)."""
-    return [(key, seal(seed, key, body)) for key, body in rows]
+def seal_rows(uint64_t seed, rows not None, /):
+    """`seal` for many rows, one after the other: (key, stored value) for each (key, body)."""
+    return _sealed(seed, iter(rows))
+
+
+def _sealed(uint64_t seed, rows):
+    # One pair at a time: a list of a batch's pairs would be ten thousand objects for the cycle collector to walk over.
+    for key, body in rows:
+        yield key, seal(seed, key, body)
 
 
 cdef int _join_row(unsigned int table, bytes key, bytes body, uint8_t* joined) except -1:

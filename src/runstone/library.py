@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from runstone.domain import (
-    accounts,
-    aliases,
-    audit,
-    collections,
-    content,
-    fields,
-    integrity,
-    keys,
-    lineage,
-    maintenance,
-    names,
-    projects,
-    versions,
-)
-from runstone.domain.content import StoredFile
+from runstone import domain
+from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
@@ -100,7 +86,7 @@ class Library:
         ``files`` adds entries that need no upload: references to bytes elsewhere, or bytes that are here already.
         With ``reuse``, content and metadata equal to a live version's answer that version.
         """
-        parsed = names.parse(self.ctx, name)
+        parsed = domain.names.parse(self.ctx, name)
         if parsed.version:
             raise Invalid(
                 f"{name!r} names a version; put to the collection, and the version gets the next number"
@@ -108,9 +94,9 @@ class Library:
         self._make_collection(parsed, type)
         entries = list(files)
         if source is not None:
-            found = content.found_in_folder(Path(source))
-            entries += content.put_files(self.store, self.ctx, parsed.namespace, found, progress)
-        return versions.commit(
+            found = domain.content.found_in_folder(Path(source))
+            entries += domain.content.put_files(self.store, self.ctx, parsed.namespace, found, progress)
+        return domain.versions.commit(
             self.store,
             self.ctx,
             str(parsed),
@@ -123,16 +109,16 @@ class Library:
             reuse=reuse,
         )
 
-    def _make_collection(self, name: names.Name, type: str) -> None:
+    def _make_collection(self, name: domain.names.Name, type: str) -> None:
         project = f"{name.namespace}/{name.project}"
         try:
-            projects.get(self.store, self.ctx, project)
+            domain.projects.get(self.store, self.ctx, project)
         except Missing:
-            projects.create(self.store, self.ctx, project, exist_ok=True)
+            domain.projects.create(self.store, self.ctx, project, exist_ok=True)
         try:
-            collections.get(self.store, self.ctx, str(name))
+            domain.collections.get(self.store, self.ctx, str(name))
         except Missing:
-            collections.create(self.store, self.ctx, str(name), type=type, exist_ok=True)
+            domain.collections.create(self.store, self.ctx, str(name), type=type, exist_ok=True)
 
     def get(
         self, name: str, target: str | os.PathLike[str], *, prefix: str = "", progress: Progress | None = None
@@ -153,25 +139,25 @@ class Library:
                 progress(done, total)
         return root
 
-    def open_file(self, name: str, path: str) -> StoredFile:
+    def open_file(self, name: str, path: str) -> domain.content.StoredFile:
         """A file of a version, to read, to read in part, or to map."""
-        return content.open_file(self.store, self.ctx, name, path)
+        return domain.content.open_file(self.store, self.ctx, name, path)
 
     def resolve(self, name: str) -> Resolved:
         """What a name stands for now."""
-        return versions.resolve(self.store, self.ctx, name)
+        return domain.versions.resolve(self.store, self.ctx, name)
 
     def version(self, name: str) -> VersionInfo:
         """A version, by alias or number, in whatever state it is."""
-        return versions.get(self.store, self.ctx, name)
+        return domain.versions.get(self.store, self.ctx, name)
 
     def versions(self, name: str, *, before: int = 0, limit: int = 100) -> list[VersionInfo]:
         """A collection's versions, newest first, from just below number ``before``."""
-        return versions.list_versions(self.store, self.ctx, name, before=before, limit=limit)
+        return domain.versions.list_versions(self.store, self.ctx, name, before=before, limit=limit)
 
     def files(self, name: str, *, prefix: str = "", after: str = "", limit: int = 250_000) -> list[FileEntry]:
         """A version's files by path."""
-        return versions.files(self.store, self.ctx, name, prefix=prefix, after=after, limit=limit)
+        return domain.versions.files(self.store, self.ctx, name, prefix=prefix, after=after, limit=limit)
 
     def commit(
         self,
@@ -186,7 +172,7 @@ class Library:
         reuse: bool = True,
     ) -> VersionInfo:
         """Makes a version of files whose bytes are here already, or elsewhere."""
-        return versions.commit(
+        return domain.versions.commit(
             self.store,
             self.ctx,
             name,
@@ -210,7 +196,7 @@ class Library:
         reason: str = "",
     ) -> VersionInfo:
         """Changes a version's description, tags, expiry (microseconds, 0: never) or legal hold (empty: none)."""
-        return versions.update(
+        return domain.versions.update(
             self.store,
             self._with(reason),
             name,
@@ -222,7 +208,7 @@ class Library:
 
     def delete_version(self, name: str, *, with_aliases: bool = False, reason: str = "") -> None:
         """Deletes a version; its number is never given again."""
-        versions.delete(self.store, self._with(reason), name, with_aliases=with_aliases)
+        domain.versions.delete(self.store, self._with(reason), name, with_aliases=with_aliases)
 
     # Aliases
 
@@ -236,27 +222,29 @@ class Library:
         reason: str = "",
     ) -> AliasInfo:
         """Points an alias at a version (``collection@v3``); with ``expected``, only if it points there now (0: nowhere)."""
-        return aliases.move(self.store, self._with(reason), name, alias, expected=expected, fallback=fallback)
+        return domain.aliases.move(
+            self.store, self._with(reason), name, alias, expected=expected, fallback=fallback
+        )
 
     def delete_alias(self, name: str, alias: str, *, expected: int | None = None, reason: str = "") -> None:
         """Takes an alias away; its history stays."""
-        aliases.delete(self.store, self._with(reason), name, alias, expected=expected)
+        domain.aliases.delete(self.store, self._with(reason), name, alias, expected=expected)
 
     def alias(self, name: str, alias: str) -> AliasInfo:
         """Where an alias points."""
-        return aliases.get(self.store, self.ctx, name, alias)
+        return domain.aliases.get(self.store, self.ctx, name, alias)
 
     def aliases(self, name: str, *, after: str = "", limit: int = 1000) -> list[AliasInfo]:
         """A collection's aliases by name."""
-        return aliases.list_aliases(self.store, self.ctx, name, after, limit)
+        return domain.aliases.list_aliases(self.store, self.ctx, name, after, limit)
 
     def alias_history(self, name: str, alias: str, *, after: int = -1, limit: int = 1000) -> list[AliasStep]:
         """Every step of an alias, from the first."""
-        return aliases.history(self.store, self.ctx, name, alias, after=after, limit=limit)
+        return domain.aliases.history(self.store, self.ctx, name, alias, after=after, limit=limit)
 
     def alias_at(self, name: str, alias: str, *, seq: int | None = None, time: int | None = None) -> int:
         """The version that an alias pointed at after log entry ``seq``, or at a ``time``; 0 for none."""
-        return aliases.at(self.store, self.ctx, name, alias, seq=seq, time=time)
+        return domain.aliases.at(self.store, self.ctx, name, alias, seq=seq, time=time)
 
     # Collections and projects
 
@@ -271,7 +259,7 @@ class Library:
         exist_ok: bool = False,
     ) -> CollectionInfo:
         """Makes a collection in a project."""
-        return collections.create(
+        return domain.collections.create(
             self.store,
             self.ctx,
             name,
@@ -294,7 +282,7 @@ class Library:
         reason: str = "",
     ) -> CollectionInfo:
         """Changes, renames or moves a collection."""
-        return collections.update(
+        return domain.collections.update(
             self.store,
             self._with(reason),
             name,
@@ -307,17 +295,17 @@ class Library:
 
     def delete_collection(self, name: str, *, reason: str = "") -> None:
         """Removes a collection whose versions have all been deleted."""
-        collections.delete(self.store, self._with(reason), name)
+        domain.collections.delete(self.store, self._with(reason), name)
 
     def collection(self, name: str) -> CollectionInfo:
         """A collection by name."""
-        return collections.get(self.store, self.ctx, name)
+        return domain.collections.get(self.store, self.ctx, name)
 
     def collections(
         self, project: str, *, type: str = "", after: str = "", limit: int = 100
     ) -> list[CollectionInfo]:
         """The collections of a project by name."""
-        return collections.list_collections(
+        return domain.collections.list_collections(
             self.store, self.ctx, project, type=type, after=after, limit=limit
         )
 
@@ -332,7 +320,7 @@ class Library:
         exist_ok: bool = False,
     ) -> ProjectInfo:
         """Makes a project, or a registry."""
-        return projects.create(
+        return domain.projects.create(
             self.store,
             self.ctx,
             name,
@@ -354,7 +342,7 @@ class Library:
         reason: str = "",
     ) -> ProjectInfo:
         """Changes a project."""
-        return projects.update(
+        return domain.projects.update(
             self.store,
             self._with(reason),
             name,
@@ -366,71 +354,73 @@ class Library:
 
     def delete_project(self, name: str, *, reason: str = "") -> None:
         """Removes a project that holds nothing."""
-        projects.delete(self.store, self._with(reason), name)
+        domain.projects.delete(self.store, self._with(reason), name)
 
     def project(self, name: str) -> ProjectInfo:
         """A project by name."""
-        return projects.get(self.store, self.ctx, name)
+        return domain.projects.get(self.store, self.ctx, name)
 
     def projects(self, namespace: str = "", *, after: str = "", limit: int = 100) -> list[ProjectInfo]:
         """The projects of a namespace (one's own by default) by name."""
-        return projects.list_projects(
-            self.store, self.ctx, namespace or names.own_namespace(self.ctx), after, limit
+        return domain.projects.list_projects(
+            self.store, self.ctx, namespace or domain.names.own_namespace(self.ctx), after, limit
         )
 
     def set_field_class(self, project: str, field: str, name: str) -> None:
         """Classes a metadata field of a project: public, internal, confidential, pii, phi or secret."""
-        fields.set_class(self.store, self.ctx, project, field, name)
+        domain.fields.set_class(self.store, self.ctx, project, field, name)
 
     def field_classes(self, project: str) -> dict[str, str]:
         """The classes of a project's metadata fields."""
-        return fields.classes(self.store, self.ctx, project)
+        return domain.fields.classes(self.store, self.ctx, project)
 
     # Lineage and history
 
     def link(self, source: str, relation: str, target: str) -> None:
         """Adds a lineage edge; ends are version names, or ``run:``, ``consumer:`` or ``external:`` and a name."""
-        lineage.link(self.store, self.ctx, source, relation, target)
+        domain.lineage.link(self.store, self.ctx, source, relation, target)
 
     def lineage(
-        self, name: str, *, direction: lineage.Direction = "both", depth: int = 100, limit: int = 1000
+        self, name: str, *, direction: domain.lineage.Direction = "both", depth: int = 100, limit: int = 1000
     ) -> LineageGraph:
         """Everything upstream, downstream or both of a version or node."""
-        return lineage.closure(self.store, self.ctx, name, direction=direction, depth=depth, limit=limit)
+        return domain.lineage.closure(
+            self.store, self.ctx, name, direction=direction, depth=depth, limit=limit
+        )
 
     def history(self, name: str, *, after: int = -1, limit: int = 100) -> list[LogRecord]:
         """Every change of a version, collection or project, from the first."""
-        return audit.history(self.store, self.ctx, name, after=after, limit=limit)
+        return domain.audit.history(self.store, self.ctx, name, after=after, limit=limit)
 
     def log(self, *, start: int = 0, limit: int = 100) -> list[LogRecord]:
         """The whole log from an entry on."""
-        return audit.log(self.store, self.ctx, start=start, limit=limit)
+        return domain.audit.log(self.store, self.ctx, start=start, limit=limit)
 
     def proof(self, name: str, alias: str = "") -> dict[str, Any]:
         """A bundle that proves an alias's history, or every change of an object, to whoever has :meth:`log_key`."""
         if alias:
-            return audit.prove_alias(self.store, self.ctx, name, alias)
-        return audit.prove_object(self.store, self.ctx, name)
+            return domain.audit.prove_alias(self.store, self.ctx, name, alias)
+        return domain.audit.prove_object(self.store, self.ctx, name)
 
     def checkpoint(self) -> str:
         """A signed checkpoint of the log as it stands."""
-        return audit.checkpoint(self.store, self.ctx).decode()
+        return domain.audit.checkpoint(self.store, self.ctx).decode()
 
     def log_key(self) -> str:
         """The key that verifies checkpoints and proofs."""
-        return audit.verifier_key(self.store, self.ctx)
+        return domain.audit.verifier_key(self.store, self.ctx)
 
     # Who
 
     def whoami(self) -> UserInfo:
         """The principal."""
-        return accounts.get_user(self.store, self.ctx, self.ctx.principal.name)
+        return domain.accounts.get_user(self.store, self.ctx, self.ctx.principal.name)
 
     def create_user(
         self, name: str, *, kind: str = "person", admin: bool = False, email: str = "", full_name: str = ""
     ) -> UserInfo:
         """Makes a user with a namespace of its own."""
-        return accounts.create_user(
+        return domain.accounts.create_user(
             self.store, self.ctx, name, kind=kind, admin=admin, email=email, full_name=full_name
         )
 
@@ -444,85 +434,85 @@ class Library:
         full_name: str | None = None,
     ) -> UserInfo:
         """Changes a user; a disabled one's keys are refused."""
-        return accounts.update_user(
+        return domain.accounts.update_user(
             self.store, self.ctx, name, admin=admin, disabled=disabled, email=email, full_name=full_name
         )
 
     def user(self, name: str) -> UserInfo:
         """A user by name."""
-        return accounts.get_user(self.store, self.ctx, name)
+        return domain.accounts.get_user(self.store, self.ctx, name)
 
     def users(self, *, after: str = "", limit: int = 100) -> list[UserInfo]:
         """Users by name."""
-        return accounts.users(self.store, self.ctx, after, limit)
+        return domain.accounts.users(self.store, self.ctx, after, limit)
 
     def create_namespace(
         self, name: str, *, kind: str = "team", description: str = "", region: str = ""
     ) -> NamespaceInfo:
         """Makes a team or organisation."""
-        return accounts.create_namespace(
+        return domain.accounts.create_namespace(
             self.store, self.ctx, name, kind=kind, description=description, region=region
         )
 
     def namespace(self, name: str) -> NamespaceInfo:
         """A namespace by name."""
-        return accounts.get_namespace(self.store, self.ctx, name)
+        return domain.accounts.get_namespace(self.store, self.ctx, name)
 
     def namespaces(self, *, after: str = "", limit: int = 100) -> list[NamespaceInfo]:
         """The namespaces that one may read, by name."""
-        return accounts.namespaces(self.store, self.ctx, after, limit)
+        return domain.accounts.namespaces(self.store, self.ctx, after, limit)
 
     def set_member(self, namespace: str, user: str, role: str, *, classes: Iterable[str] = ()) -> MemberInfo:
         """Gives a user a role (reader, member, owner) in a namespace, and field classes other than the role's usual ones."""
-        return accounts.set_member(self.store, self.ctx, namespace, user, role, tuple(classes))
+        return domain.accounts.set_member(self.store, self.ctx, namespace, user, role, tuple(classes))
 
     def remove_member(self, namespace: str, user: str) -> None:
         """Takes a user's role in a namespace away."""
-        accounts.remove_member(self.store, self.ctx, namespace, user)
+        domain.accounts.remove_member(self.store, self.ctx, namespace, user)
 
     def members(self, namespace: str) -> list[MemberInfo]:
         """Who belongs to a namespace."""
-        return accounts.members(self.store, self.ctx, namespace)
+        return domain.accounts.members(self.store, self.ctx, namespace)
 
     def create_key(self, user: str, name: str, *, expires: int = 0, role: str = "") -> NewKey:
         """Makes an API key; it is shown this once."""
-        return keys.create(self.store, self.ctx, user, name, expires=expires, role=role)
+        return domain.keys.create(self.store, self.ctx, user, name, expires=expires, role=role)
 
     def revoke_key(self, key_id: int) -> None:
         """Ends an API key at once."""
-        keys.revoke(self.store, self.ctx, key_id)
+        domain.keys.revoke(self.store, self.ctx, key_id)
 
     def keys(self, user: str) -> list[KeyInfo]:
         """A user's keys, oldest first."""
-        return keys.list_keys(self.store, self.ctx, user)
+        return domain.keys.list_keys(self.store, self.ctx, user)
 
     # Keeping it well
 
     def verify(self, *, progress: Progress | None = None) -> dict[str, Any]:
         """Checks the index against the log; where the log stands. Raises :class:`Corrupt` naming what fails."""
-        head = maintenance.verify(self.store, self.ctx, progress)
+        head = domain.maintenance.verify(self.store, self.ctx, progress)
         return {"entries": head.size, "root": head.root.hex(), "state": head.state.hex(), "time": head.time}
 
     def scrub(self, *, deep: bool = False, progress: Progress | None = None) -> dict[str, Any]:
         """Reads every stored byte and withdraws what is damaged; what was found."""
-        return as_json(maintenance.scrub(self.store, self.ctx, deep=deep, progress=progress))
+        return as_json(domain.maintenance.scrub(self.store, self.ctx, deep=deep, progress=progress))
 
     def damages(self) -> list[DamageInfo]:
         """Every damaged stretch that is known."""
-        return integrity.damages(self.store, self.ctx)
+        return domain.integrity.damages(self.store, self.ctx)
 
-    def gc(self, *, grace_seconds: float = maintenance.DEFAULT_GRACE) -> dict[str, Any]:
+    def gc(self, *, grace_seconds: float = limits.DEFAULT_GRACE) -> dict[str, Any]:
         """Frees bytes that nothing refers to; what was marked and freed."""
-        return as_json(maintenance.gc(self.store, self.ctx, grace_seconds=grace_seconds))
+        return as_json(domain.maintenance.gc(self.store, self.ctx, grace_seconds=grace_seconds))
 
     def backup(self, target: str | os.PathLike[str], *, progress: Progress | None = None) -> dict[str, Any]:
         """Copies the store into a directory from which it can be restored; a second time, only what is new."""
-        return as_json(maintenance.backup(self.store, self.ctx, Path(target), progress))
+        return as_json(domain.maintenance.backup(self.store, self.ctx, Path(target), progress))
 
 
 def as_json(value: Any) -> dict[str, Any]:
     """A report (a dataclass or struct) as JSON values, with bytes as hexadecimal text."""
-    shown: dict[str, Any] = audit.readable(msgspec.to_builtins(value, builtin_types=(bytes,)))
+    shown: dict[str, Any] = domain.audit.readable(msgspec.to_builtins(value, builtin_types=(bytes,)))
     return shown
 
 
@@ -532,8 +522,8 @@ def open_library(
     """Opens a data directory in this process; see :func:`runstone.open`."""
     store = Store(Path(path), create=create, readonly=readonly, map_size=map_size or MAP_SIZE)
     try:
-        if not readonly:
-            accounts.bootstrap(store)
+        if not readonly and not store.log.head().size:
+            domain.accounts.bootstrap(store)
     except BaseException:
         store.close()
         raise

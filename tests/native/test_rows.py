@@ -12,7 +12,7 @@ ROWS = st.lists(st.tuples(st.binary(max_size=64), st.binary(max_size=3000)), max
 
 @given(st.integers(0, 2**64 - 1), ROWS)
 def test_sealing_rows_is_sealing_each(seed, rows):
-    sealed = seal_rows(seed, rows)
+    sealed = list(seal_rows(seed, rows))
     assert sealed == [(key, seal(seed, key, body)) for key, body in rows]
     assert [unseal(seed, key, stored) for key, stored in sealed] == [body for _, body in rows]
 
@@ -40,7 +40,7 @@ def test_wrong_arguments_are_refused():
         with pytest.raises(ValueError):
             call()
     for call in (
-        lambda: seal_rows(1, [("k", b"v")]),
+        lambda: list(seal_rows(1, [("k", b"v")])),
         lambda: fold_rows(bytes(32), 1, [("k", b"v")], []),
         lambda: seal_rows(1, None),
     ):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import names, policy
+from runstone.domain import names, policy, vocabulary
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
@@ -19,6 +19,8 @@ from runstone.storage.tables import ALIAS_HISTORY, HEAD, HISTORY, Head, Stored
 from runstone.types import LogRecord
 
 MAX_BUNDLE = 10_000
+#: What an entry that is shown here may hold.
+VOCABULARY = vocabulary.MODULES
 
 
 def signer(store: Store) -> notes.Signer:

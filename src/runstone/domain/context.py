@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from runstone.errors import TryAgain
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """Who asks. ``user`` is 0 for the owner of a store opened in-process; ``admin`` may do everything.
 
     ``role`` limits what a key may do below what its user may (``reader``: read only); empty is no limit.
@@ -25,8 +26,7 @@ class Principal:
 LOCAL = Principal("local", admin=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """The circumstances of one call. ``deadline`` is on the monotonic clock; ``command_id`` makes one write idempotent."""
 
     principal: Principal = LOCAL
@@ -36,7 +36,7 @@ class Context:
     consumer: str = ""
     reason: str = ""
     command_id: bytes = b""
-    deadline: float | None = field(default=None)
+    deadline: float | None = None
 
     def check_deadline(self) -> None:
         """Raises :class:`TryAgain` once the caller no longer waits."""

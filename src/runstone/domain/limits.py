@@ -29,6 +29,8 @@ MAX_URL = 4096
 MAX_PAGE = 1000
 MAX_FILE_SIZE = 1 << 44
 MAX_TIME = 1 << 53
+#: Seconds that bytes to which nothing refers are kept, unless another time is asked for.
+DEFAULT_GRACE = 24 * 3600
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*\Z")
 _SPACED_NAME = re.compile(r"[^\W_][\w .\-]*\Z")

@@ -9,36 +9,21 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import accounts, integrity, names, policy, vocabulary
+from runstone.domain import accounts, integrity, limits, names, policy, vocabulary
 from runstone.domain.context import LOCAL, Context
-from runstone.domain.store import Store, StoreLock, replace_index
+from runstone.domain.restoring import Restored
+from runstone.domain.store import Store, StoreLock
 from runstone.domain.versions import DeleteVersion
 from runstone.errors import Conflict, Corrupt, Missing
-from runstone.storage import recovery, snapshot
+from runstone.storage import filesystem, recovery, snapshot
 from runstone.storage.backends.packs import wrapped
 from runstone.storage.changelog import ChangeLog
-from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import Index
 from runstone.storage.recovery import Progress
-from runstone.storage.state import State
 from runstone.storage.tables import EXPIRIES, Head
 
-DEFAULT_GRACE = 24 * 3600
-#: What a log that is folded here may hold: the commands of these modules, and the one below.
+#: What a log that is folded here may hold.
 VOCABULARY = vocabulary.MODULES
-
-
-class Restored(Command, frozen=True, kw_only=True):
-    """Notes that this store was restored to an earlier point of another store's log, whose head it names."""
-
-    store: str
-    size: int
-    root: bytes
-
-
-@applies(56, "restored", Restored)
-def _restored(state: State, at: Stamp, command: Restored) -> None:
-    """Changes no table: the entry itself is what there is to know."""
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -80,7 +65,7 @@ def expire(store: Store) -> list[str]:
     return deleted
 
 
-def gc(store: Store, ctx: Context, *, grace_seconds: float = DEFAULT_GRACE) -> Any:
+def gc(store: Store, ctx: Context, *, grace_seconds: float = limits.DEFAULT_GRACE) -> Any:
     """Expires versions, then collects bytes that nothing refers to; the report says what was freed.
 
     Bytes are freed once they have been unreferenced for ``grace_seconds``: mark in one run, free in a later one.
@@ -121,8 +106,17 @@ def rebuild(data: Path, *, progress: Progress | None = None) -> Head:
             head = recovery.rebuild(ChangeLog(index), fresh, progress=progress)
         finally:
             index.close()
-        replace_index(data, fresh)
+        _replace_index(data, fresh)
         return head
+
+
+def _replace_index(data: Path, fresh: Path) -> None:
+    """Puts a new index in the place of a store's, which stays beside it as ``index.old``; nobody may have the store open."""
+    old = data / "index.old"
+    shutil.rmtree(old, ignore_errors=True)
+    (data / "index").rename(old)
+    fresh.rename(data / "index")
+    filesystem.fsync_directory(data)
 
 
 def backup(store: Store, ctx: Context, target: Path, progress: Progress | None = None) -> snapshot.Backup:
@@ -166,7 +160,7 @@ def restore(source: Path, target: Path, *, to: int | None = None, progress: Prog
         head = recovery.rebuild(ChangeLog(index), fresh, upto=to)
     finally:
         index.close()
-    replace_index(target, fresh)
+    _replace_index(target, fresh)
     Store.become_another(target)
     shutil.rmtree(target / "index.old")
     with Store(target) as store:

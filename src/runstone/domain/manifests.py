@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from itertools import pairwise
 
 import msgspec
 
+from runstone._native.digests import sha256
 from runstone.domain import limits
 from runstone.errors import Corrupt, Invalid, Missing, TooLarge
 from runstone.storage.index import View
@@ -53,10 +53,7 @@ def _checked_entry(file: FileEntry) -> Entry:
 
 def digest_of(entries: Iterable[Entry]) -> bytes:
     """The digest of a manifest: SHA-256 over a tag and the MessagePack of each entry in order of path."""
-    hasher = sha256(b"runstone-manifest-1\0")
-    for entry in entries:
-        hasher.update(_encode(entry))
-    return hasher.digest()
+    return sha256(b"".join([b"runstone-manifest-1\0", *map(_encode, entries)]))
 
 
 def held(entries: Iterable[Entry]) -> dict[bytes, int]:

@@ -7,7 +7,8 @@ With two parts the namespace is the principal's own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from runstone.domain import policy
 from runstone.domain.context import Context
@@ -35,8 +36,7 @@ _NUMBER = re.compile(r"v?([0-9]{1,9})\Z")
 MAX_FULL_NAME = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """A parsed name; ``collection`` and ``version`` may be empty. ``version`` is an alias or a number as written."""
 
     namespace: str
@@ -118,8 +118,7 @@ def find_project(
     return namespace, project
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A collection with what it lies in."""
 
     namespace: Namespace

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,11 +20,13 @@ from runstone.domain.policy import Policy, RolePolicy
 from runstone.errors import Conflict, Corrupt, Invalid
 from runstone.storage import filesystem
 from runstone.storage.backends.packs import wrapped
-from runstone.storage.blobs import Blobs
 from runstone.storage.changelog import ChangeLog, Guard, Receipt
 from runstone.storage.commands import Command
 from runstone.storage.index import MAP_SIZE, Index
 from runstone.storage.tables import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from runstone.storage.blobs import Blobs
 
 T = TypeVar("T")
 FORMAT_FILE = "FORMAT"
@@ -93,16 +95,29 @@ class Store:
             self.index = Index(path / "index", readonly=readonly, create=fresh or create, map_size=map_size)
             opened.callback(self.index.close)
             self.log = ChangeLog(self.index)
-            self.blobs = Blobs(self.index, path)
             opened.pop_all()
         self.policy: Policy = policy or RolePolicy()
         self._closed = False
+        self._blobs: Blobs | None = None
+        self._blobs_lock = threading.Lock()
         self._cached: dict[Any, tuple[int, Any]] = {}
 
     @property
     def origin(self) -> str:
         """The name of this store's log in its checkpoints."""
         return f"runstone/{self.id}"
+
+    @property
+    def blobs(self) -> Blobs:
+        """The bytes of this store; made on first use, for a question about names and versions needs none of it."""
+        if self._blobs is None:
+            with self._blobs_lock:
+                if self._blobs is None:
+                    from runstone.storage.blobs import Blobs
+
+                    with wrapped(f"{self.path} cannot be opened"):
+                        self._blobs = Blobs(self.index, self.path)
+        return self._blobs
 
     def submit(self, ctx: Context, command: Command, guard: Guard | None = None) -> Receipt:
         """Appends a command to the log and applies it; durable when it returns."""
@@ -136,7 +151,8 @@ class Store:
         """Closes the store; any later use raises, but for closing it again."""
         if not self._closed:
             self._closed = True
-            self.blobs.close()
+            if self._blobs is not None:
+                self._blobs.close()
             self.index.close()
             self._lock.close()
 
@@ -168,15 +184,6 @@ def _prepare(path: Path, create: bool) -> bool:
     filesystem.refuse_network_file_system(path)
     identity = msgspec.json.encode(Format(FORMAT_VERSION, os.urandom(16).hex()))
     return filesystem.create_durably(path / FORMAT_FILE, identity + b"\n", 0o644)
-
-
-def replace_index(data: Path, fresh: Path) -> None:
-    """Puts a new index in the place of a store's, which stays beside it as ``index.old``; nobody may have the store open."""
-    old = data / "index.old"
-    shutil.rmtree(old, ignore_errors=True)
-    (data / "index").rename(old)
-    fresh.rename(data / "index")
-    filesystem.fsync_directory(data)
 
 
 def _require_index(data: Path) -> None:

@@ -8,8 +8,13 @@ from runstone.domain import (
     keys,
     lineage,
     projects,
+    restoring,
     versions,
 )
 from runstone.domain.runs import commands, logging
 
+<<<<<<< HEAD
 MODULES = (accounts, aliases, collections, commands, fields, keys, lineage, logging, projects, versions)
+=======
+MODULES = (accounts, aliases, collections, fields, keys, lineage, projects, restoring, versions)
+>>>>>>> speed

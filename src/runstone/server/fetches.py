@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from runstone.domain import content
 from runstone.domain.context import Context

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,8 +31,7 @@ _encode = msgspec.msgpack.Encoder().encode
 Guard = Callable[[State], None]
 
 
-@dataclass(slots=True)
-class Submission:
+class Submission(msgspec.Struct):
     """A command on its way into the log.
 
     ``guard`` runs in the transaction before ``apply`` and may refuse, or change local tables (never state): whether blobs are
@@ -56,17 +54,15 @@ class Receipt(NamedTuple):
     repeated: bool = False
 
 
-@dataclass(slots=True)
-class _Batch:
+class _Batch(msgspec.Struct):
     submissions: Sequence[Submission]
     done: bool = False
 
 
-@dataclass(slots=True)
-class _Accepted:
-    entries: list[LogEntry] = field(default_factory=list)
-    leaves: list[bytes] = field(default_factory=list)
-    ids: dict[bytes, Submission] = field(default_factory=dict)
+class _Accepted(msgspec.Struct):
+    entries: list[LogEntry] = []
+    leaves: list[bytes] = []
+    ids: dict[bytes, Submission] = {}
 
 
 class ChangeLog:
@@ -121,18 +117,18 @@ class ChangeLog:
                 batch.done = True
 
     def _commit(self, submissions: list[Submission]) -> None:
-        salts = os.urandom(16 * len(submissions))
+        chance = os.urandom(32 * len(submissions))
         while True:
             try:
                 with self.index.write() as txn:
-                    self._apply_batch(txn, submissions, salts, time.time_ns() // 1000)
+                    self._apply_batch(txn, submissions, chance, time.time_ns() // 1000)
                 return
             except MapGrown:
                 continue
             except _NothingAccepted:
                 return
 
-    def _apply_batch(self, txn: Txn, submissions: list[Submission], salts: bytes, now: int) -> None:
+    def _apply_batch(self, txn: Txn, submissions: list[Submission], chance: bytes, now: int) -> None:
         head = txn.get(HEAD, 0) or Head()
         state = State(txn)
         state.hash = head.state
@@ -142,7 +138,7 @@ class ChangeLog:
             submission.receipt = submission.error = None
             stamp = Stamp(head.size + len(accepted.entries), now)
             try:
-                self._apply_one(txn, state, accepted, submission, stamp, salts[16 * place : 16 * place + 16])
+                self._apply_one(txn, state, accepted, submission, stamp, chance[32 * place : 32 * place + 32])
             except TRANSACTION_LOST:
                 raise
             except Exception as error:  # whatever is wrong with one command, the rest of its batch goes on
@@ -154,7 +150,7 @@ class ChangeLog:
         self._append(txn, head, accepted, state.hash, now)
 
     def _apply_one(
-        self, txn: Txn, state: State, accepted: _Accepted, submission: Submission, stamp: Stamp, salt: bytes
+        self, txn: Txn, state: State, accepted: _Accepted, submission: Submission, stamp: Stamp, chance: bytes
     ) -> None:
         command = submission.command
         kind = kind_of(command)
@@ -162,7 +158,7 @@ class ChangeLog:
         if len(payload) > MAX_PAYLOAD:
             raise Invalid(f"a change of {len(payload)} bytes is over the limit of {MAX_PAYLOAD}; split it")
         if not submission.id:
-            submission.id = os.urandom(16)
+            submission.id = chance[16:]
         elif len(submission.id) != 16:
             raise Invalid(f"a command id is 16 bytes, not {len(submission.id)}")
         elif self._answer_repeated(txn, accepted, submission, kind, payload):
@@ -172,6 +168,7 @@ class ChangeLog:
         result = kind.apply(state, stamp, command)
         state.accept()
         submission.receipt = Receipt(stamp.seq, stamp.time, result)
+        salt = chance[:16]
         header = header_of(kind.number, stamp.seq, stamp.time, submission.id, salt, payload)
         accepted.entries.append(LogEntry(header, submission.id, Stored(salt, payload, _encode(result))))
         accepted.leaves.append(merkle.leaf_hash(header))

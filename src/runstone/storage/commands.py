@@ -8,7 +8,7 @@ number, and a released one keeps its meaning: a new rule is a new kind.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from runstone.storage.state import State
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A change, asked for by ``actor`` (the name of a principal). ``reason`` is free text for those who read the log."""
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A change, asked for by ``actor`` (the name of a principal). ``reason`` is free text for those who read the log.
+
+    Its fields are values that never lead back to it, so it needs no cycle collector.
+    """
 
     actor: str
     reason: str = ""
@@ -45,8 +48,7 @@ C = TypeVar("C", bound=Command)
 Apply = Callable[["State", Stamp, C], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, dict=True):
     """A kind of command: its number in log headers, its name, how to decode and apply it, and what it answers."""
 
     number: int
@@ -54,8 +56,18 @@ class Kind:
     command: type[Command]
     apply: Apply[Any]
     result: Any
-    decode: Callable[[bytes], Command]
-    decode_result: Callable[[bytes], Any]
+
+    # A decoder is made when a log is first read: most processes only write to it, or do neither.
+
+    @cached_property
+    def decode(self) -> Callable[[bytes], Command]:
+        """Decodes the payload of an entry of this kind."""
+        return msgspec.msgpack.Decoder(self.command).decode
+
+    @cached_property
+    def decode_result(self) -> Callable[[bytes], Any]:
+        """Decodes what a command of this kind answered."""
+        return msgspec.msgpack.Decoder(self.result).decode
 
 
 _BY_NUMBER: dict[int, Kind] = {}
@@ -69,16 +81,7 @@ def applies(
 
     def register(function: Apply[C]) -> Apply[C]:
         assert number not in _BY_NUMBER, f"command number {number} is taken by {_BY_NUMBER[number].name}"
-        kind = Kind(
-            number,
-            name,
-            command,
-            function,
-            result,
-            msgspec.msgpack.Decoder(command).decode,
-            msgspec.msgpack.Decoder(result).decode,
-        )
-        _BY_NUMBER[number] = _BY_TYPE[command] = kind
+        _BY_NUMBER[number] = _BY_TYPE[command] = Kind(number, name, command, function, result)
         return function
 
     return register

@@ -8,9 +8,9 @@ the salt, nobody can find out by guessing what an erased payload was.
 from __future__ import annotations
 
 import struct
-from hashlib import sha256
 from typing import NamedTuple
 
+from runstone._native.digests import sha256
 from runstone.errors import Corrupt, Invalid
 
 HEADER = struct.Struct(">BBHQq16sI32s")
@@ -49,7 +49,7 @@ def pack_header(header: Header) -> bytes:
 
 def header_of(kind: int, seq: int, time: int, command_id: bytes, salt: bytes, payload: bytes) -> bytes:
     """The 72 bytes for a new entry: 16 bytes of command id and of salt, ``time`` in microseconds since 1970."""
-    return HEADER.pack(VERSION, 0, kind, seq, time, command_id, len(payload), sha256(salt + payload).digest())
+    return HEADER.pack(VERSION, 0, kind, seq, time, command_id, len(payload), sha256(salt + payload))
 
 
 def unpack_header(data: bytes) -> Header:
@@ -66,4 +66,4 @@ def payload_digest(salt: bytes, payload: bytes) -> bytes:
     """SHA-256 over the 16 random bytes of salt and the payload."""
     if len(salt) != SALT_SIZE:  # of any other length, salt and payload could be cut apart elsewhere
         raise Invalid(f"a payload's salt is {SALT_SIZE} bytes long, not {len(salt)}")
-    return sha256(salt + payload).digest()
+    return sha256(salt + payload)

@@ -13,7 +13,7 @@ import errno
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -428,7 +428,9 @@ class Txn(View):
         stored = seal(table.number, packed, body)
         self._txn.put(packed, stored, db=self._dbs[table.name], append=append)
 
-    def put_bodies(self, table: Table[Any], rows: list[tuple[bytes, bytes]], *, append: bool = False) -> None:
+    def put_bodies(
+        self, table: Table[Any], rows: Iterable[tuple[bytes, bytes]], *, append: bool = False
+    ) -> None:
         """Stores many (packed key, body) rows, sorted by key."""
         cursor = self._txn.cursor(db=self._dbs[table.name])
         cursor.putmulti(seal_rows(table.number, rows), append=append)

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from typing import NamedTuple, Protocol
 
+from runstone._native.digests import sha256
 from runstone.errors import Corrupt, Invalid, Malformed
 
 HASH_SIZE = 32
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
-EMPTY_ROOT = sha256(b"").digest()
+EMPTY_ROOT = sha256(b"")
 
 Tiles = dict[tuple[int, int], bytes]
 
@@ -40,12 +40,12 @@ class TileReader(Protocol):
 
 def leaf_hash(data: bytes) -> bytes:
     """The hash of a leaf; the prefix keeps it from ever being the hash of a node."""
-    return sha256(b"\x00" + data).digest()
+    return sha256(b"\x00" + data)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node."""
-    return sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right)
 
 
 class Frontier(NamedTuple):
@@ -89,7 +89,7 @@ def extend(reader: TileReader, edge: Frontier, leaves: Sequence[bytes]) -> tuple
         if len(nodes) & 1:
             peaks[height] = nodes.pop()
         pairs = iter(nodes)
-        nodes = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+        nodes = [sha256(b"\x01" + left + right) for left, right in zip(pairs, pairs, strict=True)]
         start, height = start >> 1, height + 1
     return tiles, Frontier(size + len(leaves), tuple(peaks[height] for height in sorted(peaks, reverse=True)))
 

@@ -36,10 +36,11 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from runstone.errors import Corrupt
 
@@ -109,8 +110,7 @@ class Page(NamedTuple):
         return self.offsets[place] + NODE.size + self.nodes[place][3]
 
 
-@dataclass(slots=True)
-class PageReport:
+class PageReport(msgspec.Struct):
     """What of one committed state was found sound: pages in all, those in use and those free, and the entries of each table.
 
     ``free`` is 0, and lost pages are not looked for, when only some tables were checked.
@@ -120,7 +120,7 @@ class PageReport:
     pages: int
     used: int = 0
     free: int = 0
-    tables: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, int] = {}
 
 
 class PageFile:

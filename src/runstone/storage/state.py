@@ -6,6 +6,7 @@ once, and the state hash follows from exactly those rows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -23,24 +24,21 @@ class State:
 
     def __init__(self, txn: Txn) -> None:
         self._txn = txn
-        self._changes: dict[Table[Any], dict[bytes, Body]] = {}
-        self._before: dict[Table[Any], dict[bytes, Body]] = {}
+        self._changes: defaultdict[Table[Any], dict[bytes, Body]] = defaultdict(dict)
+        self._before: defaultdict[Table[Any], dict[bytes, Body]] = defaultdict(dict)
         self._undo: list[tuple[dict[bytes, Body], bytes, Body]] = []
         self.hash = bytes(32)
 
     def get(self, table: Table[V], *key: Any) -> V | None:
         """The value under a key, with the changes of this batch and this command."""
         packed = table.key.pack(*key)
-        changes = self._changes.get(table)
-        body = changes.get(packed, _ABSENT) if changes is not None else _ABSENT
+        body = self._changes[table].get(packed, _ABSENT)
         if body is _ABSENT:
             body = self._stored(table, packed)
         return None if body is None else table.decode(body)
 
     def _stored(self, table: Table[Any], packed: bytes) -> Body:
-        before = self._before.get(table)
-        if before is None:
-            before = self._before[table] = {}
+        before = self._before[table]
         found: Body = before.get(packed, _ABSENT)
         if found is _ABSENT:
             found = before[packed] = self._txn.get_body(table, packed)
@@ -55,21 +53,22 @@ class State:
         self._set(table, table.key.pack(*key), None)
 
     def _set(self, table: Table[Any], packed: bytes, body: Body) -> None:
-        changes = self._changes.get(table)
-        if changes is None:
-            changes = self._changes[table] = {}
+        changes = self._changes[table]
         self._undo.append((changes, packed, changes.get(packed, _ABSENT)))
         changes[packed] = body
 
     def touch(self, subject: int, seq: int, kind: int) -> None:
-        """Notes in an object's history that log entry ``seq`` changed it."""
-        self.put(HISTORY, subject, seq, kind)
+        """Notes in an object's history that log entry ``seq``, the one that is being applied, changed it."""
+        packed = HISTORY.key.pack(subject, seq)
+        # No row can be there: until now the log had no such entry.
+        self._before[HISTORY].setdefault(packed, None)
+        self._set(HISTORY, packed, HISTORY.encode(kind))
 
     def scan(
         self, table: Table[V], *prefix: Any, after: tuple[Any, ...] | None = None, reverse: bool = False
     ) -> Iterator[tuple[tuple[Any, ...], V]]:
         """Rows under a prefix in key order. A command scans a table before it changes it, or RuntimeError."""
-        changes = self._changes.get(table)
+        changes = self._changes[table]
         if changes and any(changed is changes for changed, _, _ in self._undo):
             raise RuntimeError(f"a command scans {table.name} after it changed it")
         self._write_table(table)
@@ -97,34 +96,29 @@ class State:
         changes = self._changes.pop(table, None)
         if not changes:
             return
-        keys = sorted(changes)
+        rows = sorted(changes.items())
         if table.hashed:
-            self._note_new(table, keys)
-            self._fold(table, keys, changes)
-        self._txn.put_bodies(table, [(key, body) for key in keys if (body := changes[key]) is not None])
-        for key in keys:
-            if changes[key] is None:
+            self._fold(table, rows)
+        self._txn.put_bodies(table, (row for row in rows if row[1] is not None))  # type: ignore[misc]
+        for key, body in rows:
+            if body is None:
                 self._txn.delete_body(table, key)
-        self._before.setdefault(table, {}).update(changes)
+        self._before[table].update(changes)
 
-    def _note_new(self, table: Table[Any], keys: list[bytes]) -> None:
-        # Ids grow, so most new rows lie past the last one: then there is no old row to look for.
-        last = self._txn.last_key(table)
-        before = self._before.setdefault(table, {})
-        for key in reversed(keys):
-            if last is not None and key <= last:
-                return
-            before.setdefault(key, None)
-
-    def _fold(self, table: Table[Any], keys: list[bytes], changes: dict[bytes, Body]) -> None:
+    def _fold(self, table: Table[Any], rows: list[tuple[bytes, Body]]) -> None:
         add: list[tuple[bytes, bytes]] = []
         remove: list[tuple[bytes, bytes]] = []
-        for key in keys:
-            new, old = changes[key], self._stored(table, key)
+        before, last = self._before[table], self._txn.last_key(table) or b""
+        for row in rows:
+            key, new = row
+            # Ids grow, so most new rows lie past the last one: then there is no old row to look for.
+            old = before.get(key, _ABSENT) if key <= last else None
+            if old is _ABSENT:
+                old = self._txn.get_body(table, key)
             if new == old:
                 continue
             if new is not None:
-                add.append((key, new))
+                add.append(row)  # type: ignore[arg-type]
             if old is not None:
                 remove.append((key, old))
         self.hash = fold_rows(self.hash, table.number, add, remove)

@@ -10,7 +10,8 @@ has the byte tables.
 
 from __future__ import annotations
 
-from hashlib import sha256
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -21,10 +22,11 @@ FORMAT_VERSION = 1
 
 V = TypeVar("V")
 TABLES: dict[str, Table[Any]] = {}
+_encode = msgspec.msgpack.Encoder().encode
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
-    """A value of a table: a MessagePack array of the fields."""
+class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A value of a table: a MessagePack array of the fields, which never lead back to it and need no cycle collector."""
 
 
 class Table(Generic[V]):
@@ -37,14 +39,14 @@ class Table(Generic[V]):
         self.value = value
         self.group = group
         self.hashed = group == "state"
-        if value is bytes:
-            self.encode: Any = bytes
-            self.decode: Any = bytes
-        else:
-            self.encode = msgspec.msgpack.Encoder().encode
-            self.decode = msgspec.msgpack.Decoder(value).decode
+        self.encode: Any = bytes if value is bytes else _encode
         assert name not in TABLES and number not in {table.number for table in TABLES.values()}
         TABLES[name] = self
+
+    @cached_property
+    def decode(self) -> Callable[[bytes], V]:
+        """Decodes a body; made on first use, which most processes never come to for most tables."""
+        return self.value if self.value is bytes else msgspec.msgpack.Decoder(self.value).decode
 
     def __repr__(self) -> str:
         return f"<table {self.name}>"
@@ -66,7 +68,7 @@ def _local(number: int, name: str, key: str, value: type[V]) -> Table[V]:
 
 
 #: The Merkle root of a log without entries: SHA-256 of nothing (RFC 6962, section 2.1).
-EMPTY_ROOT = sha256().digest()
+EMPTY_ROOT = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
 
 class Head(Record, frozen=True):

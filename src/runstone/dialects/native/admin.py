@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from runstone.dialects.native.wire import Request
 from runstone.dialects.routing import LINES, Call, Progress, Route, Work
-from runstone.domain import content, maintenance, policy, versions
+from runstone.domain import content, limits, maintenance, policy, versions
 
 
 class Verification(Request):
@@ -22,7 +22,7 @@ class Verification(Request):
 class Sweep(Request):
     """For how long bytes must have been unreferenced before they are freed."""
 
-    grace_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] = maintenance.DEFAULT_GRACE
+    grace_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] = limits.DEFAULT_GRACE
 
 
 class Scrub(Request):

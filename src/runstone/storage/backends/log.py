@@ -7,13 +7,15 @@ orders entries first and lets every node apply them; it implements the same thre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from runstone.storage.index import Index, Txn
 from runstone.storage.tables import COMMANDS, HEAD, LOG_HEADERS, LOG_PAYLOADS, Head, Stored
 
 
-class LogEntry(NamedTuple):
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """A log entry: its 72-byte header, the id of its command, and its payload with salt and result."""
 
     header: bytes
@@ -45,12 +47,12 @@ class LocalLog:
         head = txn.get(HEAD, 0) or Head()
         if head.size != position:
             return False
-        numbered = [(LOG_HEADERS.key.pack(position + n), entry) for n, entry in enumerate(entries)]
-        txn.put_bodies(LOG_HEADERS, [(key, entry.header) for key, entry in numbered], append=True)
-        payloads = [(key, LOG_PAYLOADS.encode(entry.stored)) for key, entry in numbered]
-        txn.put_bodies(LOG_PAYLOADS, payloads, append=True)
-        ids = [(entry.command_id, COMMANDS.encode(position + n)) for n, entry in enumerate(entries)]
-        txn.put_bodies(COMMANDS, sorted(ids))
+        keys = [LOG_HEADERS.key.pack(position + n) for n in range(len(entries))]
+        txn.put_bodies(LOG_HEADERS, zip(keys, (entry.header for entry in entries), strict=True), append=True)
+        payloads = (LOG_PAYLOADS.encode(entry.stored) for entry in entries)
+        txn.put_bodies(LOG_PAYLOADS, zip(keys, payloads, strict=True), append=True)
+        places = {entry.command_id: position + n for n, entry in enumerate(entries)}
+        txn.put_bodies(COMMANDS, ((id, COMMANDS.encode(places[id])) for id in sorted(places)))
         return True
 
     def read(self, position: int, limit: int) -> Iterator[tuple[int, LogEntry]]:
