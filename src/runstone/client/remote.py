@@ -11,7 +11,7 @@ import msgspec
 
 from runstone.client import folder, names, origin
 from runstone.client.cache import Cache
-from runstone.client.fetch import Fetched, Options, default_key, fetch_over
+from runstone.client.fetch import CONSUMER, Fetched, Options, default_key, fetch_over
 from runstone.client.http import Http, Retries, problem
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
@@ -86,7 +86,7 @@ class Remote:
             default_key() if key is None else key,
             timeout=timeout,
             retries=Retries(times=retries),
-            headers={"X-Runstone-Consumer": quote(consumer)} if consumer else None,
+            headers={CONSUMER: quote(consumer)} if consumer else None,
         )
         self._cache_directory = cache
         self._own = ""
