@@ -437,14 +437,15 @@ def resolve(store: Store, ctx: Context, name: str) -> Resolved:
     with store.index.read() as view:
         parsed = names.parse(ctx, name)
         place, version = names.find_version(store, view, ctx, parsed)
-        alias = view.get(ALIASES, place.collection.id, parsed.version) if parsed.version else None
+        written = parsed.version or names.LATEST
+        alias = view.get(ALIASES, place.collection.id, written)
     return Resolved(
         collection=str(place),
         version=version.number,
         digest=version.manifest.hex(),
         size=version.size,
         files=version.files,
-        alias=parsed.version if alias else "",
+        alias=written if alias else "",
         seq=alias.seq if alias else version.id - 1,
     )
 

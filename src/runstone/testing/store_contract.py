@@ -219,6 +219,36 @@ class StoreContract:
         with pytest.raises(Invalid):
             store.alias_at("demo/model", "prod")
 
+    def test_a_name_without_a_version_is_the_latest(self, store: Any, tmp_path: Path) -> None:
+        """The highest live version, whatever was deleted above it; or where an alias ``latest`` points, if somebody made one."""
+
+        def meant(name: str) -> list[int]:
+            with store.open_file(name, "n") as file:
+                opened = int(file.version.rpartition("v")[2])
+            read_back = int((store.get(name, tmp_path / "out") / "n").read_bytes())
+            resolved = store.resolve(name)
+            aliases.add(resolved.alias)
+            return [store.version(name).number, resolved.version, opened, read_back, len(store.files(name))]
+
+        store.create_project("demo")
+        store.create_collection("demo/model")
+        for ask in (store.version, store.resolve, store.files):
+            with pytest.raises(Missing, match="no live version"):
+                ask("demo/model")
+        for number in (1, 2, 3):
+            store.put("demo/model", write(tmp_path / str(number), {"n": b"%d" % number}))
+        store.delete_version("demo/model@v3")
+        aliases: set[str] = set()
+        assert meant("demo/model") == meant("demo/model@latest") == [2, 2, 2, 2, 1]
+        assert aliases == {""}
+        store.set_alias("demo/model@v1", "latest")
+        aliases.clear()
+        assert meant("demo/model") == meant("demo/model@latest") == [1, 1, 1, 1, 1]
+        assert aliases == {"latest"}
+        assert store.collection("demo/model").latest == 2
+        store.delete_alias("demo/model", "latest")
+        assert meant("demo/model") == [2, 2, 2, 2, 1]
+
     def test_versions_are_described_held_and_deleted(self, store: Any) -> None:
         """What may change changes, a hold forbids deletion, and a deleted version is gone for good."""
         store.put("demo/model", files=[reference()], aliases=["prod"])
