@@ -1,18 +1,21 @@
 """Field classes: what kind of thing a metadata field holds, and who may read it.
 
 A field is named by its path in the metadata (``training.user.email``); a class set on a path holds for all below it. A reader whose mask
-lacks the class of a field is answered as if the field were not there.
+lacks the class of a field is answered as if the field were not there. Such a reader who may write changes the rest: fields that it does
+not see stay as they are, it cannot set them, and neither an answer nor a refusal depends on what they hold or on whether they are there.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from runstone.domain import limits, names, policy
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
-from runstone.errors import Invalid, Missing
+from runstone.errors import Denied, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
@@ -64,23 +67,98 @@ def classes(store: Store, ctx: Context, project: str) -> dict[str, str]:
         return {field: policy.CLASSES[row.value] for (_, field), row in view.scan(FIELD_CLASSES, held.id)}
 
 
-def mask(store: Store, view: View, ctx: Context, place: Place, metadata: Any) -> Any:
-    """Metadata without the fields that the principal may not read."""
+def hidden_from(store: Store, view: View, ctx: Context, place: Place) -> tuple[str, ...]:
+    """The fields of a project that the principal may not read, by name."""
     allowed = store.policy.classes(view, ctx, place.namespace)
     if allowed == policy.ALL_CLASSES:
-        return metadata
-    hidden = {
-        field
-        for (_, field), row in view.scan(FIELD_CLASSES, place.project.id)
-        if not allowed >> row.value & 1
-    }
+        return ()
+    rows = view.scan(FIELD_CLASSES, place.project.id)
+    return tuple(field for (_, field), row in rows if not allowed >> row.value & 1)
+
+
+def mask(store: Store, view: View, ctx: Context, place: Place, metadata: Any) -> Any:
+    """Metadata without the fields that the principal may not read."""
+    hidden = hidden_from(store, view, ctx, place)
     return _without(metadata, hidden, "") if hidden else metadata
 
 
-def _without(value: Any, hidden: set[str], path: str) -> Any:
+def _without(value: Any, hidden: tuple[str, ...], path: str) -> Any:
     if isinstance(value, dict):
-        kept = {key: (f"{path}.{key}" if path else key, item) for key, item in value.items()}
-        return {key: _without(item, hidden, at) for key, (at, item) in kept.items() if at not in hidden}
+        return {
+            key: _without(item, hidden, at)
+            for key, item in value.items()
+            if (at := _below(path, key)) not in hidden
+        }
     if isinstance(value, list):
         return [_without(item, hidden, path) for item in value]
     return value
+
+
+def _below(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def require_settable(ctx: Context, metadata: Any, hidden: tuple[str, ...]) -> None:
+    """Raises :class:`Denied` for metadata that gives a value to a field that its giver may not read."""
+    field = first_named(metadata, hidden)
+    if field:
+        raise Denied(
+            f"{ctx.principal.name} may not read the field {field}, and so may not change it; leave it out, and it stays as it is"
+        )
+
+
+def first_named(metadata: Any, hidden: tuple[str, ...], path: str = "") -> str:
+    """The first of the fields that metadata gives a value to, or nothing."""
+    if isinstance(metadata, dict):
+        found = (
+            at if (at := _below(path, key)) in hidden else first_named(item, hidden, at)
+            for key, item in metadata.items()
+        )
+    elif isinstance(metadata, list | tuple):
+        found = (first_named(item, hidden, path) for item in metadata)
+    else:
+        return ""
+    return next(filter(None, found), "")
+
+
+def merge(stored: Any, given: Any, hidden: tuple[str, ...], path: str = "") -> Any:
+    """The metadata of an object that holds ``stored`` and is ``given`` other metadata by who does not see the ``hidden`` fields.
+
+    Those stay, and what they lie in with them: an object whose parts are partly hidden is emptied, not removed. What lies in a list has
+    no name to be kept under, so such a list can only be given as it is shown. Raises :class:`Denied` for any other, and for an object
+    that is replaced by something else.
+    """
+    if not _may_hide(path, hidden):
+        return given
+    if isinstance(stored, dict) and isinstance(given, dict):
+        merged = {
+            key: merge(stored[key], item, hidden, _below(path, key)) if key in stored else item
+            for key, item in given.items()
+        }
+        for key, item in stored.items():
+            at = _below(path, key)
+            if at in hidden:
+                merged[key] = item
+            elif key not in given and _has_fields(item) and _may_hide(at, hidden):
+                merged[key] = merge(item, {}, hidden, at)
+        return merged
+    shown = _without(stored, hidden, path)
+    if _canonical(given) == _canonical(shown):
+        return stored
+    if _has_fields(shown):
+        raise Denied(
+            f"{path or 'the metadata'} may hold fields that you may not read, and cannot be replaced by something else; give it as it is shown"
+        )
+    return given
+
+
+def _may_hide(path: str, hidden: tuple[str, ...]) -> bool:
+    return any(field.startswith(f"{path}.") if path else True for field in hidden)
+
+
+def _has_fields(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_fields, value)))
+
+
+def _canonical(value: Any) -> bytes:
+    return msgspec.msgpack.encode(value, order="sorted")

@@ -339,6 +339,7 @@ def commit_or_find(
     with store.index.read() as view:
         place = names.find_collection(store, view, ctx, parsed, "write")
         foreign = [d for d in needed if not may_use(store, view, ctx, place.namespace.domain, d)]
+        hidden = fields.hidden_from(store, view, ctx, place)
     if foreign:
         raise Missing(
             f"no file with sha256 {foreign[0].hex()} was uploaded; upload it before the version is committed"
@@ -354,7 +355,8 @@ def commit_or_find(
         tags=limits.tags(tags),
         aliases=tuple(sorted({limits.alias(alias) for alias in aliases})),
         expires=limits.moment(expires, "expires"),
-        reuse=reuse,
+        # That a version has the same value in a field that the principal may not read would be told by its being answered.
+        reuse=reuse and not fields.first_named(metadata, hidden),
     )
     guard = store.blobs.guard(place.namespace.domain, needed, ctx.principal.name)
     committed: Committed = store.submit(ctx, command, guard).result
