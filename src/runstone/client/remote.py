@@ -9,12 +9,14 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from runstone.client import folder, names, origin
+from runstone import folders
+from runstone.client import names, origin
 from runstone.client.cache import Cache
 from runstone.client.fetch import CONSUMER, Fetched, Options, default_key, fetch_over
 from runstone.client.http import Http, Retries, problem
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
+from runstone.client.plan import is_safe
 from runstone.client.response import Response
 from runstone.client.stored import RemoteFile
 from runstone.client.upload import Uploads
@@ -183,7 +185,7 @@ class Remote:
             raise Invalid(
                 f"{name!r} names a version; put to the collection, and the version gets the next number"
             )
-        found = folder.find(Path(source)) if source is not None else []
+        found = folders.find(Path(source), _storable) if source is not None else []
         self.create_project(f"{parsed.namespace}/{parsed.project}", exist_ok=True)
         self.create_collection(str(parsed), type=type, exist_ok=True)
         http = self._http.sibling()
@@ -639,6 +641,12 @@ class Remote:
 
 
 NoneType = type(None)
+
+
+def _storable(path: str) -> str:
+    if not is_safe(path):
+        raise Invalid(f"{path!r} is a name that a version cannot hold; rename the file")
+    return path
 
 
 def _listed(values: Iterable[str] | None) -> list[str] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runstone import folders
 from runstone.domain import integrity, limits, lineage, manifests, names, versions
 from runstone.domain.context import Context
 from runstone.domain.store import Store
@@ -274,31 +275,8 @@ def media_type(entry: Entry | FileEntry) -> str:
 
 
 def found_in_folder(source: Path) -> list[tuple[str, Path]]:
-    """The files of a folder with their manifest paths, sorted; or the one file that ``source`` is.
-
-    Links to files inside the folder are followed; raises :class:`Invalid` for one that leads out of it, or is no file.
-    """
-    if source.is_file():
-        return [(limits.path(source.name), source)]
-    if not source.is_dir():
-        raise Missing(f"{source} does not exist")
-    root = source.resolve()
-    found = []
-    for directory, folders, files in os.walk(source):
-        folders.sort()
-        if ".git" in folders:
-            folders.remove(".git")
-        for file in files:
-            path = Path(directory, file)
-            real = path.resolve()
-            if not real.is_file() or not real.is_relative_to(root):
-                raise Invalid(
-                    f"{path} is not a file inside {source}; remove the link, or put what it leads to"
-                )
-            found.append((limits.path(path.relative_to(source).as_posix()), path))
-    if not found:
-        raise Invalid(f"{source} holds no files")
-    return sorted(found)
+    """The files of a folder with their manifest paths, sorted; or the one file that ``source`` is. See :func:`folders.find`."""
+    return folders.find(source, limits.path)
 
 
 def put_files(

@@ -169,17 +169,26 @@ class StoreContract:
         assert store.versions("demo/model") == []
 
     def test_sources_that_cannot_be_put(self, store: Any, tmp_path: Path) -> None:
-        """A folder that is missing, empty, or leads out of itself is refused, and no version is made."""
+        """A folder that is missing, empty, leads out of itself or holds what is no file is refused, and no version is made."""
         outside = write(tmp_path / "outside", {"secret": b"x"})
         leading_out = write(tmp_path / "leading", {"a": b"a"})
         (leading_out / "link").symlink_to(outside / "secret")
+        linking = write(tmp_path / "linking", {"a": b"a", "sub/b": b"b"})
+        (linking / "also").symlink_to("sub")
+        around = write(tmp_path / "around", {"sub/b": b"b"})
+        (around / "sub/up").symlink_to("..")
+        dangling = write(tmp_path / "dangling", {"a": b"a"})
+        (dangling / "nowhere").symlink_to("gone")
         (tmp_path / "none").mkdir()
-        for source, error in (
-            (tmp_path / "no", Missing),
-            (tmp_path / "none", Invalid),
-            (leading_out, Invalid),
+        for source, error, named in (
+            (tmp_path / "no", Missing, "no"),
+            (tmp_path / "none", Invalid, "none"),
+            (leading_out, Invalid, "leading/link"),
+            (linking, Invalid, "linking/also is a link to a directory"),
+            (around, Invalid, "around/sub/up is a link to a directory"),
+            (dangling, Invalid, "dangling/nowhere"),
         ):
-            with pytest.raises(error):
+            with pytest.raises(error, match=named):
                 store.put("demo/model", source)
         with pytest.raises(Invalid):
             store.put("demo/model@v1", outside)
