@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runstone import folders
+from runstone._native.digests import xet_hex
 from runstone.domain import integrity, limits, lineage, manifests, names, versions
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Corrupt, Denied, Invalid, Missing
 from runstone.storage.reading import BlobReader
 from runstone.storage.tables import Entry
-from runstone.types import FileEntry, UploadInfo, VersionInfo
+from runstone.types import FileEntry, UploadedFile, UploadInfo, VersionInfo
 
 T = TypeVar("T")
 PIECE = 4 << 20
@@ -58,14 +59,14 @@ def pause_upload(store: Store, ctx: Context, upload: str) -> int:
 
 def finish_upload(
     store: Store, ctx: Context, upload: str, *, size: int | None = None, sha256: str = ""
-) -> FileEntry:
-    """Ends an upload; the file it is, without a path. Raises :class:`DigestMismatch` when it is not what was announced."""
+) -> UploadedFile:
+    """Ends an upload; what it turned out to be. Raises :class:`DigestMismatch` when it is not what was announced."""
     found = store.blobs.finish(
         _own_upload(store, ctx, upload),
         sha256=limits.digest(sha256) if sha256 else None,
         size=None if size is None else limits.size(size, "upload size"),
     )
-    return FileEntry(path="", size=found.size, sha256=found.sha256.hex())
+    return UploadedFile(size=found.size, sha256=found.sha256.hex(), xet=xet_hex(found.xet))
 
 
 def abort_upload(store: Store, ctx: Context, upload: str) -> None:
