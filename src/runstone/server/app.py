@@ -18,10 +18,9 @@ from runstone.dialects.native.problem import members
 from runstone.dialects.routing import Call, Download, Raw, Reply, Work
 from runstone.domain import integrity, limits
 from runstone.domain.context import Context, Principal
-from runstone.errors import Corrupt, Invalid, Malformed, RunstoneError
+from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
-from runstone.server.problems import Busy, MethodNotAllowed
 from runstone.server.requests import Request
 from runstone.server.router import Endpoint, Match
 from runstone.server.signing import Signature
