@@ -178,6 +178,18 @@ def test_what_needs_a_directory_says_so(run, arguments):
     assert "works on a directory and not over HTTP" in ran.err
 
 
+@pytest.mark.parametrize("command", [("backup",), ("restore", "saved")])
+def test_a_backup_is_not_made_at_a_url(run, tmp_path, monkeypatch, directory, folder, command):
+    """It would become a directory of that name here."""
+    monkeypatch.chdir(tmp_path)
+    run("put", folder, "p/m")
+    (tmp_path / "saved").mkdir()
+    ran = run(*command, "http://127.0.0.1:1/store")
+    assert ran.code == exits.INVALID
+    assert "a backup is a directory" in ran.err
+    assert not (tmp_path / "http:").exists()
+
+
 def test_errors_are_problem_documents_on_request(run, directory, folder):
     run("put", folder, "p/m")
     ran = run("--json", "show", "p/other:v1")

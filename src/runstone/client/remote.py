@@ -71,6 +71,8 @@ class Remote:
 
     ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``. A write carries an idempotency key, so that one that is
     repeated after a broken connection is done once. Close it, or use it as a context manager.
+
+    One method of the embedded library is missing on purpose: a backup holds the store's keys, so it is made where the data is.
     """
 
     def __init__(
