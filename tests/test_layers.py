@@ -10,10 +10,10 @@ BASE = {"errors", "types", "query", "_native"}
 BELOW = {
     "_native": set(),
     "storage": BASE | {"storage"},
-    "domain": BASE | {"storage", "domain"},
+    "domain": BASE | {"storage", "domain", "folders"},
     "dialects": BASE | {"domain", "dialects"},
     "server": BASE | {"domain", "dialects", "server", "config", "__init__"},
-    "client": BASE | {"client", "config", "__init__"},
+    "client": BASE | {"client", "config", "folders", "__init__"},
     "cli": BASE
     | {
         "storage",
@@ -35,6 +35,7 @@ ALONE = {
     "types": {"errors"},
     "query": {"errors", "types"},
     "config": {"errors", "types"},
+    "folders": {"errors"},
     "library": BASE | {"storage", "domain"},
     "__init__": {"errors", "library", "client"},
     "__main__": {"cli"},

@@ -4,8 +4,10 @@
 
     RunstoneError
     ├── Missing               404  the thing that was named does not exist
+    │   └── UnknownPath       404  no route has this path
     ├── Denied                403  the principal may not do this
-    │   └── Unauthenticated   401  no principal: the key is absent, unknown, expired or revoked
+    │   ├── Unauthenticated   401  no principal: the key is absent, unknown, expired or revoked
+    │   └── CrossOrigin       403  a page of another origin made a browser send this
     ├── Conflict              409  the state is not the one the caller expected
     │   ├── Exists            409  the name is taken
     │   ├── AliasMoved        412  an alias's compare-and-set lost
@@ -15,11 +17,20 @@
     │   └── Quarantined       409  the version holds damaged bytes and is withdrawn
     ├── Invalid               422  the request can never succeed as it stands
     │   ├── Malformed         400  the bytes of the request do not parse
+    │   │   ├── MethodNotAllowed   405  the path is known, and not by this method
+    │   │   ├── NotAcceptable      406  the answer has no form that the client accepts
+    │   │   ├── RequestTimeout     408  the request did not arrive in time
+    │   │   ├── UnsupportedMedia   415  the body is in a form that is not read here
+    │   │   ├── ExpectationFailed  417  an Expect field that is not 100-continue
+    │   │   └── Misdirected        421  the Host field names a host that is not answered for
     │   ├── DigestMismatch    422  received bytes are not the announced ones
     │   └── TooLarge          413  a limit was passed; the message names the limit
+    │       ├── AddressTooLong     414  the request line is over the limit
+    │       └── HeaderTooLarge     431  the header, or one of its fields, is over the limit
     ├── RangeUnsatisfiable    416  the range asked for lies outside the file
     └── TryAgain              503  a passing condition; the same request may succeed later
-        ├── Overloaded        429  too many requests or connections
+        ├── Overloaded        429  too many requests
+        ├── Busy              503  the process answers as many requests or connections as it may
         ├── StorageFull       507  no room on the disk; reads go on
         ├── StorageFailed     503  the disk reported an I/O error; the store refuses writes until it is reopened
         └── Unreachable       503  the server could not be reached, broke off, or stalled (raised by clients)
@@ -56,6 +67,12 @@ class Missing(RunstoneError):
     code, status, title = "missing", 404, "Not found"
 
 
+class UnknownPath(Missing):
+    """No route has this path."""
+
+    code, title = "unknown_path", "Unknown path"
+
+
 class Denied(RunstoneError):
     """The principal is known and may not do this."""
 
@@ -66,6 +83,12 @@ class Unauthenticated(Denied):
     """There is no principal: the key is absent, unknown, expired or revoked."""
 
     code, status, title = "unauthenticated", 401, "Unauthenticated"
+
+
+class CrossOrigin(Denied):
+    """A page of another origin made a browser send this."""
+
+    code, title = "cross_origin", "Cross-origin request"
 
 
 class Conflict(RunstoneError):
@@ -122,6 +145,42 @@ class Malformed(Invalid):
     code, status, title = "malformed", 400, "Malformed request"
 
 
+class MethodNotAllowed(Malformed):
+    """The path is known, and not by this method; ``details["allow"]`` are those it has."""
+
+    code, status, title = "method_not_allowed", 405, "Method not allowed"
+
+
+class NotAcceptable(Malformed):
+    """The answer has no form that the client accepts."""
+
+    code, status, title = "not_acceptable", 406, "Not acceptable"
+
+
+class RequestTimeout(Malformed):
+    """The request did not arrive in time."""
+
+    code, status, title = "request_timeout", 408, "Request timeout"
+
+
+class UnsupportedMedia(Malformed):
+    """The body is in a form that is not read here."""
+
+    code, status, title = "unsupported_media", 415, "Unsupported media type"
+
+
+class ExpectationFailed(Malformed):
+    """An Expect field that is not ``100-continue``."""
+
+    code, status, title = "expectation_failed", 417, "Expectation failed"
+
+
+class Misdirected(Malformed):
+    """The Host field names a host that this server does not answer for."""
+
+    code, status, title = "misdirected", 421, "Misdirected request"
+
+
 class DigestMismatch(Invalid):
     """The bytes received are not the ones that were announced."""
 
@@ -132,6 +191,18 @@ class TooLarge(Invalid):
     """A limit was passed; the message names the limit."""
 
     code, status, title = "too_large", 413, "Too large"
+
+
+class AddressTooLong(TooLarge):
+    """The request line is over the limit."""
+
+    code, status, title = "address_too_long", 414, "Address too long"
+
+
+class HeaderTooLarge(TooLarge):
+    """The header, or one of its fields, is over the limit."""
+
+    code, status, title = "header_too_large", 431, "Request header fields too large"
 
 
 class RangeUnsatisfiable(RunstoneError):
@@ -148,9 +219,15 @@ class TryAgain(RunstoneError):
 
 
 class Overloaded(TryAgain):
-    """Too many requests or connections."""
+    """Too many requests from one principal."""
 
     code, status, title = "overloaded", 429, "Too many requests"
+
+
+class Busy(TryAgain):
+    """This process answers as many requests or connections as it may."""
+
+    code, title = "busy", "Server is busy"
 
 
 class StorageFull(TryAgain):

@@ -160,6 +160,14 @@ class UploadInfo(Value, frozen=True, kw_only=True):
     expires: int
 
 
+class UploadedFile(Value, frozen=True, kw_only=True):
+    """Bytes that were taken in whole. ``xet`` is their Xet file hash, written as Hugging Face writes it."""
+
+    size: int
+    sha256: str
+    xet: str
+
+
 class AliasInfo(Value, frozen=True, kw_only=True):
     """An alias and the version it points at."""
 

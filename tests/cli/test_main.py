@@ -22,7 +22,9 @@ CODES = {
     "missing": 3,
     "gone": 3,
     "denied": 4,
+    "unknown_path": 3,
     "unauthenticated": 4,
+    "cross_origin": 4,
     "conflict": 5,
     "exists": 5,
     "alias_moved": 5,
@@ -31,11 +33,20 @@ CODES = {
     "quarantined": 6,
     "invalid": 7,
     "malformed": 7,
+    "method_not_allowed": 7,
+    "not_acceptable": 7,
+    "request_timeout": 7,
+    "unsupported_media": 7,
+    "expectation_failed": 7,
+    "misdirected": 7,
     "digest_mismatch": 7,
     "too_large": 7,
+    "address_too_long": 7,
+    "header_too_large": 7,
     "range_unsatisfiable": 7,
     "try_again": 8,
     "overloaded": 8,
+    "busy": 8,
     "storage_full": 8,
     "storage_failed": 8,
     "unreachable": 8,
@@ -165,6 +176,18 @@ def test_what_needs_a_directory_says_so(run, arguments):
     ran = run(*arguments, "--store", "http://127.0.0.1:1")
     assert ran.code == exits.INVALID
     assert "works on a directory and not over HTTP" in ran.err
+
+
+@pytest.mark.parametrize("command", [("backup",), ("restore", "saved")])
+def test_a_backup_is_not_made_at_a_url(run, tmp_path, monkeypatch, directory, folder, command):
+    """It would become a directory of that name here."""
+    monkeypatch.chdir(tmp_path)
+    run("put", folder, "p/m")
+    (tmp_path / "saved").mkdir()
+    ran = run(*command, "http://127.0.0.1:1/store")
+    assert ran.code == exits.INVALID
+    assert "a backup is a directory" in ran.err
+    assert not (tmp_path / "http:").exists()
 
 
 def test_errors_are_problem_documents_on_request(run, directory, folder):

@@ -29,7 +29,7 @@ def test_nothing_slow_is_loaded(module):
     assert module in loaded
     assert not loaded & SLOW
     assert {name for name in loaded if name.startswith("runstone.")} <= {
-        "runstone.errors", "runstone.types", "runstone._native", "runstone._native.digests",
+        "runstone.errors", "runstone.types", "runstone.folders", "runstone._native", "runstone._native.digests",
     } | {name for name in loaded if name.startswith("runstone.client")}  # fmt: skip
 
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstone.errors import Invalid, Malformed, RunstoneError, TooLarge
+from runstone.errors import Invalid, Malformed, NotAcceptable, RunstoneError, TooLarge, UnsupportedMedia
 from runstone.server import codec
-from runstone.server.problems import NotAcceptable, UnsupportedMedia
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):

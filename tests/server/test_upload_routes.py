@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import hf_xet
 import pytest
 from calling import Answer, Caller, Process, raw
 
@@ -38,7 +39,7 @@ def send(caller: Caller, upload: str, at: int, content: bytes | Iterator[bytes])
     return caller.patch(upload, content=content, headers={"Upload-Offset": str(at)})
 
 
-def test_pieces_make_a_file(caller: Caller, upload: str):
+def test_pieces_make_a_file(caller: Caller, upload: str, tmp_path: Path):
     content = os.urandom(3_000_000)
     for start, stop in ((0, 1), (1, 70_000), (70_000, 70_000), (70_000, 2_999_999), (2_999_999, 3_000_000)):
         answer = send(caller, upload, start, content[start:stop])
@@ -47,7 +48,9 @@ def test_pieces_make_a_file(caller: Caller, upload: str):
     found = caller.post(
         f"{upload}/finish", {"size": 3_000_000, "sha256": sha256(content).hexdigest()}
     ).expect(200)
-    assert (found["size"], found["sha256"]) == (3_000_000, sha256(content).hexdigest())
+    (tmp_path / "file").write_bytes(content)
+    xet = hf_xet.hash_files([str(tmp_path / "file")])[0].hash
+    assert found == {"size": 3_000_000, "sha256": sha256(content).hexdigest(), "xet": xet}
 
 
 def test_a_body_in_chunks(caller: Caller, upload: str):

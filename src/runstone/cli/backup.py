@@ -11,7 +11,7 @@ import click
 from runstone.cli import text
 from runstone.cli.command import Command
 from runstone.cli.progress import Progress
-from runstone.cli.session import Session
+from runstone.cli.session import Session, is_url
 from runstone.errors import Invalid
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def backup_command(session: Session, directory: Path) -> None:
     The store may be in use meanwhile. DIRECTORY is empty, missing, or an earlier backup of the same store, to which only what is new
     is copied.
     """
+    _require_local(directory)
     data = session.existing("'runstone backup'")
     import runstone
 
@@ -48,6 +49,7 @@ def restore_command(session: Session, backup: Path, directory: Path, to: int | N
     DIRECTORY is empty or missing. The restored store is verified. With --to it goes back in time, and is another store from there on,
     with an identity and a signing key of its own.
     """
+    _require_local(directory)
     if session.store:
         raise Invalid("'runstone restore' works on the two directories that are given, and not on --store")
     maintenance = _maintenance()
@@ -68,6 +70,15 @@ def rebuild_command(session: Session) -> None:
     with Progress("rebuilding", "entries") as progress:
         head = maintenance.rebuild(data, progress=progress)
     _answer(session, head, f"{data}: rebuilt")
+
+
+def _require_local(directory: Path) -> None:
+    # As a path, a URL has lost one of its slashes.
+    if is_url(str(directory).replace(":/", "://", 1)):
+        raise Invalid(
+            f"{directory} is a URL, and a backup is a directory: it holds the store's keys, which are not sent over HTTP; "
+            "run the command where the data is, and copy the directory"
+        )
 
 
 def _maintenance() -> ModuleType:

@@ -27,6 +27,8 @@ from runstone.errors import Missing, RunstoneError
 from runstone.types import FileEntry, VersionInfo
 
 MAX_PLAN = 1 << 30
+#: The header field that says who fetches, percent-encoded.
+CONSUMER = "X-Runstone-Consumer"
 
 
 class StaleWarning(UserWarning):
@@ -83,7 +85,8 @@ def fetch(
 
     ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``, ``cache`` and ``cache_size`` to ``RUNSTONE_CACHE`` and
     ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in the target whole or not at all, and
-    files there that the version does not have are left alone. ``progress`` is called with bytes done and in all.
+    files there that the version does not have are left alone. ``progress`` is called with bytes done and in all. ``consumer`` says who
+    fetches, for the version's lineage; a fetch that finds every byte on this host is noted like any other.
 
     When the server cannot be reached, the last good version under this name is answered from the cache, with a
     :class:`StaleWarning`; ``stale=False`` forbids it. Raises :class:`Corrupt` for bytes that do not verify however often they are asked for, and for
@@ -95,7 +98,7 @@ def fetch(
         default_key() if key is None else key,
         timeout=timeout,
         retries=Retries(times=retries),
-        headers={"X-Runstone-Consumer": origin.quote(consumer)} if consumer else None,
+        headers={CONSUMER: origin.quote(consumer)} if consumer else None,
     )
     options = Options(prefix=prefix, link=link, connections=connections, progress=progress, stale=stale)
     try:
@@ -264,7 +267,8 @@ class _Fetch:
             for found in self._plans.of_collection(collection):
                 yield from found.contents().values()
 
-        http = self._http.sibling()
+        # The plan was asked for by name; with it on each range too, a long fetch would be several in the lineage.
+        http = self._http.sibling(without=CONSUMER)
         run = Transfer(
             http,
             self._cache,

@@ -110,10 +110,13 @@ class Http:
             raise connection.failed("asking", InterruptedError("broken off"))
         return connection
 
-    def sibling(self, timeout: float | None = None) -> Http:
-        """The same origin and key over connections of its own, which can be broken off without harm to these."""
+    def sibling(self, timeout: float | None = None, *, without: str = "") -> Http:
+        """The same origin and key over connections of its own, which can be broken off without harm to these.
+
+        ``without`` names a header field that is left out of its requests.
+        """
         other = Http(self.origin, self.key, timeout=timeout or self.timeout, retries=self.retries)
-        other._headers = self._headers
+        other._headers = {name: value for name, value in self._headers.items() if name != without}
         return other
 
     def close(self) -> None:

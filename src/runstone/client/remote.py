@@ -9,12 +9,14 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from runstone.client import folder, names, origin
+from runstone import folders
+from runstone.client import names, origin
 from runstone.client.cache import Cache
-from runstone.client.fetch import Fetched, Options, default_key, fetch_over
+from runstone.client.fetch import CONSUMER, Fetched, Options, default_key, fetch_over
 from runstone.client.http import Http, Retries, problem
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
+from runstone.client.plan import is_safe
 from runstone.client.response import Response
 from runstone.client.stored import RemoteFile
 from runstone.client.upload import Uploads
@@ -69,6 +71,8 @@ class Remote:
 
     ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``. A write carries an idempotency key, so that one that is
     repeated after a broken connection is done once. Close it, or use it as a context manager.
+
+    One method of the embedded library is missing on purpose: a backup holds the store's keys, so it is made where the data is.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Remote:
             default_key() if key is None else key,
             timeout=timeout,
             retries=Retries(times=retries),
-            headers={"X-Runstone-Consumer": quote(consumer)} if consumer else None,
+            headers={CONSUMER: quote(consumer)} if consumer else None,
         )
         self._cache_directory = cache
         self._own = ""
@@ -183,7 +187,7 @@ class Remote:
             raise Invalid(
                 f"{name!r} names a version; put to the collection, and the version gets the next number"
             )
-        found = folder.find(Path(source)) if source is not None else []
+        found = folders.find(Path(source), _storable) if source is not None else []
         self.create_project(f"{parsed.namespace}/{parsed.project}", exist_ok=True)
         self.create_collection(str(parsed), type=type, exist_ok=True)
         http = self._http.sibling()
@@ -639,6 +643,12 @@ class Remote:
 
 
 NoneType = type(None)
+
+
+def _storable(path: str) -> str:
+    if not is_safe(path):
+        raise Invalid(f"{path!r} is a name that a version cannot hold; rename the file")
+    return path
 
 
 def _listed(values: Iterable[str] | None) -> list[str] | None:

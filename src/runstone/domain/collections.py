@@ -31,7 +31,10 @@ class CreateCollection(Command, frozen=True, kw_only=True):
 
 
 class UpdateCollection(Command, frozen=True, kw_only=True):
-    """Changes a collection; None leaves a field as it is. ``project`` moves it."""
+    """Changes a collection; None leaves a field as it is. ``project`` moves it.
+
+    ``hidden`` are the fields of the metadata that the actor may not read, and so leaves as they are.
+    """
 
     collection: int
     project: int | None = None
@@ -39,6 +42,7 @@ class UpdateCollection(Command, frozen=True, kw_only=True):
     description: str | None = None
     tags: tuple[str, ...] | None = None
     metadata: bytes | None = None
+    hidden: tuple[str, ...] = ()
 
 
 class DeleteCollection(Command, frozen=True, kw_only=True):
@@ -88,16 +92,23 @@ def _update_collection(state: State, at: Stamp, command: UpdateCollection) -> No
         state.delete(COLLECTION_NAMES, collection.project, collection.name)
         state.put(COLLECTION_NAMES, project, name, collection.id)
     changes: dict[str, Any] = {
-        field: value
-        for field in ("description", "tags", "metadata")
-        if (value := getattr(command, field)) is not None
+        field: value for field in ("description", "tags") if (value := getattr(command, field)) is not None
     }
+    if command.metadata is not None:
+        changes["metadata"] = _merged(collection.metadata, command.metadata, command.hidden)
     state.put(
         COLLECTIONS,
         collection.id,
         replace(collection, project=project, name=name, updated=at.time, **changes),
     )
     state.touch(collection.id, at.seq, 21)
+
+
+def _merged(stored: bytes, given: bytes, hidden: tuple[str, ...]) -> bytes:
+    if not hidden:
+        return given
+    decode, encode = msgspec.msgpack.decode, msgspec.msgpack.encode
+    return encode(fields.merge(decode(stored), decode(given), hidden))
 
 
 @applies(22, "delete_collection", DeleteCollection)
@@ -172,12 +183,18 @@ def update(
     tags: tuple[str, ...] | None = None,
     metadata: Any = None,
 ) -> CollectionInfo:
-    """Changes a collection, renames it, or moves it to another project (with the right to write in both)."""
+    """Changes a collection, renames it, or moves it to another project (with the right to write in both).
+
+    ``metadata`` replaces what the principal may read of it; raises :class:`Denied` when it names a field that the principal may not.
+    """
     with store.index.read() as view:
         place = names.find_collection(store, view, ctx, names.parse(ctx, name), "write")
+        hidden = fields.hidden_from(store, view, ctx, place)
         target = None
         if project is not None:
             target = names.find_project(store, view, ctx, names.parse_project(ctx, project), "write")[1]
+    if metadata is not None:
+        fields.require_settable(ctx, metadata, hidden)
     command = UpdateCollection(
         actor=ctx.principal.name,
         reason=ctx.reason,
@@ -187,6 +204,7 @@ def update(
         description=None if description is None else limits.text(description, "description"),
         tags=None if tags is None else limits.tags(tags),
         metadata=None if metadata is None else limits.metadata(metadata),
+        hidden=() if metadata is None else hidden,
     )
     store.submit(ctx, command)
     with store.index.read() as view:

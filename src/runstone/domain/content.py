@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runstone import folders
+from runstone._native.digests import xet_hex
 from runstone.domain import integrity, limits, lineage, manifests, names, versions
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Corrupt, Denied, Invalid, Missing
 from runstone.storage.reading import BlobReader
 from runstone.storage.tables import Entry
-from runstone.types import FileEntry, UploadInfo, VersionInfo
+from runstone.types import FileEntry, UploadedFile, UploadInfo, VersionInfo
 
 T = TypeVar("T")
 PIECE = 4 << 20
@@ -57,14 +59,14 @@ def pause_upload(store: Store, ctx: Context, upload: str) -> int:
 
 def finish_upload(
     store: Store, ctx: Context, upload: str, *, size: int | None = None, sha256: str = ""
-) -> FileEntry:
-    """Ends an upload; the file it is, without a path. Raises :class:`DigestMismatch` when it is not what was announced."""
+) -> UploadedFile:
+    """Ends an upload; what it turned out to be. Raises :class:`DigestMismatch` when it is not what was announced."""
     found = store.blobs.finish(
         _own_upload(store, ctx, upload),
         sha256=limits.digest(sha256) if sha256 else None,
         size=None if size is None else limits.size(size, "upload size"),
     )
-    return FileEntry(path="", size=found.size, sha256=found.sha256.hex())
+    return UploadedFile(size=found.size, sha256=found.sha256.hex(), xet=xet_hex(found.xet))
 
 
 def abort_upload(store: Store, ctx: Context, upload: str) -> None:
@@ -281,31 +283,8 @@ def media_type(entry: Entry | FileEntry) -> str:
 
 
 def found_in_folder(source: Path) -> list[tuple[str, Path]]:
-    """The files of a folder with their manifest paths, sorted; or the one file that ``source`` is.
-
-    Links to files inside the folder are followed; raises :class:`Invalid` for one that leads out of it, or is no file.
-    """
-    if source.is_file():
-        return [(limits.path(source.name), source)]
-    if not source.is_dir():
-        raise Missing(f"{source} does not exist")
-    root = source.resolve()
-    found = []
-    for directory, folders, files in os.walk(source):
-        folders.sort()
-        if ".git" in folders:
-            folders.remove(".git")
-        for file in files:
-            path = Path(directory, file)
-            real = path.resolve()
-            if not real.is_file() or not real.is_relative_to(root):
-                raise Invalid(
-                    f"{path} is not a file inside {source}; remove the link, or put what it leads to"
-                )
-            found.append((limits.path(path.relative_to(source).as_posix()), path))
-    if not found:
-        raise Invalid(f"{source} holds no files")
-    return sorted(found)
+    """The files of a folder with their manifest paths, sorted; or the one file that ``source`` is. See :func:`folders.find`."""
+    return folders.find(source, limits.path)
 
 
 def put_files(

@@ -1,13 +1,16 @@
 """Field classes: what kind of thing a metadata field holds, and who may read it.
 
 A field is named by its path in the metadata (``training.user.email``); a class set on a path holds for all below it. A reader whose mask
-lacks the class of a field is answered as if the field were not there.
+lacks the class of a field is answered as if the field were not there. Such a reader who may write changes the rest: fields that it does
+not see stay as they are, it cannot set them, and neither an answer nor a refusal depends on what they hold or on whether they are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
 
 from runstone.domain import limits, names, policy
 from runstone.domain.context import Context
@@ -17,9 +20,21 @@ from runstone.errors import Denied, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
-from runstone.storage.tables import FIELD_CLASSES, PROJECTS, FieldClass, Namespace
+from runstone.storage.tables import FIELD_CLASSES, PROJECTS, FieldClass, Namespace, Project
 
 MAX_FIELD = 400
+
+
+class InProject(Protocol):
+    """What lies in a project: a collection or a run with its place."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """The project's namespace."""
+
+    @property
+    def project(self) -> Project:
+        """The project."""
 
 
 class SetFieldClass(Command, frozen=True, kw_only=True):
@@ -65,54 +80,37 @@ def classes(store: Store, ctx: Context, project: str) -> dict[str, str]:
         return {field: policy.CLASSES[row.value] for (_, field), row in view.scan(FIELD_CLASSES, held.id)}
 
 
+def hidden_from(store: Store, view: View, ctx: Context, place: InProject) -> tuple[str, ...]:
+    """The fields of a project that the principal may not read, by name; ``place`` is anything that lies in the project."""
+    allowed = store.policy.classes(view, ctx, place.namespace)
+    if allowed == policy.ALL_CLASSES:
+        return ()
+    rows = view.scan(FIELD_CLASSES, place.project.id)
+    return tuple(field for (_, field), row in rows if not allowed >> row.value & 1)
+
+
 def mask(store: Store, view: View, ctx: Context, place: Place, metadata: Any) -> Any:
     """Metadata without the fields that the principal may not read."""
-    return shown(metadata, visible(store, view, ctx, place.namespace, place.project.id))
+    return without(metadata, hidden_from(store, view, ctx, place))
 
 
-def visible(
-    store: Store, view: View, ctx: Context, namespace: Namespace, project: int
-) -> Callable[[str], bool]:
-    """Says of a field's name (``config.user.email``) whether the principal may read it in a project."""
-    hidden = _hidden(store, view, ctx, namespace, project)
-    return (lambda name: not _covered(name, hidden)) if hidden else _any
-
-
-def _hidden(store: Store, view: View, ctx: Context, namespace: Namespace, project: int) -> set[str]:
-    allowed = store.policy.classes(view, ctx, namespace)
-    if allowed == policy.ALL_CLASSES:
-        return set()
-    return {field for (_, field), row in view.scan(FIELD_CLASSES, project) if not allowed >> row.value & 1}
-
-
-def require_settable(
-    store: Store,
-    view: View,
-    ctx: Context,
-    namespace: Namespace,
-    project: int,
-    documents: Mapping[str, Any],
-    removed: Iterable[str],
-) -> None:
-    """Raises :class:`Denied` for a name to be set or removed that the principal may not read, or that holds one it may not read.
-
-    Whether the field is there at all is not looked at, so that nothing can be learned of it.
-    """
-    hidden = _hidden(store, view, ctx, namespace, project)
+def without(value: Any, hidden: tuple[str, ...], path: str = "") -> Any:
+    """A value without the fields that are hidden; ``path`` is its own name."""
     if not hidden:
-        return
-    names = [f"{root}.{name}" for root, document in documents.items() for name in document or ()]
-    for name in (*names, *removed):
-        if _covered(name, hidden) or any(field.startswith(f"{name}.") for field in hidden):
-            raise Denied(f"{ctx.principal.name} may not change {name}: it may not read all of it")
+        return value
+    if isinstance(value, dict):
+        return {
+            key: without(item, hidden, at)
+            for key, item in value.items()
+            if not covers(hidden, at := _below(path, key))
+        }
+    if isinstance(value, list):
+        return [without(item, hidden, path) for item in value]
+    return value
 
 
-def _any(name: str) -> bool:
-    return True
-
-
-def _covered(name: str, hidden: set[str]) -> bool:
-    # A class on a path holds for all below it, and on a key for its statistics too.
+def covers(hidden: tuple[str, ...], name: str) -> bool:
+    """Whether a field is hidden. A class on a path holds for all below it, and on a key for its statistics (``loss:min``) too."""
     path = name.partition(":")[0]
     while path:
         if path in hidden:
@@ -121,13 +119,86 @@ def _covered(name: str, hidden: set[str]) -> bool:
     return False
 
 
-def shown(value: Any, visible: Callable[[str], bool], path: str = "") -> Any:
-    """A value without the fields that are not visible; ``path`` is the value's own name."""
-    if visible is _any:
-        return value
-    if isinstance(value, dict):
-        kept = {key: f"{path}.{key}" if path else key for key in value}
-        return {key: shown(value[key], visible, at) for key, at in kept.items() if visible(at)}
-    if isinstance(value, list):
-        return [shown(item, visible, path) for item in value]
-    return value
+def require_changeable(
+    ctx: Context, hidden: tuple[str, ...], documents: Mapping[str, Any], removed: Iterable[str]
+) -> None:
+    """Raises :class:`Denied` for a name to be set in a document or removed that is hidden, or has something hidden below it.
+
+    Whether the field is there at all is not looked at, so that nothing can be learned of it.
+    """
+    if not hidden:
+        return
+    names = [f"{root}.{name}" for root, document in documents.items() for name in document or ()]
+    for name in (*names, *removed):
+        if covers(hidden, name) or _may_hide(name, hidden):
+            raise Denied(f"{ctx.principal.name} may not change {name}: it may not read all of it")
+
+
+def _below(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def require_settable(ctx: Context, metadata: Any, hidden: tuple[str, ...]) -> None:
+    """Raises :class:`Denied` for metadata that gives a value to a field that its giver may not read."""
+    field = first_named(metadata, hidden)
+    if field:
+        raise Denied(
+            f"{ctx.principal.name} may not read the field {field}, and so may not change it; leave it out, and it stays as it is"
+        )
+
+
+def first_named(metadata: Any, hidden: tuple[str, ...], path: str = "") -> str:
+    """The first of the fields that metadata gives a value to, or nothing."""
+    if isinstance(metadata, dict):
+        found = (
+            at if (at := _below(path, key)) in hidden else first_named(item, hidden, at)
+            for key, item in metadata.items()
+        )
+    elif isinstance(metadata, list | tuple):
+        found = (first_named(item, hidden, path) for item in metadata)
+    else:
+        return ""
+    return next(filter(None, found), "")
+
+
+def merge(stored: Any, given: Any, hidden: tuple[str, ...], path: str = "") -> Any:
+    """The metadata of an object that holds ``stored`` and is ``given`` other metadata by who does not see the ``hidden`` fields.
+
+    Those stay, and what they lie in with them: an object whose parts are partly hidden is emptied, not removed. What lies in a list has
+    no name to be kept under, so such a list can only be given as it is shown. Raises :class:`Denied` for any other, and for an object
+    that is replaced by something else.
+    """
+    if not _may_hide(path, hidden):
+        return given
+    if isinstance(stored, dict) and isinstance(given, dict):
+        merged = {
+            key: merge(stored[key], item, hidden, _below(path, key)) if key in stored else item
+            for key, item in given.items()
+        }
+        for key, item in stored.items():
+            at = _below(path, key)
+            if at in hidden:
+                merged[key] = item
+            elif key not in given and _has_fields(item) and _may_hide(at, hidden):
+                merged[key] = merge(item, {}, hidden, at)
+        return merged
+    shown = without(stored, hidden, path)
+    if _canonical(given) == _canonical(shown):
+        return stored
+    if _has_fields(shown):
+        raise Denied(
+            f"{path or 'the metadata'} may hold fields that you may not read, and cannot be replaced by something else; give it as it is shown"
+        )
+    return given
+
+
+def _may_hide(path: str, hidden: tuple[str, ...]) -> bool:
+    return any(field.startswith(f"{path}.") if path else True for field in hidden)
+
+
+def _has_fields(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_fields, value)))
+
+
+def _canonical(value: Any) -> bytes:
+    return msgspec.msgpack.encode(value, order="sorted")

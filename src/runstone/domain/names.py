@@ -1,7 +1,8 @@
 """Names as people write them, and the rows they stand for.
 
 ``namespace/project/collection`` names a collection, with ``@alias`` or ``:v3`` behind it a version; ``:alias`` is read too.
-With two parts the namespace is the principal's own.
+With two parts the namespace is the principal's own. Where a version is needed, a collection's name stands for its ``@latest``: the
+alias of that name if somebody made one, and else the highest live version.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from runstone.storage.tables import (
 
 _NUMBER = re.compile(r"v?([0-9]{1,9})\Z")
 MAX_FULL_NAME = 1024
+#: What a name without an alias or number means.
+LATEST = "latest"
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -147,7 +150,9 @@ def find_version(
     number, alias = number_of(view, place, name.version)
     version = view.get(VERSIONS, place.collection.id, number) if number else None
     if version is None:
-        raise Missing(f"{place} has no version {name.version or 'yet'}")
+        raise Missing(
+            f"{place} has no {'live version' if name.version in ('', LATEST) else f'version {name.version}'}"
+        )
     if not any_state:
         require_usable(place, version, alias)
     return place, version
@@ -156,13 +161,14 @@ def find_version(
 def number_of(view: View, place: Place, version: str) -> tuple[int, str]:
     """The version number that a text stands for in a collection, and the alias that it went by; 0 for none."""
     collection = place.collection
-    alias = view.get(ALIASES, collection.id, version) if version else None
+    version = version or LATEST
+    alias = view.get(ALIASES, collection.id, version)
     if alias is not None:
         return alias.version, version
     written = _NUMBER.match(version)
     if written:
         return int(written[1]), ""
-    if version in ("", "latest"):
+    if version == LATEST:
         return latest_number(view, collection), version
     raise Missing(f"{place} has no alias {version!r}")
 

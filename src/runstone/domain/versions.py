@@ -340,6 +340,7 @@ def commit_or_find(
     with store.index.read() as view:
         place = names.find_collection(store, view, ctx, parsed, "write")
         require_usable_bytes(store, view, ctx, place.namespace.domain, needed)
+        hidden = fields.hidden_from(store, view, ctx, place)
     command = CommitVersion(
         actor=ctx.principal.name,
         reason=ctx.reason,
@@ -351,7 +352,8 @@ def commit_or_find(
         tags=limits.tags(tags),
         aliases=tuple(sorted({limits.alias(alias) for alias in aliases})),
         expires=limits.moment(expires, "expires"),
-        reuse=reuse,
+        # That a version has the same value in a field that the principal may not read would be told by its being answered.
+        reuse=reuse and not fields.first_named(metadata, hidden),
     )
     guard = store.blobs.guard(place.namespace.domain, needed, ctx.principal.name)
     committed: Committed = store.submit(ctx, command, guard).result
@@ -444,14 +446,15 @@ def resolve(store: Store, ctx: Context, name: str) -> Resolved:
     with store.index.read() as view:
         parsed = names.parse(ctx, name)
         place, version = names.find_version(store, view, ctx, parsed)
-        alias = view.get(ALIASES, place.collection.id, parsed.version) if parsed.version else None
+        written = parsed.version or names.LATEST
+        alias = view.get(ALIASES, place.collection.id, written)
     return Resolved(
         collection=str(place),
         version=version.number,
         digest=version.manifest.hex(),
         size=version.size,
         files=version.files,
-        alias=parsed.version if alias else "",
+        alias=written if alias else "",
         seq=alias.seq if alias else version.id - 1,
     )
 

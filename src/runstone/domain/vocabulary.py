@@ -13,8 +13,6 @@ from runstone.domain import (
 )
 from runstone.domain.runs import commands, logging
 
-<<<<<<< HEAD
-MODULES = (accounts, aliases, collections, commands, fields, keys, lineage, logging, projects, versions)
-=======
-MODULES = (accounts, aliases, collections, fields, keys, lineage, projects, restoring, versions)
->>>>>>> speed
+MODULES = (
+    accounts, aliases, collections, commands, fields, keys, lineage, logging, projects, restoring, versions
+)  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
@@ -17,10 +18,9 @@ from runstone.dialects.native.problem import members
 from runstone.dialects.routing import Call, Download, Raw, Reply, Work
 from runstone.domain import integrity, limits
 from runstone.domain.context import Context, Principal
-from runstone.errors import Corrupt, Invalid, Malformed, RunstoneError
+from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
-from runstone.server.problems import Busy, MethodNotAllowed
 from runstone.server.requests import Request
 from runstone.server.router import Endpoint, Match
 from runstone.server.signing import Signature
@@ -209,14 +209,16 @@ class App:
 
     def _context(self, request: Request, principal: Principal) -> Context:
         headers = request.headers
-        consumer = headers.get("X-Runstone-Consumer", "")
+        consumer = _decoded(headers, "X-Runstone-Consumer")
         purpose = headers.get("X-Runstone-Purpose", "")
         return Context(
             principal=principal,
             purpose=limits.text(purpose, "X-Runstone-Purpose", 256),
             request_id=request.request_id,
             consumer=limits.text(consumer, "X-Runstone-Consumer", 256),
-            reason=_reason(headers.get("X-Runstone-Reason")),
+            reason=limits.text(
+                _decoded(headers, "X-Runstone-Reason"), "X-Runstone-Reason", limits.MAX_REASON
+            ),
             command_id=_command_id(request, principal),
             deadline=_deadline(headers.get("X-Runstone-Deadline")),
         )
@@ -294,14 +296,12 @@ class App:
 _NOBODY = Principal("")
 
 
-def _reason(text: str | None) -> str:
-    if text is None:
-        return ""
+def _decoded(headers: Mapping[str, str], name: str) -> str:
+    """A field of free text, which is sent as percent-encoded UTF-8; empty when it is absent."""
     try:
-        reason = unquote_to_bytes(text).decode()
+        return unquote_to_bytes(headers.get(name, "")).decode()
     except UnicodeError:
-        raise Malformed("X-Runstone-Reason is not UTF-8 once it is percent-decoded") from None
-    return limits.text(reason, "X-Runstone-Reason", limits.MAX_REASON)
+        raise Malformed(f"{name} is not UTF-8 once it is percent-decoded") from None
 
 
 def _command_id(request: Request, principal: Principal) -> bytes:

@@ -10,8 +10,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from runstone.dialects.routing import JSON, MSGPACK
-from runstone.errors import Invalid, Malformed, TooLarge
-from runstone.server.problems import NotAcceptable, UnsupportedMedia
+from runstone.errors import Invalid, Malformed, NotAcceptable, TooLarge, UnsupportedMedia
 
 PACKED_TYPES = frozenset({MSGPACK, "application/x-msgpack", "application/vnd.msgpack"})
 

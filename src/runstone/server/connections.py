@@ -12,11 +12,10 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import StreamReader
 
 from runstone.config import ServerOptions
-from runstone.errors import Malformed, RunstoneError
+from runstone.errors import AddressTooLong, HeaderTooLarge, Malformed, RequestTimeout, RunstoneError
 from runstone.server.app import App
 from runstone.server.core import SECURITY, Core, new_request_id
 from runstone.server.hotlane import PREFIX, Lane
-from runstone.server.problems import AddressTooLong, HeaderTooLarge, RequestTimeout
 from runstone.server.requests import Request
 
 _BUSY = (

@@ -18,14 +18,13 @@ from runstone.config import ServerOptions
 from runstone.dialects.routing import Dialect, Raw
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.errors import Conflict, RunstoneError
+from runstone.errors import Conflict, RunstoneError, UnknownPath
 from runstone.server.access import AccessLog
 from runstone.server.authentication import Authenticator
 from runstone.server.fetches import Fetches
 from runstone.server.hosts import Hosts
 from runstone.server.metrics import Metrics
 from runstone.server.own import Own
-from runstone.server.problems import UnknownPath
 from runstone.server.router import Endpoint, Match, Router, segments_of
 from runstone.server.signing import Signer
 from runstone.server.throttle import Throttle

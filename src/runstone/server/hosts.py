@@ -12,8 +12,7 @@ import socket
 from collections.abc import Iterable
 
 from runstone.config import is_loopback
-from runstone.errors import Malformed
-from runstone.server.problems import CrossOrigin, Misdirected
+from runstone.errors import CrossOrigin, Malformed, Misdirected
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/@\s]+))(?::[0-9]{0,5})?\Z")

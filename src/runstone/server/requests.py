@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from runstone.errors import Malformed, TooLarge
+from runstone.errors import ExpectationFailed, Malformed, RequestTimeout, TooLarge, UnsupportedMedia
 from runstone.server.core import REQUEST_ID, new_request_id
-from runstone.server.problems import ExpectationFailed, RequestTimeout, UnsupportedMedia
 
 if TYPE_CHECKING:
     from runstone.server.router import Endpoint

@@ -169,17 +169,26 @@ class StoreContract:
         assert store.versions("demo/model") == []
 
     def test_sources_that_cannot_be_put(self, store: Any, tmp_path: Path) -> None:
-        """A folder that is missing, empty, or leads out of itself is refused, and no version is made."""
+        """A folder that is missing, empty, leads out of itself or holds what is no file is refused, and no version is made."""
         outside = write(tmp_path / "outside", {"secret": b"x"})
         leading_out = write(tmp_path / "leading", {"a": b"a"})
         (leading_out / "link").symlink_to(outside / "secret")
+        linking = write(tmp_path / "linking", {"a": b"a", "sub/b": b"b"})
+        (linking / "also").symlink_to("sub")
+        around = write(tmp_path / "around", {"sub/b": b"b"})
+        (around / "sub/up").symlink_to("..")
+        dangling = write(tmp_path / "dangling", {"a": b"a"})
+        (dangling / "nowhere").symlink_to("gone")
         (tmp_path / "none").mkdir()
-        for source, error in (
-            (tmp_path / "no", Missing),
-            (tmp_path / "none", Invalid),
-            (leading_out, Invalid),
+        for source, error, named in (
+            (tmp_path / "no", Missing, "no"),
+            (tmp_path / "none", Invalid, "none"),
+            (leading_out, Invalid, "leading/link"),
+            (linking, Invalid, "linking/also is a link to a directory"),
+            (around, Invalid, "around/sub/up is a link to a directory"),
+            (dangling, Invalid, "dangling/nowhere"),
         ):
-            with pytest.raises(error):
+            with pytest.raises(error, match=named):
                 store.put("demo/model", source)
         with pytest.raises(Invalid):
             store.put("demo/model@v1", outside)
@@ -218,6 +227,36 @@ class StoreContract:
         assert store.alias_at("demo/model", "prod", seq=0) == 0
         with pytest.raises(Invalid):
             store.alias_at("demo/model", "prod")
+
+    def test_a_name_without_a_version_is_the_latest(self, store: Any, tmp_path: Path) -> None:
+        """The highest live version, whatever was deleted above it; or where an alias ``latest`` points, if somebody made one."""
+
+        def meant(name: str) -> list[int]:
+            with store.open_file(name, "n") as file:
+                opened = int(file.version.rpartition("v")[2])
+            read_back = int((store.get(name, tmp_path / "out") / "n").read_bytes())
+            resolved = store.resolve(name)
+            aliases.add(resolved.alias)
+            return [store.version(name).number, resolved.version, opened, read_back, len(store.files(name))]
+
+        store.create_project("demo")
+        store.create_collection("demo/model")
+        for ask in (store.version, store.resolve, store.files):
+            with pytest.raises(Missing, match="no live version"):
+                ask("demo/model")
+        for number in (1, 2, 3):
+            store.put("demo/model", write(tmp_path / str(number), {"n": b"%d" % number}))
+        store.delete_version("demo/model@v3")
+        aliases: set[str] = set()
+        assert meant("demo/model") == meant("demo/model@latest") == [2, 2, 2, 2, 1]
+        assert aliases == {""}
+        store.set_alias("demo/model@v1", "latest")
+        aliases.clear()
+        assert meant("demo/model") == meant("demo/model@latest") == [1, 1, 1, 1, 1]
+        assert aliases == {"latest"}
+        assert store.collection("demo/model").latest == 2
+        store.delete_alias("demo/model", "latest")
+        assert meant("demo/model") == [2, 2, 2, 2, 1]
 
     def test_versions_are_described_held_and_deleted(self, store: Any) -> None:
         """What may change changes, a hold forbids deletion, and a deleted version is gone for good."""

@@ -88,9 +88,14 @@ def get_file(call: Call) -> Download | Raw:
         file = content.open_file(call.store, call.ctx, version_name(call), call.path["path"])
     except Invalid as error:
         return _elsewhere(error)
-    if call.ctx.consumer and call.method == "GET":
+    if _is_fetch(call):
         call.services.fetched(call.ctx, file.version_id)
     return Download(file)
+
+
+def _is_fetch(call: Call) -> bool:
+    """Whether the lineage shall know of it: the request says who fetches, and asks for more than a header."""
+    return bool(call.ctx.consumer) and call.method == "GET"
 
 
 def _elsewhere(error: Invalid) -> Raw:
@@ -109,13 +114,20 @@ def get_chunks(call: Call) -> Raw:
 
 
 def get_plan(call: Call) -> Reply | Raw:
-    """Answers ``GET …/plan``: chunks are raw in MessagePack and base64 in JSON."""
-    name = version_name(call)
-    found = versions.resolve(call.store, call.ctx, name)
+    """Answers ``GET …/plan``: chunks are raw in MessagePack and base64 in JSON.
+
+    Whoever asks for it fetches, whether or not it then asks for a file: it may have the bytes already, as after a 304.
+    """
+    found = versions.resolve(call.store, call.ctx, version_name(call))
+    exact = f"{collection_name(call)}@v{found.version}"
     headers = {"ETag": f'"{found.digest}-{found.version}"'}
     if headers["ETag"] in call.headers.get("If-None-Match", ""):
+        if _is_fetch(call):
+            call.services.fetched(call.ctx, versions.get(call.store, call.ctx, exact).id)
         return Raw(status=304, headers=headers)
-    version, files = content.plan(call.store, call.ctx, f"{collection_name(call)}@v{found.version}")
+    version, files = content.plan(call.store, call.ctx, exact)
+    if _is_fetch(call):
+        call.services.fetched(call.ctx, version.id)
     planned = tuple(
         PlannedFile(
             path=file.path,

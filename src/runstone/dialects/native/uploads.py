@@ -8,11 +8,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from runstone.dialects.native.files import SignedUrl
-from runstone.dialects.native.wire import Answer, NoQuery, Number, Request
+from runstone.dialects.native.wire import NoQuery, Number, Request
 from runstone.dialects.routing import Call, Raw, Reply, Route
 from runstone.domain import content
 from runstone.errors import Malformed, OffsetMismatch
-from runstone.types import UploadInfo
+from runstone.types import UploadedFile, UploadInfo
 
 UPLOADS = "/api/v1/uploads"
 UPLOAD = UPLOADS + "/{id}"
@@ -35,13 +35,6 @@ class Finish(Request):
 
     size: Number | None = None
     sha256: str = ""
-
-
-class Finished(Answer):
-    """What was uploaded."""
-
-    size: int
-    sha256: str
 
 
 class SignUpload(Request):
@@ -102,13 +95,12 @@ def _offset(call: Call) -> int:
     return int(text)
 
 
-def finish(call: Call) -> Finished:
+def finish(call: Call) -> UploadedFile:
     """Answers ``POST /uploads/{id}/finish``."""
     asked: Finish = call.body
     upload = call.path["id"]
     with call.services.alone(f"upload {upload.lower()}"):
-        file = content.finish_upload(call.store, call.ctx, upload, size=asked.size, sha256=asked.sha256)
-    return Finished(size=file.size, sha256=file.sha256)
+        return content.finish_upload(call.store, call.ctx, upload, size=asked.size, sha256=asked.sha256)
 
 
 def abort(call: Call) -> Raw:
@@ -152,7 +144,7 @@ ROUTES = (
         finish,
         "Ends an upload.",
         body=Finish,
-        answer=Finished,
+        answer=UploadedFile,
         blocking=True,
     ),
     Route("DELETE", UPLOAD, abort, "Drops an upload.", status=204, blocking=True),

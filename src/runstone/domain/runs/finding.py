@@ -68,6 +68,19 @@ def find(
     return Found(namespace, project, run)
 
 
+@dataclass(frozen=True, slots=True)
+class InProject:
+    """A project with its namespace."""
+
+    namespace: Namespace
+    project: Project
+
+
+def project(store: Store, view: View, ctx: Context, name: str, action: Action = "read") -> InProject:
+    """The project of a name, if the principal may do ``action`` in it."""
+    return InProject(*names.find_project(store, view, ctx, names.parse_project(ctx, name), action))
+
+
 def by_id(view: View, run_id: int) -> Found | None:
     """The run with an id; no policy is asked."""
     run = view.get(RUNS, run_id)
@@ -79,7 +92,7 @@ def by_id(view: View, run_id: int) -> Found | None:
 def info(store: Store, view: View, ctx: Context, found: Found) -> RunInfo:
     """A run as the principal may see it."""
     run = found.run
-    visible = fields.visible(store, view, ctx, found.namespace, found.project.id)
+    hidden = fields.hidden_from(store, view, ctx, found)
     mark = view.get(RUN_MARKS, run.id) or RunMark(0, run.created)
     numbers = stats.of(view, run.stream)
     parent = by_id(view, run.parent) if run.parent else None
@@ -98,12 +111,12 @@ def info(store: Store, view: View, ctx: Context, found: Found) -> RunInfo:
         group=run.group,
         job_type=run.job_type,
         sweep=run.sweep,
-        notes=run.notes if visible("notes") else "",
-        tags={tag: text for tag, text in run.tags.items() if visible(f"tags.{tag}")},
-        config=fields.shown(_decode(run.config), visible, "config"),
-        summary=fields.shown(summary(view, run, numbers), visible, "summary"),
+        notes="" if fields.covers(hidden, "notes") else run.notes,
+        tags={tag: text for tag, text in run.tags.items() if not fields.covers(hidden, f"tags.{tag}")},
+        config=fields.without(_decode(run.config), hidden, "config"),
+        summary=fields.without(summary(view, run, numbers), hidden, "summary"),
         goals=run.goals,
-        info=fields.shown(_decode(run.info), visible, "info"),
+        info=fields.without(_decode(run.info), hidden, "info"),
         step=max((stat.step for stat in numbers.values()), default=-1),
         points=mark.points,
         lines=mark.lines,

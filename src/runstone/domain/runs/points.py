@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from runstone._native import points
-from runstone.domain import fields, names
+from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.runs import finding, keys, stats
 from runstone.domain.runs.logging import Logged, LogPoints
@@ -52,14 +52,16 @@ def statistics(
     """The statistics of a run's keys by name, those that begin with ``prefix``; no point is read."""
     with store.index.read() as view:
         found = finding.find(store, view, ctx, name)
-        visible = fields.visible(store, view, ctx, found.namespace, found.project.id)
+        hidden = fields.hidden_from(store, view, ctx, found)
         shown = [
             finding.key_stats(view, found.run, stat) for stat in stats.of(view, found.run.stream).values()
         ]
     wanted = [
         each
         for each in shown
-        if each.key.startswith(prefix) and each.key > after and visible(f"summary.{each.key}")
+        if each.key.startswith(prefix)
+        and each.key > after
+        and not fields.covers(hidden, f"summary.{each.key}")
     ]
     return sorted(wanted, key=lambda each: each.key)[:limit]
 
@@ -69,7 +71,7 @@ def key_names(
 ) -> list[str]:
     """The keys that runs of a project have logged, by name."""
     with store.index.read() as view:
-        namespace, held = names.find_project(store, view, ctx, names.parse_project(ctx, project))
-        visible = fields.visible(store, view, ctx, namespace, held.id)
-        found = keys.listed(view, held.id, prefix, after, limit)
-        return [name for name in found if visible(f"summary.{name}")]
+        held = finding.project(store, view, ctx, project)
+        hidden = fields.hidden_from(store, view, ctx, held)
+        found = keys.listed(view, held.project.id, prefix, after, limit)
+        return [name for name in found if not fields.covers(hidden, f"summary.{name}")]

@@ -143,10 +143,9 @@ def update(
 
     with store.index.read() as view:
         found = finding.find(store, view, ctx, name, "write")
-        fields.require_settable(
-            store, view, ctx, found.namespace, found.project.id,
-            {"tags": tags, "config": config, "summary": summary, "info": info}, remove,
-        )  # fmt: skip
+        hidden = fields.hidden_from(store, view, ctx, found)
+    documents = {"tags": tags, "config": config, "summary": summary, "info": info}
+    fields.require_changeable(ctx, hidden, documents, remove)
     command = UpdateRun(
         actor=ctx.principal.name,
         reason=ctx.reason,
