@@ -36,7 +36,8 @@ ALONE = {
     "query": {"errors", "types"},
     "config": {"errors", "types"},
     "folders": {"errors"},
-    "library": BASE | {"storage", "domain"},
+    "library": BASE | {"storage", "domain", "tracking"},
+    "tracking": BASE | {"domain"},
     "__init__": {"errors", "library", "client"},
     "__main__": {"cli"},
 }

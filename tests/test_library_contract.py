@@ -7,16 +7,17 @@ from runstone.client.remote import Remote
 from runstone.library import Library
 from runstone.testing.served import served
 from runstone.testing.store_contract import StoreContract, same_methods
+from runstone.testing.tracking_contract import TrackingContract
 
 
-class TestEmbedded(StoreContract):
+class TestEmbedded(StoreContract, TrackingContract):
     @pytest.fixture
     def store(self, tmp_path):
         with runstone.open(tmp_path / "data") as opened:
             yield opened
 
 
-class TestRemote(StoreContract):
+class TestRemote(StoreContract, TrackingContract):
     @pytest.fixture
     def store(self, tmp_path, monkeypatch):
         monkeypatch.setenv("RUNSTONE_CACHE", str(tmp_path / "cache"))

@@ -20,6 +20,7 @@ from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
 from runstone.storage.index import MAP_SIZE
+from runstone.tracking import Tracking
 from runstone.types import (
     AliasInfo,
     AliasStep,
@@ -41,7 +42,7 @@ from runstone.types import (
 Progress = Callable[[int, int], None]
 
 
-class Library:
+class Library(Tracking):
     """A store opened in-process, by its owner. Safe from threads; several processes may open one directory.
 
     Every method raises the errors of :mod:`runstone.errors`. Close it, or use it as a context manager.

@@ -10,15 +10,14 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from runstone import folders
-from runstone.client import names, origin
-from runstone.client.cache import Cache
-from runstone.client.fetch import CONSUMER, Fetched, Options, default_key, fetch_over
-from runstone.client.http import Http, Retries, problem
-from runstone.client.names import Name
+from runstone.client.calls import API, MAX_PAGE, Named
+from runstone.client.fetch import Fetched, Options, fetch_over
+from runstone.client.http import problem
 from runstone.client.origin import query, quote, quote_path
 from runstone.client.plan import is_safe
 from runstone.client.response import Response
 from runstone.client.stored import RemoteFile
+from runstone.client.tracking import RemoteTracking
 from runstone.client.upload import Uploads
 from runstone.errors import Broken, Invalid, Missing
 from runstone.types import (
@@ -43,15 +42,9 @@ from runstone.types import (
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
 
-API = "/api/v1"
-MAX_PAGE = 1000
 MAX_LINE = 64 << 20
 #: Long work may say nothing for long; a server that is gone is noticed by its connection.
 WORK_SECONDS = 24 * 3600.0
-
-
-class _Named(msgspec.Struct):
-    name: str
 
 
 class _Fields(msgspec.Struct):
@@ -66,7 +59,7 @@ class _Vkey(msgspec.Struct):
     vkey: str
 
 
-class Remote:
+class Remote(RemoteTracking):
     """A server's store; safe from threads. Every method raises the errors of :mod:`runstone.errors`, as the embedded library does.
 
     ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``. A write carries an idempotency key, so that one that is
@@ -74,91 +67,6 @@ class Remote:
 
     One method of the embedded library is missing on purpose: a backup holds the store's keys, so it is made where the data is.
     """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        key: str | None = None,
-        timeout: float = 30.0,
-        retries: int = 4,
-        cache: str | os.PathLike[str] | None = None,
-        consumer: str = "",
-    ) -> None:
-        self._http = Http(
-            origin.parse(url),
-            default_key() if key is None else key,
-            timeout=timeout,
-            retries=Retries(times=retries),
-            headers={CONSUMER: quote(consumer)} if consumer else None,
-        )
-        self._cache_directory = cache
-        self._own = ""
-
-    def __enter__(self) -> Remote:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._http.close()
-
-    @property
-    def url(self) -> str:
-        """The server's address."""
-        return str(self._http.origin)
-
-    def _cache(self) -> Cache:
-        return Cache(self._cache_directory)
-
-    # Requests
-
-    def _get(self, path: str, answer: type[T]) -> T:
-        return self._http.call("GET", path, answer)
-
-    def _send(self, method: str, path: str, answer: type[T], value: Any = None, reason: str = "") -> T:
-        headers = {"X-Runstone-Reason": quote(reason)} if reason else None
-        return self._http.call(method, path, answer, value=value, headers=headers)
-
-    def _list(self, path: str, item: type[T], limit: int, **asked: Any) -> list[T]:
-        """Items from as many pages as it takes to have ``limit``."""
-        found: list[T] = []
-        while len(found) < limit:
-            page = self._get(path + query(limit=min(limit - len(found), MAX_PAGE), **asked), PageOf)
-            found += msgspec.convert(page.items, list[item])  # type: ignore[valid-type]
-            if not page.next:
-                break
-            asked["after"] = page.next
-        return found
-
-    def _name(self, text: str) -> Name:
-        name = names.parse(text)
-        return name if name.namespace else name._replace(namespace=self._own_namespace())
-
-    def _collection(self, text: str) -> str:
-        return names.collection_url(self._name(text))
-
-    def _version(self, text: str) -> str:
-        return names.version_url(self._name(text))
-
-    def _alias(self, text: str, alias: str) -> str:
-        return f"{self._collection(text)}/aliases/{quote(alias)}"
-
-    def _project_parts(self, text: str) -> tuple[str, str]:
-        namespace, slash, project = text.rpartition("/")
-        if not project or "/" in namespace or (slash and not namespace):
-            raise Invalid(f"{text!r:.200} is not a project name: use namespace/project")
-        return namespace or self._own_namespace(), project
-
-    def _project(self, text: str) -> str:
-        return f"{API}/projects/" + "/".join(quote(part) for part in self._project_parts(text))
-
-    def _own_namespace(self) -> str:
-        if not self._own:
-            self._own = self._get(f"{API}/whoami", _Named).name
-        return self._own
 
     # Versions and files
 
@@ -525,7 +433,7 @@ class Remote:
 
     def whoami(self) -> UserInfo:
         """The principal."""
-        return self.user(self._get(f"{API}/whoami", _Named).name)
+        return self.user(self._get(f"{API}/whoami", Named).name)
 
     def create_user(
         self, name: str, *, kind: str = "person", admin: bool = False, email: str = "", full_name: str = ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         maintenance,
         names,
         projects,
+        runs,
         versions,
     )
 
@@ -38,6 +39,7 @@ __all__ = [
     "maintenance",
     "names",
     "projects",
+    "runs",
     "versions",
 ]
 

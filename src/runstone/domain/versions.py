@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from runstone.domain import collections, fields, limits, manifests, names
+from runstone.domain import collections, fields, limits, manifests, names, runs
 from runstone.domain.context import Context
 from runstone.domain.names import Place
-from runstone.domain.runs import finding
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
@@ -380,7 +379,7 @@ def may_use(store: Store, view: View, ctx: Context, domain: int, digest: bytes) 
         return True
     for (_, _, holder), _ in view.scan(BLOB_VERSIONS, domain, digest):
         version = names.version_by_id(view, holder)
-        found = version[0] if version else finding.by_id(view, holder)
+        found = version[0] if version else runs.finding.by_id(view, holder)
         if found and store.policy.allows(view, ctx, "read", found.namespace, found.project):
             return True
     return False

@@ -6,7 +6,7 @@ import pytest
 
 from runstone._native.points import encode_rows
 from runstone.domain import fields
-from runstone.domain.runs import console, liveness, points, runs
+from runstone.domain.runs import console, lifecycle, liveness, points
 from runstone.errors import Conflict, Denied, Exists, Gone, Invalid, Missing
 
 RUN = "local/vision/first"
@@ -27,7 +27,7 @@ def log(store, ctx, *rows, run=RUN):
 
 
 def test_a_run_keeps_what_it_is_given(store, ctx):
-    made = runs.create(
+    made = lifecycle.create(
         store,
         ctx,
         RUN,
@@ -42,7 +42,7 @@ def test_a_run_keeps_what_it_is_given(store, ctx):
         info={"host": "h"},
         started=5,
     )
-    assert made == runs.get(store, ctx, RUN)
+    assert made == lifecycle.get(store, ctx, RUN)
     assert (made.namespace, made.project, made.name, made.path) == ("local", "vision", "first", RUN)
     assert (made.state, made.group, made.job_type, made.sweep, made.started) == (
         "running",
@@ -64,12 +64,12 @@ def test_a_run_keeps_what_it_is_given(store, ctx):
 
 def test_resume_says_what_becomes_of_a_run_that_is_there(store, ctx):
     with pytest.raises(Missing, match="no run first to resume"):
-        runs.create(store, ctx, RUN, resume="must")
-    runs.create(store, ctx, RUN, config={"a": 1}, tags=["x"])
+        lifecycle.create(store, ctx, RUN, resume="must")
+    lifecycle.create(store, ctx, RUN, config={"a": 1}, tags=["x"])
     with pytest.raises(Exists):
-        runs.create(store, ctx, RUN)
-    runs.set_state(store, ctx, RUN, "failed")
-    again, resumed = runs.create_or_resume(
+        lifecycle.create(store, ctx, RUN)
+    lifecycle.set_state(store, ctx, RUN, "failed")
+    again, resumed = lifecycle.create_or_resume(
         store, ctx, RUN, resume="allow", config={"b": 2}, tags=["y"], display_name="", group="", job_type="",
         sweep="", notes="", goals=None, info=None, started=0,
     )  # fmt: skip
@@ -78,19 +78,21 @@ def test_resume_says_what_becomes_of_a_run_that_is_there(store, ctx):
 
 
 def test_maps_are_merged_by_their_top_names_and_taken_apart_by_remove(store, ctx):
-    runs.create(store, ctx, RUN, config={"a": {"b": 1}, "c": 2}, tags=["old"])
-    runs.update(store, ctx, RUN, config={"a": {"d": 3}}, tags={"new": "t"}, remove=("config.c", "tags.old"))
-    after = runs.update(store, ctx, RUN, summary={"score": 0.5}, notes="n", display_name="d")
+    lifecycle.create(store, ctx, RUN, config={"a": {"b": 1}, "c": 2}, tags=["old"])
+    lifecycle.update(
+        store, ctx, RUN, config={"a": {"d": 3}}, tags={"new": "t"}, remove=("config.c", "tags.old")
+    )
+    after = lifecycle.update(store, ctx, RUN, summary={"score": 0.5}, notes="n", display_name="d")
     assert after.config == {"a": {"d": 3}} and after.tags == {"new": "t"}
     assert after.summary == {"score": 0.5} and (after.notes, after.display_name) == ("n", "d")
 
 
 def test_the_summary_is_the_latest_point_of_each_key(store, ctx):
-    runs.create(store, ctx, RUN, goals={"loss": "min"})
+    lifecycle.create(store, ctx, RUN, goals={"loss": "min"})
     log(store, ctx, (0, {"loss": 3.0, "n": 1}), (1, {"loss": 1.0, "label": "cat"}))
     log(store, ctx, (2, {"loss": 2.0, "n": 7, "label": "dog", "bad": math.nan}))
     log(store, ctx, (1, {"n": 5}))  # late: it is not the latest
-    run = runs.get(store, ctx, RUN)
+    run = lifecycle.get(store, ctx, RUN)
     assert run.summary.pop("bad") != run.summary
     assert run.summary == {"loss": 2.0, "n": 7, "label": "dog"} and isinstance(run.summary["n"], int)
     assert (run.step, run.points) == (2, 9)
@@ -104,14 +106,14 @@ def test_the_summary_is_the_latest_point_of_each_key(store, ctx):
 
 
 def test_what_was_set_by_hand_stands_over_what_was_logged(store, ctx):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     log(store, ctx, (0, {"loss": 3.0}))
-    assert runs.update(store, ctx, RUN, summary={"loss": 0.1}).summary == {"loss": 0.1}
-    assert runs.update(store, ctx, RUN, remove=("summary.loss",)).summary == {"loss": 3.0}
+    assert lifecycle.update(store, ctx, RUN, summary={"loss": 0.1}).summary == {"loss": 0.1}
+    assert lifecycle.update(store, ctx, RUN, remove=("summary.loss",)).summary == {"loss": 3.0}
 
 
 def test_points_that_are_no_batch_are_refused_and_change_nothing(store, ctx):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     before = store.log.head()
     for bad in (b"", b"x" * 100, encode_rows([(0, 0, {"a": 1.0})])[:-1]):
         with pytest.raises(Invalid, match="not a batch of points"):
@@ -122,83 +124,83 @@ def test_points_that_are_no_batch_are_refused_and_change_nothing(store, ctx):
 
 
 def test_rewind_sets_aside_and_undo_brings_back(store, ctx):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     log(store, ctx, *((step, {"loss": float(step)}) for step in range(10)))
-    rewound = runs.rewind(store, ctx, RUN, 5)
+    rewound = lifecycle.rewind(store, ctx, RUN, 5)
     assert rewound.summary == {"loss": 4.0} and rewound.rewinds == 1 and rewound.step == 4
     log(store, ctx, (5, {"loss": 50.0}))
-    assert runs.get(store, ctx, RUN).summary == {"loss": 50.0}
+    assert lifecycle.get(store, ctx, RUN).summary == {"loss": 50.0}
     assert points.statistics(store, ctx, RUN)[0].points == 6
-    back = runs.undo_rewind(store, ctx, RUN)
+    back = lifecycle.undo_rewind(store, ctx, RUN)
     assert back.summary == {"loss": 9.0} and back.rewinds == 0
     with pytest.raises(Conflict, match="was not rewound"):
-        runs.undo_rewind(store, ctx, RUN)
+        lifecycle.undo_rewind(store, ctx, RUN)
 
 
 def test_a_fork_begins_with_its_parents_history(store, ctx):
-    runs.create(store, ctx, RUN, goals={"loss": "max"})
+    lifecycle.create(store, ctx, RUN, goals={"loss": "max"})
     log(store, ctx, *((step, {"loss": float(step), "name": f"s{step}"}) for step in range(10)))
-    fork = runs.create(store, ctx, "local/vision/second", fork=RUN, step=3)
+    fork = lifecycle.create(store, ctx, "local/vision/second", fork=RUN, step=3)
     assert (fork.parent, fork.forked, fork.summary, fork.step) == (RUN, 3, {"loss": 2.0, "name": "s2"}, 2)
     log(store, ctx, (3, {"loss": 30.0}), run="local/vision/second")
-    assert runs.get(store, ctx, RUN).summary == {"loss": 9.0, "name": "s9"}
-    assert runs.get(store, ctx, "local/vision/second").summary["loss"] == 30.0
+    assert lifecycle.get(store, ctx, RUN).summary == {"loss": 9.0, "name": "s9"}
+    assert lifecycle.get(store, ctx, "local/vision/second").summary["loss"] == 30.0
     with pytest.raises(Invalid, match="project of the run"):
-        runs.create(store, ctx, "local/other/third", fork=RUN, step=3)
+        lifecycle.create(store, ctx, "local/other/third", fork=RUN, step=3)
 
 
 def test_a_purged_parent_leaves_its_forks_their_history(store, ctx):
     from runstone.storage.tables import ARRIVALS, STREAMS
 
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     log(store, ctx, *((step, {"loss": float(step)}) for step in range(10)))
-    runs.create(store, ctx, "local/vision/second", fork=RUN, step=3)
-    runs.delete(store, ctx, RUN)
-    runs.purge(store, ctx, RUN)
+    lifecycle.create(store, ctx, "local/vision/second", fork=RUN, step=3)
+    lifecycle.delete(store, ctx, RUN)
+    lifecycle.purge(store, ctx, RUN)
     with store.index.read() as view:
         assert view.count(ARRIVALS) == 1
-    runs.delete(store, ctx, "local/vision/second")
-    runs.purge(store, ctx, "local/vision/second")
+    lifecycle.delete(store, ctx, "local/vision/second")
+    lifecycle.purge(store, ctx, "local/vision/second")
     with store.index.read() as view:
         assert (view.count(ARRIVALS), view.count(STREAMS)) == (0, 0)
 
 
 def test_a_deleted_run_is_gone_until_it_is_restored_and_for_good_when_purged(store, ctx):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     log(store, ctx, (0, {"loss": 1.0}))
     with pytest.raises(Conflict, match="not deleted"):
-        runs.purge(store, ctx, RUN)
-    runs.delete(store, ctx, RUN)
+        lifecycle.purge(store, ctx, RUN)
+    lifecycle.delete(store, ctx, RUN)
     with pytest.raises(Gone):
-        runs.get(store, ctx, RUN)
+        lifecycle.get(store, ctx, RUN)
     with pytest.raises(Gone):
         log(store, ctx, (1, {"loss": 1.0}))
     with pytest.raises(Conflict, match="restore it first"):
-        runs.create(store, ctx, RUN, resume="allow")
-    assert runs.get(store, ctx, RUN, deleted=True).deleted
-    assert runs.restore(store, ctx, RUN).summary == {"loss": 1.0}
-    runs.delete(store, ctx, RUN)
-    runs.purge(store, ctx, RUN)
+        lifecycle.create(store, ctx, RUN, resume="allow")
+    assert lifecycle.get(store, ctx, RUN, deleted=True).deleted
+    assert lifecycle.restore(store, ctx, RUN).summary == {"loss": 1.0}
+    lifecycle.delete(store, ctx, RUN)
+    lifecycle.purge(store, ctx, RUN)
     with pytest.raises(Missing):
-        runs.get(store, ctx, RUN, deleted=True)
-    assert runs.create(store, ctx, RUN).points == 0
+        lifecycle.get(store, ctx, RUN, deleted=True)
+    assert lifecycle.create(store, ctx, RUN).points == 0
 
 
 def test_a_silent_run_is_crashed_and_runs_again_when_it_reports(store, ctx):
     now = store.blobs.clock()
-    runs.create(store, ctx, RUN)
-    runs.create(store, ctx, "local/vision/beating")
+    lifecycle.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, "local/vision/beating")
     assert liveness.mark_crashed(store) == []
     store.blobs.clock = lambda: now + 400 * 10**6
     liveness.heartbeat(store, ctx, "local/vision/beating")
     assert liveness.mark_crashed(store) == [RUN]
-    assert runs.get(store, ctx, RUN).state == "crashed" and runs.get(store, ctx, RUN).finished
+    assert lifecycle.get(store, ctx, RUN).state == "crashed" and lifecycle.get(store, ctx, RUN).finished
     log(store, ctx, (0, {"loss": 1.0}))
-    assert runs.get(store, ctx, RUN).state == "running"
+    assert lifecycle.get(store, ctx, RUN).state == "running"
 
 
 def test_console_lines_are_rewritten_paged_and_searched(store, ctx):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     assert console.log(store, ctx, RUN, [(1, "stdout", "", "hello"), (2, "stderr", "error", "10%")]) == 0
     assert console.log(store, ctx, RUN, [(3, "stdout", "", "World")]) == 2
     assert console.log(store, ctx, RUN, [(4, "stderr", "error", "20%")], first=1) == 1
@@ -207,11 +209,11 @@ def test_console_lines_are_rewritten_paged_and_searched(store, ctx):
     assert [line.text for line in console.read(store, ctx, RUN, stream="stderr")] == ["20%"]
     assert [line.text for line in console.read(store, ctx, RUN, start=1, limit=1)] == ["20%"]
     assert [line.text for line in console.tail(store, ctx, RUN, 1)] == ["World"]
-    assert runs.get(store, ctx, RUN).lines == 3
+    assert lifecycle.get(store, ctx, RUN).lines == 3
 
 
 def test_many_console_lines_are_found_by_number(store, ctx):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     for start in range(0, 30_000, 5_000):
         console.log(store, ctx, RUN, [(1, "stdout", "", f"line {start + n}") for n in range(5_000)])
     console.log(store, ctx, RUN, [(1, "stdout", "", "rewritten")] * 3, first=12_344)
@@ -237,10 +239,10 @@ def test_many_console_lines_are_found_by_number(store, ctx):
     ],
 )
 def test_bad_changes_are_refused_and_change_nothing(store, ctx, change, message):
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     before = store.log.head()
     with pytest.raises(Invalid, match=message):
-        runs.update(store, ctx, RUN, **change)
+        lifecycle.update(store, ctx, RUN, **change)
     assert store.log.head() == before
 
 
@@ -249,43 +251,43 @@ def test_bad_changes_are_refused_and_change_nothing(store, ctx, change, message)
 )
 def test_bad_names_are_refused(store, ctx, name):
     with pytest.raises(Invalid):
-        runs.create(store, ctx, name)
+        lifecycle.create(store, ctx, name)
 
 
 def test_who_may_not_write_may_not_log_and_who_may_not_read_sees_nothing(people):
     store = people.root.store
-    runs.create(store, people.max.ctx, "lab/vision/r")
-    assert runs.get(store, people.ria.ctx, "lab/vision/r").by == "max"
+    lifecycle.create(store, people.max.ctx, "lab/vision/r")
+    assert lifecycle.get(store, people.ria.ctx, "lab/vision/r").by == "max"
     with pytest.raises(Denied):
         log(store, people.ria.ctx, (0, {"a": 1.0}), run="lab/vision/r")
     with pytest.raises(Missing):
-        runs.get(store, people.eve.ctx, "lab/vision/r")
+        lifecycle.get(store, people.eve.ctx, "lab/vision/r")
     with pytest.raises(Denied):
-        runs.create(store, people.ria.ctx, "lab/vision/q")
+        lifecycle.create(store, people.ria.ctx, "lab/vision/q")
 
 
 def test_hidden_fields_are_neither_shown_nor_settable(people):
     store, ann, ria = people.root.store, people.ann, people.ria
-    runs.create(store, ann.ctx, "lab/vision/r", config={"user": {"email": "e", "age": 3}, "lr": 1})
+    lifecycle.create(store, ann.ctx, "lab/vision/r", config={"user": {"email": "e", "age": 3}, "lr": 1})
     log(store, ann.ctx, (0, {"loss": 1.0, "cost": 5.0}), run="lab/vision/r")
     for field in ("config.user.email", "summary.cost", "tags.who"):
         fields.set_class(store, ann.ctx, "lab/vision", field, "secret")
     ann.set_member("lab", "ria", "member")
-    seen = runs.get(store, ria.ctx, "lab/vision/r")
+    seen = lifecycle.get(store, ria.ctx, "lab/vision/r")
     assert seen.config == {"user": {"age": 3}, "lr": 1} and seen.summary == {"loss": 1.0}
     assert [each.key for each in points.statistics(store, ria.ctx, "lab/vision/r")] == ["loss"]
     assert points.key_names(store, ria.ctx, "lab/vision") == ["loss"]
     for change in ({"config": {"user": {}}}, {"remove": ("config.user.email",)}, {"tags": {"who": "x"}}):
         with pytest.raises(Denied, match="may not"):
-            runs.update(store, ria.ctx, "lab/vision/r", **change)
-    runs.update(store, ria.ctx, "lab/vision/r", config={"lr": 2})
-    assert runs.get(store, ann.ctx, "lab/vision/r").config == {"user": {"email": "e", "age": 3}, "lr": 2}
+            lifecycle.update(store, ria.ctx, "lab/vision/r", **change)
+    lifecycle.update(store, ria.ctx, "lab/vision/r", config={"lr": 2})
+    assert lifecycle.get(store, ann.ctx, "lab/vision/r").config == {"user": {"email": "e", "age": 3}, "lr": 2}
 
 
 def test_lineage_runs_through_runs(library, tmp_path):
     (tmp_path / "data.txt").write_bytes(b"x")
     library.put("local/vision/set", tmp_path / "data.txt", type="dataset")
-    runs.create(library.store, library.ctx, RUN)
+    lifecycle.create(library.store, library.ctx, RUN)
     library.put("local/vision/model", tmp_path / "data.txt")
     library.link("local/vision/set@v1", "used_by", f"run:{RUN}")
     library.link(f"run:{RUN}", "produced", "local/vision/model@v1")
@@ -302,7 +304,7 @@ def test_a_runs_files_hold_their_bytes(library, tmp_path):
     from runstone.domain.runs import files
 
     store, ctx = library.store, library.ctx
-    runs.create(store, ctx, RUN)
+    lifecycle.create(store, ctx, RUN)
     (tmp_path / "a").write_bytes(b"abc" * 1000)
     (entry,) = content.put_files(store, ctx, "local", [("out/a.bin", tmp_path / "a")])
     files.put(store, ctx, RUN, [entry])
@@ -319,11 +321,11 @@ def test_a_runs_files_hold_their_bytes(library, tmp_path):
 
 def test_a_rebuilt_index_is_equal(library, tmp_path):
     store, ctx = library.store, library.ctx
-    runs.create(store, ctx, RUN, config={"a": 1})
+    lifecycle.create(store, ctx, RUN, config={"a": 1})
     log(store, ctx, *((step, {"loss": float(step), "x": "y"}) for step in range(10)))
-    runs.rewind(store, ctx, RUN, 5)
+    lifecycle.rewind(store, ctx, RUN, 5)
     console.log(store, ctx, RUN, [(1, "stdout", "", "hello")])
-    runs.create(store, ctx, "local/vision/second", fork=RUN, step=3)
-    runs.delete(store, ctx, RUN)
-    runs.purge(store, ctx, RUN)
+    lifecycle.create(store, ctx, "local/vision/second", fork=RUN, step=3)
+    lifecycle.delete(store, ctx, RUN)
+    lifecycle.purge(store, ctx, RUN)
     assert library.verify()["entries"] == store.log.head().size

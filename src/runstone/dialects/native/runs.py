@@ -21,7 +21,7 @@ from runstone.dialects.native.wire import (
     project_name,
 )
 from runstone.dialects.routing import BYTES, Call, Download, Raw, Reply, Route
-from runstone.domain.runs import console, files, liveness, runs
+from runstone.domain.runs import console, files, lifecycle, liveness
 from runstone.types import ConsoleLine, FileEntry, RunInfo
 
 RUNS = PROJECT.replace("/projects/", "/runs/")
@@ -142,7 +142,7 @@ def run_name(call: Call) -> str:
 def create(call: Call) -> Reply:
     """Answers ``POST /runs/{ns}/{project}``."""
     new: NewRun = call.body
-    run, resumed = runs.create_or_resume(
+    run, resumed = lifecycle.create_or_resume(
         call.store,
         call.ctx,
         f"{project_name(call)}/{plain(new.name)}",
@@ -166,13 +166,13 @@ def create(call: Call) -> Reply:
 def get(call: Call) -> RunInfo:
     """Answers ``GET /runs/{ns}/{project}/{run}``."""
     asked: ShowRun = call.query
-    return runs.get(call.store, call.ctx, run_name(call), deleted=asked.deleted)
+    return lifecycle.get(call.store, call.ctx, run_name(call), deleted=asked.deleted)
 
 
 def update(call: Call) -> RunInfo:
     """Answers ``PATCH /runs/{ns}/{project}/{run}``."""
     change: RunChange = call.body
-    return runs.update(
+    return lifecycle.update(
         call.store,
         call.ctx,
         run_name(call),
@@ -194,7 +194,7 @@ def update(call: Call) -> RunInfo:
 def finish(call: Call) -> RunInfo:
     """Answers ``POST …/finish``."""
     asked: Ending = call.body
-    return runs.set_state(call.store, call.ctx, run_name(call), asked.state, finished=asked.finished)
+    return lifecycle.set_state(call.store, call.ctx, run_name(call), asked.state, finished=asked.finished)
 
 
 def heartbeat(call: Call) -> Raw:
@@ -206,28 +206,28 @@ def heartbeat(call: Call) -> Raw:
 def rewind(call: Call) -> RunInfo:
     """Answers ``POST …/rewind``."""
     asked: Rewinding = call.body
-    return runs.rewind(call.store, call.ctx, run_name(call), asked.step)
+    return lifecycle.rewind(call.store, call.ctx, run_name(call), asked.step)
 
 
 def undo_rewind(call: Call) -> RunInfo:
     """Answers ``DELETE …/rewind``."""
-    return runs.undo_rewind(call.store, call.ctx, run_name(call))
+    return lifecycle.undo_rewind(call.store, call.ctx, run_name(call))
 
 
 def delete(call: Call) -> Raw:
     """Answers ``DELETE /runs/{ns}/{project}/{run}``."""
-    runs.delete(call.store, call.ctx, run_name(call))
+    lifecycle.delete(call.store, call.ctx, run_name(call))
     return Raw(status=204)
 
 
 def restore(call: Call) -> RunInfo:
     """Answers ``POST …/restore``."""
-    return runs.restore(call.store, call.ctx, run_name(call))
+    return lifecycle.restore(call.store, call.ctx, run_name(call))
 
 
 def purge(call: Call) -> Raw:
     """Answers ``POST …/purge``."""
-    runs.purge(call.store, call.ctx, run_name(call))
+    lifecycle.purge(call.store, call.ctx, run_name(call))
     return Raw(status=204)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -33,8 +32,7 @@ from runstone.types import KeyStats, RunInfo
 _decode = msgspec.msgpack.Decoder().decode
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A run with what it lies in."""
 
     namespace: Namespace
@@ -68,8 +66,7 @@ def find(
     return Found(namespace, project, run)
 
 
-@dataclass(frozen=True, slots=True)
-class InProject:
+class InProject(msgspec.Struct, frozen=True):
     """A project with its namespace."""
 
     namespace: Namespace

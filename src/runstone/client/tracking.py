@@ -1,0 +1,238 @@
+"""The half of the remote twin that tracks runs: :class:`runstone.tracking.Tracking` over HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runstone import folders
+from runstone.client.calls import API, Calls
+from runstone.client.names import Name
+from runstone.client.origin import query, quote, quote_path
+from runstone.client.runfiles import RemoteRunFile
+from runstone.client.upload import Uploads
+from runstone.errors import Invalid, Missing
+from runstone.types import ConsoleLine, FileEntry, KeyStats, PageOf, RunInfo
+
+BATCH = "application/vnd.runstone.points"
+
+
+class _Taken(msgspec.Struct):
+    points: int
+
+
+class _Placed(msgspec.Struct):
+    first: int
+
+
+class RemoteTracking(Calls):
+    """Runs of a server's store."""
+
+    def _run_parts(self, name: str) -> Name:
+        parsed = self._name(name)
+        if parsed.version:
+            raise Invalid(f"{name!r:.200} is not the name of a run: use namespace/project/run")
+        return parsed
+
+    def _run(self, name: str) -> str:
+        parsed = self._run_parts(name)
+        return f"{_runs_of(parsed)}/{quote(parsed.collection)}"
+
+    def create_run(
+        self,
+        name: str,
+        *,
+        resume: str = "never",
+        display_name: str = "",
+        group: str = "",
+        job_type: str = "",
+        sweep: str = "",
+        notes: str = "",
+        tags: Iterable[str] | Mapping[str, str] = (),
+        config: Mapping[str, Any] | None = None,
+        goals: Mapping[str, str] | None = None,
+        info: Mapping[str, Any] | None = None,
+        started: int = 0,
+        fork: str = "",
+        step: int = 0,
+    ) -> RunInfo:
+        """Makes a run, and its project on first use; with ``resume`` (``allow``, ``must``) goes on with one that is there.
+
+        With ``fork`` (a run of the project) its history up to ``step`` (exclusive) is the run's too; nothing is copied.
+        """
+        parsed = self._run_parts(name)
+        parent = self._run_parts(fork) if fork else None
+        if parent and parent[:2] != parsed[:2]:
+            raise Invalid(f"{parsed} must lie in the project of the run that it is forked from, {parent}")
+        value = {
+            "name": parsed.collection, "resume": resume, "display_name": display_name, "group": group,
+            "job_type": job_type, "sweep": sweep, "notes": notes, "tags": _tags(tags), "config": config or {},
+            "goals": goals or {}, "info": info or {}, "started": started,
+            "fork": parent.collection if parent else "", "step": step,
+        }  # fmt: skip
+        return self._send("POST", _runs_of(parsed), RunInfo, value)
+
+    def get_run(self, name: str, *, deleted: bool = False) -> RunInfo:
+        """A run by name; a deleted one only if asked for."""
+        return self._get(self._run(name) + query(deleted="true" if deleted else None), RunInfo)
+
+    def update_run(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        sweep: str | None = None,
+        notes: str | None = None,
+        tags: Iterable[str] | Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        summary: Mapping[str, Any] | None = None,
+        goals: Mapping[str, str] | None = None,
+        info: Mapping[str, Any] | None = None,
+        started: int | None = None,
+        remove: Iterable[str] = (),
+    ) -> RunInfo:
+        """Changes a run. Maps are merged by their top-level names; ``remove`` names what is taken away (``config.lr``, ``tags.old``)."""
+        value = {
+            "display_name": display_name, "group": group, "job_type": job_type, "sweep": sweep, "notes": notes,
+            "tags": None if tags is None else _tags(tags), "config": config, "summary": summary, "goals": goals,
+            "info": info, "started": started, "remove": list(remove),
+        }  # fmt: skip
+        return self._send("PATCH", self._run(name), RunInfo, value)
+
+    def finish_run(self, name: str, state: str = "finished", *, finished: int = 0) -> RunInfo:
+        """Puts a run into a state: ``finished``, ``failed``, ``killed`` …; ``finished`` is when it ended, by default now."""
+        return self._send(
+            "POST", f"{self._run(name)}/finish", RunInfo, {"state": state, "finished": finished}
+        )
+
+    def heartbeat(self, name: str) -> None:
+        """Says that a run is alive, where it has nothing else to say."""
+        self._send("POST", f"{self._run(name)}/heartbeat", type(None))
+
+    def rewind_run(self, name: str, step: int) -> RunInfo:
+        """Takes a run back to a step (exclusive); nothing is destroyed."""
+        return self._send("POST", f"{self._run(name)}/rewind", RunInfo, {"step": step})
+
+    def undo_rewind(self, name: str) -> RunInfo:
+        """Brings back what the latest rewind set aside, and sets aside what was logged since."""
+        return self._send("DELETE", f"{self._run(name)}/rewind", RunInfo)
+
+    def delete_run(self, name: str) -> None:
+        """Marks a run as deleted; :meth:`restore_run` takes that back until it is purged."""
+        self._send("DELETE", self._run(name), type(None))
+
+    def restore_run(self, name: str) -> RunInfo:
+        """Takes a deletion back."""
+        return self._send("POST", f"{self._run(name)}/restore", RunInfo)
+
+    def purge_run(self, name: str) -> None:
+        """Removes a deleted run for good."""
+        self._send("POST", f"{self._run(name)}/purge", type(None))
+
+    def log_rows(self, name: str, rows: Iterable[tuple[int, int, Mapping[str, Any]]]) -> int:
+        """Adds rows of (step, time in microseconds, values by key) to a run, durably; how many points they are."""
+        value = {"rows": [{"step": step, "time": time, "values": values} for step, time, values in rows]}
+        return self._send("POST", f"{self._run(name)}/rows", _Taken, value).points
+
+    def log_batch(self, name: str, batch: bytes) -> int:
+        """Adds a batch of columns (``docs/format/points.md``) to a run, durably; how many points it holds."""
+        headers = {"Content-Type": BATCH, "Accept": "application/msgpack"}
+        response = self._http.request("POST", f"{self._run(name)}/points", headers=headers, body=batch)
+        return self._http.decoded(response, _Taken).points
+
+    def run_stats(self, name: str, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[KeyStats]:
+        """The statistics of a run's keys by name; no point is read."""
+        return self._list(
+            f"{self._run(name)}/stats", KeyStats, limit, prefix=prefix or None, after=after or None
+        )
+
+    def run_keys(self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:
+        """The keys that a project's runs have logged, by name."""
+        path = f"{API}/keys/" + "/".join(quote(part) for part in self._project_parts(project))
+        return self._list(path, str, limit, prefix=prefix or None, after=after or None)
+
+    def log_lines(
+        self, name: str, lines: Iterable[tuple[int, str, str, str]], *, first: int | None = None
+    ) -> int:
+        """Adds console lines (time, ``stdout`` or ``stderr``, level, text), from line ``first`` on or after the last; the first's number.
+
+        Lines that were there are rewritten, as a progress bar does.
+        """
+        found = [
+            {"time": time, "stream": stream, "level": level, "text": text}
+            for time, stream, level, text in lines
+        ]
+        value = {"lines": found, "first": first}
+        return self._send("POST", f"{self._run(name)}/lines", _Placed, value).first
+
+    def lines(
+        self, name: str, *, start: int = 0, limit: int = 1000, search: str = "", stream: str = ""
+    ) -> list[ConsoleLine]:
+        """A run's console lines from a number on, those that hold ``search`` (any case) and are of ``stream``."""
+        found: list[ConsoleLine] = []
+        while len(found) < limit:
+            asked = query(
+                start=start, limit=min(limit - len(found), 1000), search=search or None, stream=stream or None
+            )
+            page = self._get(f"{self._run(name)}/lines{asked}", PageOf)
+            found += msgspec.convert(page.items, list[ConsoleLine])
+            if not page.next:
+                break
+            start = int(page.next)
+        return found
+
+    def last_lines(self, name: str, limit: int = 100) -> list[ConsoleLine]:
+        """A run's last console lines."""
+        page = self._get(f"{self._run(name)}/lines" + query(tail="true", limit=min(limit, 1000)), PageOf)
+        return msgspec.convert(page.items, list[ConsoleLine])
+
+    def save_run_files(
+        self, name: str, source: str | os.PathLike[str] | None = None, *, files: Iterable[FileEntry] = ()
+    ) -> list[FileEntry]:
+        """Gives a run the files of a folder (or a file), and ``files`` that need no upload; one of the same path is replaced."""
+        entries = list(files)
+        if source is not None:
+            found = folders.find(Path(source), str)
+            http = self._http.sibling()
+            try:
+                uploads = Uploads(
+                    http, self._run_parts(name).namespace, self._cache().directory / "uploads", None
+                )
+                entries += uploads.send(found)
+            finally:
+                http.close()
+        page = self._send("PUT", f"{self._run(name)}/files", PageOf, {"files": entries})
+        return msgspec.convert(page.items, list[FileEntry])
+
+    def run_files(
+        self, name: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[FileEntry]:
+        """A run's files by path."""
+        return self._list(
+            f"{self._run(name)}/files", FileEntry, limit, prefix=prefix or None, after=after or None
+        )
+
+    def open_run_file(self, name: str, path: str) -> RemoteRunFile:
+        """A file of a run, to read, to read in part, or to map."""
+        found = [file for file in self.run_files(name, prefix=path, limit=1) if file.path == path]
+        if not found:
+            raise Missing(f"run {name} has no file {path!r}")
+        return RemoteRunFile(self._http, f"{self._run(name)}/files/{quote_path(path)}", found[0])
+
+    def remove_run_file(self, name: str, path: str) -> None:
+        """Takes a file of a run away."""
+        self._send("DELETE", f"{self._run(name)}/files/{quote_path(path)}", type(None))
+
+
+def _runs_of(name: Name) -> str:
+    return f"{API}/runs/{quote(name.namespace)}/{quote(name.project)}"
+
+
+def _tags(tags: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    return dict(tags) if isinstance(tags, Mapping) else dict.fromkeys(tags, "")

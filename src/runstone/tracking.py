@@ -1,0 +1,177 @@
+"""The half of the embedded library that tracks runs. A run is named ``namespace/project/run``.
+
+:class:`runstone.client.tracking.RemoteTracking` has the same methods over HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runstone import domain
+from runstone.domain.context import Context
+from runstone.domain.store import Store
+from runstone.types import ConsoleLine, FileEntry, KeyStats, RunInfo
+
+if TYPE_CHECKING:
+    from runstone.domain.content import StoredFile
+
+
+class Tracking:
+    """Runs of a store opened in-process."""
+
+    store: Store
+    ctx: Context
+
+    def create_run(
+        self,
+        name: str,
+        *,
+        resume: str = "never",
+        display_name: str = "",
+        group: str = "",
+        job_type: str = "",
+        sweep: str = "",
+        notes: str = "",
+        tags: Iterable[str] | Mapping[str, str] = (),
+        config: Mapping[str, Any] | None = None,
+        goals: Mapping[str, str] | None = None,
+        info: Mapping[str, Any] | None = None,
+        started: int = 0,
+        fork: str = "",
+        step: int = 0,
+    ) -> RunInfo:
+        """Makes a run, and its project on first use; with ``resume`` (``allow``, ``must``) goes on with one that is there.
+
+        With ``fork`` (a run of the project) its history up to ``step`` (exclusive) is the run's too; nothing is copied.
+        """
+        return domain.runs.lifecycle.create(
+            self.store, self.ctx, name, resume=resume, display_name=display_name, group=group, job_type=job_type,
+            sweep=sweep, notes=notes, tags=tags, config=config, goals=goals, info=info, started=started, fork=fork,
+            step=step,
+        )  # fmt: skip
+
+    def get_run(self, name: str, *, deleted: bool = False) -> RunInfo:
+        """A run by name; a deleted one only if asked for."""
+        return domain.runs.lifecycle.get(self.store, self.ctx, name, deleted=deleted)
+
+    def update_run(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        sweep: str | None = None,
+        notes: str | None = None,
+        tags: Iterable[str] | Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        summary: Mapping[str, Any] | None = None,
+        goals: Mapping[str, str] | None = None,
+        info: Mapping[str, Any] | None = None,
+        started: int | None = None,
+        remove: Iterable[str] = (),
+    ) -> RunInfo:
+        """Changes a run. Maps are merged by their top-level names; ``remove`` names what is taken away (``config.lr``, ``tags.old``)."""
+        return domain.runs.lifecycle.update(
+            self.store, self.ctx, name, display_name=display_name, group=group, job_type=job_type, sweep=sweep,
+            notes=notes, tags=tags, config=config, summary=summary, goals=goals, info=info, started=started,
+            remove=tuple(remove),
+        )  # fmt: skip
+
+    def finish_run(self, name: str, state: str = "finished", *, finished: int = 0) -> RunInfo:
+        """Puts a run into a state: ``finished``, ``failed``, ``killed`` …; ``finished`` is when it ended, by default now."""
+        return domain.runs.lifecycle.set_state(self.store, self.ctx, name, state, finished=finished)
+
+    def heartbeat(self, name: str) -> None:
+        """Says that a run is alive, where it has nothing else to say."""
+        domain.runs.liveness.heartbeat(self.store, self.ctx, name)
+
+    def rewind_run(self, name: str, step: int) -> RunInfo:
+        """Takes a run back to a step (exclusive); nothing is destroyed."""
+        return domain.runs.lifecycle.rewind(self.store, self.ctx, name, step)
+
+    def undo_rewind(self, name: str) -> RunInfo:
+        """Brings back what the latest rewind set aside, and sets aside what was logged since."""
+        return domain.runs.lifecycle.undo_rewind(self.store, self.ctx, name)
+
+    def delete_run(self, name: str) -> None:
+        """Marks a run as deleted; :meth:`restore_run` takes that back until it is purged."""
+        domain.runs.lifecycle.delete(self.store, self.ctx, name)
+
+    def restore_run(self, name: str) -> RunInfo:
+        """Takes a deletion back."""
+        return domain.runs.lifecycle.restore(self.store, self.ctx, name)
+
+    def purge_run(self, name: str) -> None:
+        """Removes a deleted run for good."""
+        domain.runs.lifecycle.purge(self.store, self.ctx, name)
+
+    def log_rows(self, name: str, rows: Iterable[tuple[int, int, Mapping[str, Any]]]) -> int:
+        """Adds rows of (step, time in microseconds, values by key) to a run, durably; how many points they are."""
+        found = [(step, time, dict(values)) for step, time, values in rows]
+        return domain.runs.points.log_rows(self.store, self.ctx, name, found).points
+
+    def log_batch(self, name: str, batch: bytes) -> int:
+        """Adds a batch of columns (``docs/format/points.md``) to a run, durably; how many points it holds."""
+        return domain.runs.points.log(self.store, self.ctx, name, batch).points
+
+    def run_stats(self, name: str, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[KeyStats]:
+        """The statistics of a run's keys by name; no point is read."""
+        return domain.runs.points.statistics(
+            self.store, self.ctx, name, prefix=prefix, after=after, limit=limit
+        )
+
+    def run_keys(self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:
+        """The keys that a project's runs have logged, by name."""
+        return domain.runs.points.key_names(
+            self.store, self.ctx, project, prefix=prefix, after=after, limit=limit
+        )
+
+    def log_lines(
+        self, name: str, lines: Iterable[tuple[int, str, str, str]], *, first: int | None = None
+    ) -> int:
+        """Adds console lines (time, ``stdout`` or ``stderr``, level, text), from line ``first`` on or after the last; the first's number.
+
+        Lines that were there are rewritten, as a progress bar does.
+        """
+        return domain.runs.console.log(self.store, self.ctx, name, lines, first=first)
+
+    def lines(
+        self, name: str, *, start: int = 0, limit: int = 1000, search: str = "", stream: str = ""
+    ) -> list[ConsoleLine]:
+        """A run's console lines from a number on, those that hold ``search`` (any case) and are of ``stream``."""
+        return domain.runs.console.read(
+            self.store, self.ctx, name, start=start, limit=limit, search=search, stream=stream
+        )
+
+    def last_lines(self, name: str, limit: int = 100) -> list[ConsoleLine]:
+        """A run's last console lines."""
+        return domain.runs.console.tail(self.store, self.ctx, name, limit)
+
+    def save_run_files(
+        self, name: str, source: str | os.PathLike[str] | None = None, *, files: Iterable[FileEntry] = ()
+    ) -> list[FileEntry]:
+        """Gives a run the files of a folder (or a file), and ``files`` that need no upload; one of the same path is replaced."""
+        entries = list(files)
+        if source is not None:
+            found = domain.content.found_in_folder(Path(source))
+            namespace = domain.names.parse(self.ctx, name).namespace
+            entries += domain.content.put_files(self.store, self.ctx, namespace, found)
+        return domain.runs.files.put(self.store, self.ctx, name, entries)
+
+    def run_files(
+        self, name: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[FileEntry]:
+        """A run's files by path."""
+        return domain.runs.files.listed(self.store, self.ctx, name, prefix=prefix, after=after, limit=limit)
+
+    def open_run_file(self, name: str, path: str) -> StoredFile:
+        """A file of a run, to read, to read in part, or to map."""
+        return domain.runs.files.open_file(self.store, self.ctx, name, path)
+
+    def remove_run_file(self, name: str, path: str) -> None:
+        """Takes a file of a run away."""
+        domain.runs.files.remove(self.store, self.ctx, name, [path])
