@@ -60,6 +60,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_requests: Count = 1024
     #: Requests a second for each principal and worker; 0 is no limit.
     rate: Annotated[float, Meta(ge=0)] = 0
+    #: Wrong API keys a minute for each address and worker; 0 is no limit.
+    max_failed_logins: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
 
     header_seconds: Seconds = 20
     body_seconds: Seconds = 60

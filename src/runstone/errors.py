@@ -30,6 +30,7 @@
     ├── RangeUnsatisfiable    416  the range asked for lies outside the file
     └── TryAgain              503  a passing condition; the same request may succeed later
         ├── Overloaded        429  too many requests
+        │   └── TooManyFailures    429  too many wrong API keys from one address
         ├── Busy              503  the process answers as many requests or connections as it may
         ├── StorageFull       507  no room on the disk; reads go on
         ├── StorageFailed     503  the disk reported an I/O error; the store refuses writes until it is reopened
@@ -222,6 +223,12 @@ class Overloaded(TryAgain):
     """Too many requests from one principal."""
 
     code, status, title = "overloaded", 429, "Too many requests"
+
+
+class TooManyFailures(Overloaded):
+    """Too many wrong API keys came from one address; no other is looked at for ``details["retry_after"]`` seconds."""
+
+    code, title = "too_many_failures", "Too many wrong API keys"
 
 
 class Busy(TryAgain):

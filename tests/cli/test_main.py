@@ -46,6 +46,7 @@ CODES = {
     "range_unsatisfiable": 7,
     "try_again": 8,
     "overloaded": 8,
+    "too_many_failures": 8,
     "busy": 8,
     "storage_full": 8,
     "storage_failed": 8,

@@ -468,3 +468,16 @@ def test_what_a_crash_left_past_the_accounted_bytes_is_cut_off(tmp_path):
         assert pack_paths(tmp_path) == [pack]
         assert pack.stat().st_size == MIB + 5
         require_sound(blobs)
+
+
+def test_a_reader_that_was_closed_finds_no_damage(blobs):
+    """Its packs are not there any more for it, which says nothing about them."""
+    data = noise(300_000, 77)
+    info = blobs.put(0, "me", data)
+    reader = blobs.open(0, info.sha256)
+    assert reader.read() == data
+    reader.close()
+    with pytest.raises(Missing, match="closed"):
+        reader.segments()
+    with blobs.index.read() as view:
+        assert list(blobs.damaged(view)) == []

@@ -164,7 +164,7 @@ class App:
             return self.core.signer.principal(request.method, segments, given)
         if route.open:
             return _NOBODY
-        return self.core.authenticator.principal(request.headers.get("Authorization"))
+        return self.core.authenticator.principal(request.headers.get("Authorization"), request.remote or "")
 
     async def _call(
         self, request: Request, endpoint: Endpoint, principal: Principal, names: dict[str, str]

@@ -23,6 +23,7 @@ from runstone.server.access import AccessLog
 from runstone.server.authentication import Authenticator
 from runstone.server.fetches import Fetches
 from runstone.server.hosts import Hosts
+from runstone.server.logins import FailedLogins
 from runstone.server.metrics import Metrics
 from runstone.server.own import Own
 from runstone.server.router import Endpoint, Match, Router, segments_of
@@ -57,7 +58,8 @@ class Core:
         self.options = options
         self.metrics = Metrics()
         self.log = AccessLog(options.log_format, options.log_file)
-        self.authenticator = Authenticator(store, required=options.authenticates())
+        self.logins = FailedLogins(options.max_failed_logins)
+        self.authenticator = Authenticator(store, self.logins, required=options.authenticates())
         self.signer = Signer(store, self.authenticator)
         self.fetches = Fetches(store)
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
@@ -74,7 +76,7 @@ class Core:
         self._matches: dict[str, tuple[list[str], Match]] = {}
         self._claims: set[str] = set()
         self._claims_lock = threading.Lock()
-        self.metrics.watch(lambda: {"log_dropped": self.log.dropped})
+        self.metrics.watch(lambda: {"log_dropped": self.log.dropped} | self.logins.counts())
 
     async def close(self) -> None:
         """Writes what is waiting, and lets the threads go. The store stays open."""

@@ -92,7 +92,7 @@ class Lane:
             if end < 4:
                 break
             began = time.perf_counter()
-            found = self._find(data[at:end])
+            found = self._find(data[at:end], peer)
             if found is None:
                 break
             request_id = found.request_id or new_request_id()
@@ -120,7 +120,7 @@ class Lane:
         self._quick, self._seconds, self._sent = 0, 0.0, 0
         return {"hot_requests": self._hot}
 
-    def _find(self, head: bytes) -> Answer | None:
+    def _find(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         commit = self._last_commit()
         if commit != self._commit:
             self._answers.clear()
@@ -130,7 +130,7 @@ class Lane:
         found = self._answers.get(digest)
         try:
             if found is None:
-                found = self._make(head)
+                found = self._make(head, peer)
                 if found is None:
                     return None
                 if not found.request_id:
@@ -145,7 +145,7 @@ class Lane:
             return None
         return found
 
-    def _make(self, head: bytes) -> Answer | None:
+    def _make(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         line, *lines = head[:-4].split(b"\r\n")
         target = _LINE.match(line)
         fields = _fields(lines)
@@ -158,7 +158,10 @@ class Lane:
         match = core.router.find(segments_of(path))
         if match is None or match.endpoints["GET"].route is not self._route:
             return None
-        principal, until = core.authenticator.principal_until(fields.get("authorization"))
+        authorization = fields.get("authorization")
+        if not core.authenticator.may_try(authorization, peer()):
+            return None
+        principal, until = core.authenticator.principal_until(authorization)
         request_id = fields.get("x-request-id", "")
         call = Call(core.store, Context(principal), core, "GET", match.names, None, None, {})
         body = codec.encode_json(versions.resolve(call))

@@ -156,6 +156,11 @@ _HELP = {
     "uploads": ("gauge", "Uploads being received."),
     "connections": ("gauge", "Open connections."),
     "refused": ("counter", "Connections and requests refused because there were too many."),
+    "logins_failed": ("counter", "Requests with a wrong API key."),
+    "logins_refused": (
+        "counter",
+        "Requests refused because too many wrong API keys came from their address.",
+    ),
     "hot_requests": ("counter", "Requests answered by the hot lane."),
     "log_dropped": ("counter", "Lines of the access log that were lost because nobody took them."),
     "streams_active": ("gauge", "Downloads being sent."),

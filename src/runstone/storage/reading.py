@@ -179,6 +179,9 @@ class BlobReader:
         for run in covering:
             pack = self._packs.get(run.pack)
             end = run.pack_offset + run.length
+            if pack is None and self._closed:
+                # Not damage: whoever was still reading is told, and nothing is recorded.
+                raise Missing(f"the reader of the blob {self.info.sha256.hex()} was closed; open it again")
             if pack is None:
                 yield Fault(run.offset, run.length, run.records, run.pack, run.pack_offset, "missing")
             elif end > pack.signature[3] or not packs.is_verified(pack, run.pack_offset, end):
