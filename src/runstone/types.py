@@ -290,6 +290,20 @@ class ConsoleLine(Value, frozen=True, kw_only=True):
     text: str
 
 
+class Event(Value, frozen=True, kw_only=True):
+    """Something that happened: log entry ``seq`` made or changed the run or collection ``name``.
+
+    ``kind`` is ``run``, ``points`` (``detail``: how many ``points``, highest ``step``), ``lines`` (``first``), ``version`` (``version``) or
+    ``alias`` (``alias``, ``version``; 0 for a removal).
+    """
+
+    seq: int
+    time: int
+    kind: str
+    name: str
+    detail: Json
+
+
 class LogRecord(Value, frozen=True, kw_only=True):
     """A change as the log holds it. ``command`` is None when its payload has been compacted or erased."""
 

@@ -20,6 +20,7 @@ JSON = "application/json"
 MSGPACK = "application/msgpack"
 BYTES = "application/octet-stream"
 LINES = "application/x-ndjson"
+EVENTS = "text/event-stream"
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -56,6 +57,17 @@ class Work(msgspec.Struct, frozen=True):
     """
 
     run: Callable[[Progress], Any]
+
+
+class Events(msgspec.Struct, frozen=True):
+    """An endless answer of server-sent events (WHATWG HTML, section 9.2).
+
+    ``read`` is called in a thread with the place last told and answers what came after it (place, kind and value of each) and the new
+    place; the server calls it after each commit, until the client goes away or the server stops.
+    """
+
+    read: Callable[[int], tuple[list[tuple[int, str, Any]], int]]
+    after: int
 
 
 class Services(Protocol):

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from runstone.dialects.routing import JSON, LINES, MSGPACK, Progress, Raw, Reply, Work
+from runstone.dialects.routing import EVENTS, JSON, LINES, MSGPACK, Events, Progress, Raw, Reply, Work
 from runstone.errors import TryAgain
 from runstone.server.codec import encode_json, encode_packed
 
+if TYPE_CHECKING:
+    from runstone.server.core import Core
+
 #: Seconds between two lines of progress.
 PROGRESS = 0.25
+#: Seconds between two looks for a commit of another process, and after which a silent stream of events says that it is there.
+LOOK, KEEP_ALIVE = 0.05, 15.0
 
 
 def of_value(value: Any, status: int, packed: bool) -> web.Response:
@@ -67,6 +72,46 @@ async def of_work(
         last = {"error": problem(error)}
     await response.write(encode_json(last) + b"\n")
     return response
+
+
+async def of_events(
+    request: web.BaseRequest,
+    events: Events,
+    core: Core,
+    headers: Callable[[web.StreamResponse], None],
+) -> web.StreamResponse:
+    """Sends events as they happen, and a comment now and then, so that a connection that is dead is noticed on either side."""
+    response = web.StreamResponse(headers={"Content-Type": EVENTS, "Cache-Control": "no-store"})
+    headers(response)
+    after = events.after
+    found, place = await core.in_thread(events.read, after)
+    await response.prepare(request)
+    await response.write(b": here\n\n")
+    spoke, seen = time.monotonic(), -1
+    while not core.draining:
+        for seq, kind, value in found:
+            await response.write(
+                b"id: %d\nevent: %s\ndata: %s\n\n" % (seq, kind.encode(), encode_json(value))
+            )
+        if found:
+            spoke = time.monotonic()
+        elif time.monotonic() - spoke > KEEP_ALIVE:
+            # Names the place too: a listener in a project where nothing happens must not read a long log again when it comes back.
+            await response.write(b"id: %d\n: still here\n\n" % place)
+            spoke = time.monotonic()
+        if place == after:
+            seen = await _next_commit(core, seen)
+        after = place
+        found, place = await core.in_thread(events.read, after)
+    return response
+
+
+async def _next_commit(core: Core, seen: int) -> int:
+    """Waits for a commit after ``seen``, by any process, but not for ever."""
+    until = time.monotonic() + KEEP_ALIVE
+    while (now := core.store.index.last_commit()) == seen and time.monotonic() < until and not core.draining:
+        await asyncio.sleep(LOOK)
+    return now
 
 
 def _run(work: Work, tell: Progress) -> Any:

@@ -8,6 +8,7 @@ from runstone.dialects.native import (
     accounts,
     admin,
     aliases,
+    events,
     files,
     lineage,
     log,
@@ -21,7 +22,7 @@ from runstone.dialects.native.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (accounts, projects, versions, files, aliases, uploads, runs, points, lineage, log, admin)
+_MODULES = (accounts, projects, versions, files, aliases, uploads, runs, points, events, lineage, log, admin)
 
 
 class Native:
