@@ -131,13 +131,19 @@ class Tracking:
         )
 
     def log_lines(
-        self, name: str, lines: Iterable[tuple[int, str, str, str]], *, first: int | None = None
+        self,
+        name: str,
+        lines: Iterable[tuple[int, str, str, str]],
+        *,
+        first: int | None = None,
+        writer: str = "",
     ) -> int:
         """Adds console lines (time, ``stdout`` or ``stderr``, level, text), from line ``first`` on or after the last; the first's number.
 
-        Lines that were there are rewritten, as a progress bar does.
+        Lines that were there are rewritten, as a progress bar does. With a ``writer`` (a stream of one process) ``first`` counts that
+        writer's own lines.
         """
-        return domain.runs.console.log(self.store, self.ctx, name, lines, first=first)
+        return domain.runs.console.log(self.store, self.ctx, name, lines, first=first, writer=writer)
 
     def lines(
         self, name: str, *, start: int = 0, limit: int = 1000, search: str = "", stream: str = ""

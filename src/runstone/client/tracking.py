@@ -158,17 +158,23 @@ class RemoteTracking(Calls):
         return self._list(path, str, limit, prefix=prefix or None, after=after or None)
 
     def log_lines(
-        self, name: str, lines: Iterable[tuple[int, str, str, str]], *, first: int | None = None
+        self,
+        name: str,
+        lines: Iterable[tuple[int, str, str, str]],
+        *,
+        first: int | None = None,
+        writer: str = "",
     ) -> int:
         """Adds console lines (time, ``stdout`` or ``stderr``, level, text), from line ``first`` on or after the last; the first's number.
 
-        Lines that were there are rewritten, as a progress bar does.
+        Lines that were there are rewritten, as a progress bar does. With a ``writer`` (a stream of one process) ``first`` counts that
+        writer's own lines.
         """
         found = [
             {"time": time, "stream": stream, "level": level, "text": text}
             for time, stream, level, text in lines
         ]
-        value = {"lines": found, "first": first}
+        value = {"lines": found, "first": first, "writer": writer}
         return self._send("POST", f"{self._run(name)}/lines", _Placed, value).first
 
     def lines(

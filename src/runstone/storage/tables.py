@@ -385,6 +385,20 @@ class RunMark(Record, frozen=True):
     lines: int = 0
 
 
+class LineSpan(Record, frozen=True):
+    """Console lines that a log entry has: how many, and which of the entry's is the first."""
+
+    count: int
+    offset: int
+
+
+class WriterSpan(Record, frozen=True):
+    """Lines of one writer: the number that the first of them has in the run's console, and how many follow each other there."""
+
+    line: int
+    count: int
+
+
 class LastObject(Record, frozen=True):
     """The latest value of a key that is not a number, as MessagePack."""
 
@@ -401,7 +415,8 @@ KEY_IDS = _state(68, "key_ids", "project:u64 key:u32", str)
 RUN_CHANGES = _state(69, "run_changes", "project:u64 seq:u64", int)
 STATS = _state(71, "stats", "stream:u64 page:u32", bytes)
 LAST_OBJECTS = _state(72, "last_objects", "stream:u64 key:u32", LastObject)
-LINES = _state(73, "lines", "run:u64 line:u64 seq:u64", int)
+LINES = _state(73, "lines", "run:u64 line:u64 seq:u64", LineSpan)
+WRITER_LINES = _state(78, "writer_lines", "run:u64 writer:text number:u64", WriterSpan)
 RUN_FILES = _state(74, "run_files", "run:u64 path:text", Entry)
 RUNNING = _state(75, "running", "run:u64", int)
 STREAMS = _state(76, "streams", "stream:u64", int)

@@ -82,6 +82,8 @@ def test_maps_are_merged_by_their_top_names_and_taken_apart_by_remove(store, ctx
     lifecycle.update(
         store, ctx, RUN, config={"a": {"d": 3}}, tags={"new": "t"}, remove=("config.c", "tags.old")
     )
+    assert lifecycle.update(store, ctx, RUN, tags=["only"], remove=("tags",)).tags == {"only": ""}
+    lifecycle.update(store, ctx, RUN, tags={"new": "t"}, remove=("tags",))
     after = lifecycle.update(store, ctx, RUN, summary={"score": 0.5}, notes="n", display_name="d")
     assert after.config == {"a": {"d": 3}} and after.tags == {"new": "t"}
     assert after.summary == {"score": 0.5} and (after.notes, after.display_name) == ("n", "d")
@@ -210,6 +212,24 @@ def test_console_lines_are_rewritten_paged_and_searched(store, ctx):
     assert [line.text for line in console.read(store, ctx, RUN, start=1, limit=1)] == ["20%"]
     assert [line.text for line in console.tail(store, ctx, RUN, 1)] == ["World"]
     assert lifecycle.get(store, ctx, RUN).lines == 3
+
+
+def test_writers_number_their_own_lines(store, ctx):
+    def add(writer, first, *texts):
+        return console.log(
+            store, ctx, RUN, [(1, "stdout", "", text) for text in texts], first=first, writer=writer
+        )
+
+    lifecycle.create(store, ctx, RUN)
+    assert add("a", 0, "a0", "a1") == 0
+    assert add("b", 0, "b0") == 2
+    assert add("a", 2, "a2", "a3") == 3
+    assert add("a", 1, "A1", "A2", "A3", "A4") == 1
+    assert add("b", None, "b1") == 6
+    assert add("b", 5, "b5") == 7
+    assert add("b", 4, "b4", "B5") == 8
+    texts = [line.text for line in console.read(store, ctx, RUN)]
+    assert texts == ["a0", "A1", "b0", "A2", "A3", "A4", "b1", "b5", "b4", "B5"]
 
 
 def test_many_console_lines_are_found_by_number(store, ctx):

@@ -54,7 +54,8 @@ class NewRun(Request):
 class RunChange(Request):
     """What to change of a run; null leaves a field as it is.
 
-    Maps are merged by their top-level names; ``remove`` names what is taken away (``config.lr``, ``tags.old``).
+    Maps are merged by their top-level names; ``remove`` names what is taken away (``config.lr``, ``tags.old``, or
+    ``tags`` for all of them).
     """
 
     display_name: str | None = None
@@ -100,10 +101,14 @@ class NewLine(Request):
 
 
 class NewLines(Request):
-    """Console lines, from line ``first`` on or after the last. A line that was there is rewritten."""
+    """Console lines, from line ``first`` on or after the last. A line that was there is rewritten.
+
+    With a ``writer`` (a stream of one process, any text) ``first`` counts that writer's own lines.
+    """
 
     lines: tuple[NewLine, ...]
     first: Number | None = None
+    writer: str = ""
 
 
 class Placed(Answer):
@@ -234,7 +239,9 @@ def purge(call: Call) -> Raw:
 def add_lines(call: Call) -> Placed:
     """Answers ``POST …/lines``."""
     new: NewLines = call.body
-    return Placed(first=console.log(call.store, call.ctx, run_name(call), new.lines, first=new.first))
+    return Placed(
+        first=console.log(call.store, call.ctx, run_name(call), new.lines, first=new.first, writer=new.writer)
+    )
 
 
 def read_lines(call: Call) -> Listing[ConsoleLine]:

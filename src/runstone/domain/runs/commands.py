@@ -29,6 +29,7 @@ from runstone.storage.tables import (
     STATS,
     STREAM_FORKS,
     STREAMS,
+    WRITER_LINES,
     LastObject,
     Rewind,
     Run,
@@ -80,7 +81,7 @@ class UpdateRun(Command, frozen=True, kw_only=True):
     """Changes a run; None leaves a field as it is.
 
     ``config``, ``summary``, ``info``, ``tags`` and ``goals`` are merged by their top-level names; names in ``remove`` (``config.lr``,
-    ``tags.old``) are taken away first. ``project`` moves the run.
+    ``tags.old``, or ``tags`` for all of them) are taken away first.
     """
 
     run: int
@@ -237,10 +238,12 @@ def _update_run(state: State, at: Stamp, command: UpdateRun) -> None:
         gone = _under(command.remove, field)
         patch = getattr(command, field)
         if gone or patch is not None:
-            changes[field] = merge(getattr(run, field), patch or EMPTY_MAP, gone)
+            old = EMPTY_MAP if field in command.remove else getattr(run, field)
+            changes[field] = merge(old, patch or EMPTY_MAP, gone)
     for field in ("tags", "goals"):
         gone = _under(command.remove, field)
-        kept = {name: value for name, value in getattr(run, field).items() if name not in gone}
+        old = {} if field in command.remove else getattr(run, field)
+        kept = {name: value for name, value in old.items() if name not in gone}
         changes[field] = {**kept, **(getattr(command, field) or {})}
     run = replace(run, **changes)
     _require_small(run)
@@ -321,7 +324,8 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
     run = require(state, command.run, deleted=True)
     if not run.deleted:
         raise Conflict(f"run {run.name} is not deleted; delete it first")
-    doomed = [(LINES, key) for key, _ in state.scan(LINES, run.id)]
+    doomed: list[tuple[Table[Any], tuple[Any, ...]]] = [(LINES, key) for key, _ in state.scan(LINES, run.id)]
+    doomed += [(WRITER_LINES, key) for key, _ in state.scan(WRITER_LINES, run.id)]
     doomed += _stream_rows(state, run)
     files = [entry for _, entry in state.scan(RUN_FILES, run.id)]
     for table, key in doomed:
@@ -400,7 +404,8 @@ def merge(old: bytes, patch: bytes, gone: tuple[str, ...] = ()) -> bytes:
 
 
 def _under(removed: tuple[str, ...], field: str) -> tuple[str, ...]:
-    return tuple(name.removeprefix(f"{field}.") for name in removed if name.startswith(f"{field}."))
+    under = tuple(name.removeprefix(f"{field}.") for name in removed if name.startswith(f"{field}."))
+    return (*under, "") if field in removed else under
 
 
 def _require_small(run: Run) -> None:

@@ -27,10 +27,19 @@ STREAMS = ("stdout", "stderr")
 _REACH = MAX_LINES
 
 
-def log(store: Store, ctx: Context, name: str, lines: Iterable[Any], *, first: int | None = None) -> int:
+def log(
+    store: Store,
+    ctx: Context,
+    name: str,
+    lines: Iterable[Any],
+    *,
+    first: int | None = None,
+    writer: str = "",
+) -> int:
     """Adds console lines to a run, from line ``first`` on or after the last; the number of the first of them.
 
-    A line is ``(time, stream, level, text)``, or an object with these fields. Lines that were there are rewritten.
+    A line is ``(time, stream, level, text)``, or an object with these fields. Lines that were there are rewritten. With a ``writer``
+    (a stream of one process, any text) ``first`` counts that writer's own lines.
     """
     checked = tuple(_checked(line) for line in lines)
     if not checked:
@@ -42,7 +51,12 @@ def log(store: Store, ctx: Context, name: str, lines: Iterable[Any], *, first: i
     with store.index.read() as view:
         found = finding.find(store, view, ctx, name, "write")
     command = LogLines(
-        actor=ctx.principal.name, reason=ctx.reason, run=found.run.id, lines=checked, first=first
+        actor=ctx.principal.name,
+        reason=ctx.reason,
+        run=found.run.id,
+        lines=checked,
+        first=first,
+        writer=limits.text(writer, "writer", 128),
     )
     return cast("int", store.submit(ctx, command).result)
 
@@ -104,13 +118,13 @@ def _page(store: Store, view: View, run: int, start: int, stop: int) -> Iterator
     """Lines ``start`` to ``stop``; a line that no entry has was jumped over, and is empty."""
     lines: dict[int, tuple[int, Line]] = {}
     begin = (run, max(0, start - _REACH))
-    for (_, first, seq), count in view.scan(LINES, run, after=begin if start > _REACH else None):
+    for (_, first, seq), span in view.scan(LINES, run, after=begin if start > _REACH else None):
         if first >= stop:
             break
-        if first + count <= start:
+        if first + span.count <= start:
             continue
-        command = _command(store, view, seq)
-        for number, line in enumerate(command, first):
+        brought = _command(store, view, seq)[span.offset : span.offset + span.count]
+        for number, line in enumerate(brought, first):
             if start <= number < stop and (number not in lines or lines[number][0] < seq):
                 lines[number] = (seq, line)
     for number in sorted(lines):

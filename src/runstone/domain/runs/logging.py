@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runstone.domain.collections import domain_of
-from runstone.domain.runs import keys, stats
+from runstone.domain.runs import keys, stats, writers
 from runstone.domain.runs.commands import mark, require
 from runstone.domain.runs.summarising import later, summarised
 from runstone.errors import Invalid, Missing
@@ -23,6 +23,7 @@ from runstone.storage.tables import (
     RUNS,
     Entry,
     LastObject,
+    LineSpan,
     Run,
 )
 
@@ -44,11 +45,15 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LogLines(Command, frozen=True, kw_only=True):
-    """Adds console lines to a run: from line ``first`` on, or after the last. A line that was there is rewritten."""
+    """Adds console lines to a run: from line ``first`` on, or after the last. A line that was there is rewritten.
+
+    With a ``writer`` (a stream of one process) ``first`` is that writer's own number of the line; its new lines follow the run's last.
+    """
 
     run: int
     lines: tuple[Line, ...]
     first: int | None = None
+    writer: str = ""
 
 
 class PutRunFiles(Command, frozen=True, kw_only=True):
@@ -104,14 +109,17 @@ def _log_lines(state: State, at: Stamp, command: LogLines) -> int:
     run = require(state, command.run)
     if not command.lines:
         raise Invalid("there are no lines to add")
-    first = command.first
-    if first is None:
-        held = state.get(RUN_MARKS, run.id)
-        first = held.lines if held else 0
-    state.put(LINES, run.id, first, at.seq, len(command.lines))
+    held = state.get(RUN_MARKS, run.id)
+    end = held.lines if held else 0
+    if command.writer:
+        pieces = writers.place(state, run.id, command.writer, command.first, len(command.lines), end)
+    else:
+        pieces = [(end if command.first is None else command.first, len(command.lines), 0)]
+    for line, count, offset in pieces:
+        state.put(LINES, run.id, line, at.seq, LineSpan(count, offset))
     _revive(state, run)
-    mark(state, at, run, lines=first + len(command.lines))
-    return first
+    mark(state, at, run, lines=max(line + count for line, count, _ in pieces))
+    return pieces[0][0]
 
 
 @applies(74, "put_run_files", PutRunFiles)
