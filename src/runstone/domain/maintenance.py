@@ -12,7 +12,7 @@ import msgspec
 from runstone.domain import accounts, integrity, names, policy, vocabulary
 from runstone.domain.context import LOCAL, Context
 from runstone.domain.store import Store, StoreLock, replace_index
-from runstone.domain.versions import DeleteVersion
+from runstone.domain.versioning import DeleteVersion
 from runstone.errors import Conflict, Corrupt, Missing
 from runstone.storage import recovery, snapshot
 from runstone.storage.backends.packs import wrapped
