@@ -128,6 +128,9 @@ class Library(Tracking):
 
         References to bytes elsewhere are left out.
         """
+        # An alias may move meanwhile, and files of two versions are none.
+        resolved = self.resolve(name)
+        name = f"{resolved.collection}@v{resolved.version}"
         wanted = [file for file in self.files(name, prefix=prefix) if not file.url]
         root, done, total = Path(target), 0, sum(file.size for file in wanted)
         for file in wanted:

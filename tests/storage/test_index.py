@@ -242,3 +242,30 @@ def test_a_closed_index_refuses(tmp_path):
     index.close()
     with pytest.raises(StorageFailed, match="closed"):
         put(index, "a", b"1")
+
+
+def test_the_last_commit_is_one_that_readers_see(tmp_path):
+    """What is read after it was asked for is no older; else an old answer would be remembered as the newest."""
+    index = Index(tmp_path / "index")
+    done = threading.Event()
+
+    def write():
+        for _ in range(300):
+            with index.write() as txn:
+                txn.put(SETTINGS, "commit", str(txn._txn.id()).encode())
+        done.set()
+
+    put(index, "commit", b"0")
+    writer = threading.Thread(target=write)
+    writer.start()
+    behind = []
+    while not done.is_set():
+        last = index.last_commit()
+        with index.read() as view:
+            seen = int(view.get(SETTINGS, "commit"))
+        # The first commits are those that made the index.
+        if 0 < seen < last:
+            behind.append((seen, last))
+    writer.join()
+    index.close()
+    assert behind == []

@@ -1,8 +1,9 @@
-"""A server as the remote twin calls it: addresses, requests, and listings page by page."""
+"""Calls of a server's API: the requests that the methods of the remote twin make, and how names become paths."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -20,16 +21,17 @@ T = TypeVar("T")
 
 API = "/api/v1"
 MAX_PAGE = 1000
+NoneType = type(None)
 
 
 class Named(msgspec.Struct):
-    """An answer of which the name is wanted."""
+    """What has a name."""
 
     name: str
 
 
 class Calls:
-    """One server, called by methods of its subclasses. Close it, or use it as a context manager."""
+    """One server, and who asks it. See :class:`runstone.client.remote.Remote`."""
 
     def __init__(
         self,
@@ -113,3 +115,8 @@ class Calls:
         if not self._own:
             self._own = self._get(f"{API}/whoami", Named).name
         return self._own
+
+
+def listed(values: Iterable[str] | None) -> list[str] | None:
+    """What JSON has for a collection of names that may be left out."""
+    return None if values is None else list(values)

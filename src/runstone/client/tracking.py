@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from runstone import folders
-from runstone.client.calls import API, Calls
+from runstone.client.calls import API, Calls, NoneType
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
 from runstone.client.runfiles import RemoteRunFile
@@ -113,7 +113,7 @@ class RemoteTracking(Calls):
 
     def heartbeat(self, name: str) -> None:
         """Says that a run is alive, where it has nothing else to say."""
-        self._send("POST", f"{self._run(name)}/heartbeat", type(None))
+        self._send("POST", f"{self._run(name)}/heartbeat", NoneType)
 
     def rewind_run(self, name: str, step: int) -> RunInfo:
         """Takes a run back to a step (exclusive); nothing is destroyed."""
@@ -125,7 +125,7 @@ class RemoteTracking(Calls):
 
     def delete_run(self, name: str) -> None:
         """Marks a run as deleted; :meth:`restore_run` takes that back until it is purged."""
-        self._send("DELETE", self._run(name), type(None))
+        self._send("DELETE", self._run(name), NoneType)
 
     def restore_run(self, name: str) -> RunInfo:
         """Takes a deletion back."""
@@ -133,7 +133,7 @@ class RemoteTracking(Calls):
 
     def purge_run(self, name: str) -> None:
         """Removes a deleted run for good."""
-        self._send("POST", f"{self._run(name)}/purge", type(None))
+        self._send("POST", f"{self._run(name)}/purge", NoneType)
 
     def log_rows(self, name: str, rows: Iterable[tuple[int, int, Mapping[str, Any]]]) -> int:
         """Adds rows of (step, time in microseconds, values by key) to a run, durably; how many points they are."""
@@ -233,7 +233,7 @@ class RemoteTracking(Calls):
 
     def remove_run_file(self, name: str, path: str) -> None:
         """Takes a file of a run away."""
-        self._send("DELETE", f"{self._run(name)}/files/{quote_path(path)}", type(None))
+        self._send("DELETE", f"{self._run(name)}/files/{quote_path(path)}", NoneType)
 
 
 def _runs_of(name: Name) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from runstone.domain import collections, limits, names, versions
+from runstone.domain import collections, limits, names, versioning
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
@@ -43,7 +43,7 @@ def _move_alias(state: State, at: Stamp, command: MoveAlias) -> int:
         raise Missing(f"{collection.name} has no version {command.version} for {command.alias} to point at")
     if version.state == "quarantined":
         raise Quarantined(f"{collection.name}:v{command.version} is quarantined: {version.reason}")
-    versions.point(state, at, command.collection, command.alias, command.version, previous, command)
+    versioning.point(state, at, command.collection, command.alias, command.version, previous, command)
     if command.fallback is not None:
         row = state.get(ALIASES, command.collection, command.alias)
         assert row is not None
@@ -60,7 +60,7 @@ def _delete_alias(state: State, at: Stamp, command: DeleteAlias) -> int:
     if previous is None:
         raise Missing(f"there is no alias {command.alias}")
     _compare(command.alias, command.expected, previous)
-    versions.unpoint(state, at, command.collection, command.alias, previous, command)
+    versioning.unpoint(state, at, command.collection, command.alias, previous, command)
     state.touch(command.collection, at.seq, 33)
     return previous.version
 

@@ -51,8 +51,8 @@ def verifier_key(store: Store, ctx: Context) -> str:
 
 def history(store: Store, ctx: Context, name: str, *, after: int = -1, limit: int = 100) -> list[LogRecord]:
     """Every change of a version, collection or project, from the first, from just past log entry ``after``."""
+    subject = _subject(store, ctx, name)
     with store.index.read() as view:
-        subject = _subject(store, ctx, name)
         start = (subject, after) if after >= 0 else None
         seqs: list[int] = []
         for (_, seq), _ in view.scan(HISTORY, subject, after=start):

@@ -8,7 +8,7 @@ from runstone.domain import lineage, manifests, names
 from runstone.domain.context import LOCAL, Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
-from runstone.domain.versions import QuarantineVersion, ReleaseVersion
+from runstone.domain.versioning import QuarantineVersion, ReleaseVersion
 from runstone.errors import Missing
 from runstone.storage.commands import Command
 from runstone.storage.index import View

@@ -13,7 +13,7 @@ from runstone.domain import accounts, integrity, limits, names, policy, vocabula
 from runstone.domain.context import LOCAL, Context
 from runstone.domain.restoring import Restored
 from runstone.domain.store import Store, StoreLock
-from runstone.domain.versions import DeleteVersion
+from runstone.domain.versioning import DeleteVersion
 from runstone.errors import Conflict, Corrupt, Missing
 from runstone.storage import filesystem, recovery, snapshot
 from runstone.storage.backends.packs import wrapped

@@ -264,11 +264,18 @@ class Index:
         return self._failed
 
     def last_commit(self) -> int:
-        """The number of the last committed transaction of any process: equal numbers, equal contents."""
+        """The number of the last commit that readers see, of any process: a read that begins after this is no earlier.
+
+        The environment's own number is that of the newest meta page, which runs ahead of what readers see while the page is being synced:
+        what was read then would pass for the contents after that commit.
+        """
+        self._gate.acquire_shared()
         try:
-            number: int = self._env.info()["last_txnid"]
-        except lmdb.Error as error:
-            raise _wrap(error, self.path) from error
+            txn = self.begin(write=False)
+            number: int = txn.id()
+            txn.abort()
+        finally:
+            self._gate.release_shared()
         return number
 
     def check_readers(self) -> int:
@@ -283,7 +290,11 @@ class Index:
     def committed(self, number: int) -> None:
         """Notes that a commit was made; for this module's own context managers."""
         # A transaction that changed nothing was not committed, and has no number.
-        if self.last_commit() >= number:
+        try:
+            written: int = self._env.info()["last_txnid"]
+        except lmdb.Error as error:
+            raise _wrap(error, self.path) from error
+        if written >= number:
             self._mark.note(number)
 
     def used_bytes(self) -> int:

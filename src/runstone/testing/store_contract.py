@@ -86,6 +86,18 @@ class StoreContract:
         assert [file.path for file in store.files("demo/model@v1")] == sorted(FILES)
         assert told and told[-1] == (made.size, made.size)
 
+    def test_what_is_got_is_of_one_version(self, store: Any, tmp_path: Path) -> None:
+        """An alias that moves meanwhile changes nothing."""
+        for number in (b"1", b"2"):
+            store.put("demo/model", write(tmp_path / str(number), {"a": number * 9, "b": number * 9}))
+        store.set_alias("demo/model@v1", "prod")
+        store.get(
+            "demo/model@prod",
+            tmp_path / "out",
+            progress=lambda done, total: store.set_alias("demo/model@v2", "prod"),
+        )
+        assert read(tmp_path / "out") == {"a": b"1" * 9, "b": b"1" * 9}
+
     def test_a_file_is_put_alone_and_got_by_prefix(self, store: Any, source: Path, tmp_path: Path) -> None:
         """One file is a version too; a prefix selects."""
         assert store.put("demo/one", source / "config.json").files == 1
