@@ -169,12 +169,12 @@ def _metric_value(token: Token, grammar: Grammar) -> int | float:
 
 
 def _numeric_value(key: str, attribute: Attribute, token: Token, grammar: Grammar) -> int | float:
-    if attribute.whole and token.kind in ("string", "symbol"):
+    if attribute.whole and attribute.kind == "number" and token.kind in ("string", "symbol"):
         token = Token(
             "int" if re.fullmatch(r"\s*[+-]?\d+\s*", unquoted(token.text)) else "string",
             unquoted(token.text).strip(),
         )
-    if attribute.whole and token.kind != "int":
+    if attribute.whole and token.kind == "float":
         raise Invalid(f"Invalid value for numeric attribute '{key}': {token.text!r}")
     if token.kind not in ("int", "float"):
         raise Invalid(f"Expected numeric value type for numeric attribute: {key}. Found {token.text}")

@@ -122,8 +122,8 @@ RUNS = Grammar(
 _EXPERIMENT_ATTRIBUTES = {
     "name": Attribute("name", operators=_TEXT),
     "experiment_id": Attribute("id", operators=("!=", "=", "IN", "NOT IN")),
-    "creation_time": Attribute("created", "time"),
-    "last_update_time": Attribute("updated", "time"),
+    "creation_time": Attribute("created", "time", whole=True),
+    "last_update_time": Attribute("updated", "time", whole=True),
 }
 
 EXPERIMENTS = Grammar(
