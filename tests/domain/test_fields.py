@@ -109,3 +109,13 @@ def test_a_version_is_not_answered_for_a_guess_of_what_is_hidden(lab):
     assert lab.max.put("lab/p/m", files=held, metadata={"mail": "x"}).number == 2
     assert lab.max.put("lab/p/m", files=held, metadata={"acc": 1}).number == 3
     assert lab.max.put("lab/p/m", files=held, metadata={"acc": 1}).number == 3
+
+
+def test_a_move_does_not_show_what_is_hidden(lab):
+    """In a project of one's own, where nothing is classed, one would read all of it."""
+    lab.max.create_project("max/own")
+    with pytest.raises(Denied):
+        lab.max.update_collection("lab/p/m", project="max/own")
+    assert stored(lab)["mail"] == "x"
+    lab.ann.create_project("ann/own")
+    assert lab.ann.update_collection("lab/p/m", project="ann/own").metadata["mail"] == "x"

@@ -11,7 +11,7 @@ from runstone.domain import fields, limits, names
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
-from runstone.errors import Conflict, Exists, Missing
+from runstone.errors import Conflict, Denied, Exists, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
@@ -185,7 +185,8 @@ def update(
 ) -> CollectionInfo:
     """Changes a collection, renames it, or moves it to another project (with the right to write in both).
 
-    ``metadata`` replaces what the principal may read of it; raises :class:`Denied` when it names a field that the principal may not.
+    ``metadata`` replaces what the principal may read of it. Raises :class:`Denied` when it names a field that the principal may not, and
+    for a move out of a project some of whose fields the principal may not read: their classes are the project's.
     """
     with store.index.read() as view:
         place = names.find_collection(store, view, ctx, names.parse(ctx, name), "write")
@@ -193,6 +194,10 @@ def update(
         target = None
         if project is not None:
             target = names.find_project(store, view, ctx, names.parse_project(ctx, project), "write")[1]
+    if target is not None and target.id != place.project.id and hidden:
+        raise Denied(
+            f"{ctx.principal.name} may not read all fields of {place.project.name}, and so not move what may hold them elsewhere"
+        )
     if metadata is not None:
         fields.require_settable(ctx, metadata, hidden)
     command = UpdateCollection(
