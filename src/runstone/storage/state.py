@@ -99,7 +99,7 @@ class State:
         rows = sorted(changes.items())
         if table.hashed:
             self._fold(table, rows)
-        self._txn.put_bodies(table, (row for row in rows if row[1] is not None))  # type: ignore[misc]
+        self._txn.put_bodies(table, [row for row in rows if row[1] is not None])  # type: ignore[misc]
         for key, body in rows:
             if body is None:
                 self._txn.delete_body(table, key)
