@@ -13,7 +13,7 @@ import errno
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -38,6 +38,8 @@ MAX_READERS = 1024
 #: What LMDB makes ``lock.mdb`` with: a header of 128 bytes, and 64 for each reader.
 _READER_TABLE = 128 + 64 * MAX_READERS
 _SCAN_CHECK = 256
+#: From so many rows on, a cursor is worth what it takes to make.
+_MANY = 4
 _PROBE = 256 << 10
 
 
@@ -439,10 +441,12 @@ class Txn(View):
         stored = seal(table.number, packed, body)
         self._txn.put(packed, stored, db=self._dbs[table.name], append=append)
 
-    def put_bodies(
-        self, table: Table[Any], rows: Iterable[tuple[bytes, bytes]], *, append: bool = False
-    ) -> None:
-        """Stores many (packed key, body) rows, sorted by key."""
+    def put_bodies(self, table: Table[Any], rows: list[tuple[bytes, bytes]], *, append: bool = False) -> None:
+        """Stores (packed key, body) rows, sorted by key."""
+        if len(rows) < _MANY:
+            for key, body in rows:
+                self.put_body(table, key, body, append=append)
+            return
         cursor = self._txn.cursor(db=self._dbs[table.name])
         cursor.putmulti(seal_rows(table.number, rows), append=append)
         cursor.close()

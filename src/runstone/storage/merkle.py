@@ -77,7 +77,9 @@ def extend(reader: TileReader, edge: Frontier, leaves: Sequence[bytes]) -> tuple
     size = edge.size
     if len(edge.peaks) != size.bit_count():
         raise Corrupt(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(edge.peaks)}")
-    peaks = {height: peak for (height, _), peak in zip(_cover(0, size), edge.peaks, strict=True)}
+    # A perfect subtree for each bit of the size, the largest first.
+    heights = (height for height in reversed(range(size.bit_length())) if size >> height & 1)
+    peaks = dict(zip(heights, edge.peaks, strict=True))
     tiles: Tiles = {}
     nodes, start, height = list(leaves), size, 0
     while nodes:

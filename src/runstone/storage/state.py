@@ -99,7 +99,7 @@ class State:
         rows = sorted(changes.items())
         if table.hashed:
             self._fold(table, rows)
-        self._txn.put_bodies(table, (row for row in rows if row[1] is not None))  # type: ignore[misc]
+        self._txn.put_bodies(table, [row for row in rows if row[1] is not None])  # type: ignore[misc]
         for key, body in rows:
             if body is None:
                 self._txn.delete_body(table, key)
@@ -108,13 +108,15 @@ class State:
     def _fold(self, table: Table[Any], rows: list[tuple[bytes, Body]]) -> None:
         add: list[tuple[bytes, bytes]] = []
         remove: list[tuple[bytes, bytes]] = []
-        before, last = self._before[table], self._txn.last_key(table) or b""
+        before, last = self._before[table], None
         for row in rows:
             key, new = row
-            # Ids grow, so most new rows lie past the last one: then there is no old row to look for.
-            old = before.get(key, _ABSENT) if key <= last else None
+            old = before.get(key, _ABSENT)
             if old is _ABSENT:
-                old = self._txn.get_body(table, key)
+                if last is None:
+                    last = self._txn.last_key(table) or b""
+                # Ids grow, so most new rows lie past the last one: then there is no old row to look for.
+                old = self._txn.get_body(table, key) if key <= last else None
             if new == old:
                 continue
             if new is not None:

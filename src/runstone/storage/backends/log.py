@@ -48,11 +48,12 @@ class LocalLog:
         if head.size != position:
             return False
         keys = [LOG_HEADERS.key.pack(position + n) for n in range(len(entries))]
-        txn.put_bodies(LOG_HEADERS, zip(keys, (entry.header for entry in entries), strict=True), append=True)
-        payloads = (LOG_PAYLOADS.encode(entry.stored) for entry in entries)
-        txn.put_bodies(LOG_PAYLOADS, zip(keys, payloads, strict=True), append=True)
+        headers = [entry.header for entry in entries]
+        txn.put_bodies(LOG_HEADERS, list(zip(keys, headers, strict=True)), append=True)
+        payloads = [LOG_PAYLOADS.encode(entry.stored) for entry in entries]
+        txn.put_bodies(LOG_PAYLOADS, list(zip(keys, payloads, strict=True)), append=True)
         places = {entry.command_id: position + n for n, entry in enumerate(entries)}
-        txn.put_bodies(COMMANDS, ((id, COMMANDS.encode(places[id])) for id in sorted(places)))
+        txn.put_bodies(COMMANDS, [(id, COMMANDS.encode(places[id])) for id in sorted(places)])
         return True
 
     def read(self, position: int, limit: int) -> Iterator[tuple[int, LogEntry]]:
