@@ -1,3 +1,4 @@
+import base64
 import json
 import subprocess
 import sys
@@ -83,3 +84,30 @@ def test_a_rebuild_in_a_fresh_process_knows_every_command(library):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 10
     assert maintenance.VOCABULARY
+
+
+def test_hidden_fields_are_in_no_history_and_no_proof(people, tmp_path):
+    put(people.ann, "lab/p/m", metadata={"email": "ann@example", "loss": 1})
+    people.ann.create_run("lab/p/r", config={"email": "ann@example"})
+    people.ann.set_field_class("lab/p", "email", "secret")
+    for name in ("lab/p/m@v1", "run:lab/p/r"):
+        shown = people.ria.history(name)
+        assert len(shown) == len(people.ann.history(name)) and shown[0].command["actor"] == "ann"
+        assert "ann@example" in str(people.ann.history(name)) or b"ann@example".hex() in str(
+            people.ann.history(name)
+        )
+        assert "ann@example" not in str(shown) and b"ann@example".hex() not in str(shown)
+        bundle = people.ria.proof(name)
+        done = checked(bundle, people.root.log_key(), tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "ann@example" not in bundle_bytes(bundle) and "ann@example" in bundle_bytes(
+            people.ann.proof(name)
+        )
+
+
+def bundle_bytes(bundle):
+    return "".join(
+        base64.b64decode(entry["payload"]).decode("latin-1")
+        for entry in bundle["entries"]
+        if entry["payload"]
+    )

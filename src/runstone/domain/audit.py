@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, NamedTuple
 
 import msgspec
 
-from runstone.domain import names, policy, vocabulary
+from runstone.domain import fields, names, policy, runs, vocabulary
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
@@ -15,10 +16,13 @@ from runstone.storage import entry as entries
 from runstone.storage import proof
 from runstone.storage.commands import kind_numbered
 from runstone.storage.entry import Header
+from runstone.storage.index import View
 from runstone.storage.tables import ALIAS_HISTORY, HEAD, HISTORY, Head, Stored
 from runstone.types import LogRecord
 
 MAX_BUNDLE = 10_000
+#: Fields of commands that hold documents, in which single fields may be hidden from a reader.
+_DOCUMENTS = frozenset({"metadata", "config", "summary", "info", "tags", "notes", "past", "batch", "goals"})
 #: What an entry that is shown here may hold.
 VOCABULARY = vocabulary.MODULES
 
@@ -50,29 +54,49 @@ def verifier_key(store: Store, ctx: Context) -> str:
 
 
 def history(store: Store, ctx: Context, name: str, *, after: int = -1, limit: int = 100) -> list[LogRecord]:
-    """Every change of a version, collection or project, from the first, from just past log entry ``after``."""
+    """Every change of a version, collection, project or run (``run:namespace/project/run``), from just past log entry ``after``.
+
+    What commands hold of documents in which the principal may not read every field is left out.
+    """
     subject = _subject(store, ctx, name)
     with store.index.read() as view:
-        start = (subject, after) if after >= 0 else None
+        start = (subject.id, after) if after >= 0 else None
         seqs: list[int] = []
-        for (_, seq), _ in view.scan(HISTORY, subject, after=start):
+        for (_, seq), _ in view.scan(HISTORY, subject.id, after=start):
             if len(seqs) == limit:
                 break
             seqs.append(seq)
-    return [record(*store.log.entry(seq)) for seq in seqs]
+    without = _DOCUMENTS if subject.masked else frozenset()
+    return [record(*store.log.entry(seq), without) for seq in seqs]
 
 
-def _subject(store: Store, ctx: Context, name: str) -> int:
+class _Subject(NamedTuple):
+    """What a name stands for in the log, and whether some field of its project is hidden from the principal."""
+
+    id: int
+    masked: bool
+
+
+def _subject(store: Store, ctx: Context, name: str) -> _Subject:
     with store.index.read() as view:
-        if name.count("/") == 1 and "@" not in name and ":" not in name:
-            try:
-                return names.find_project(store, view, ctx, names.parse_project(ctx, name))[1].id
-            except Missing:
-                pass
-        parsed = names.parse(ctx, name)
-        if parsed.version:
-            return names.find_version(store, view, ctx, parsed, any_state=True)[1].id
-        return names.find_collection(store, view, ctx, parsed).collection.id
+        found, place = _find(store, view, ctx, name)
+        return _Subject(found, bool(fields.hidden_from(store, view, ctx, place)))
+
+
+def _find(store: Store, view: View, ctx: Context, name: str) -> tuple[int, fields.InProject]:
+    if name.startswith("run:"):
+        run = runs.finding.find(store, view, ctx, name.removeprefix("run:"), deleted=True)
+        return run.run.id, run
+    if name.count("/") == 1 and "@" not in name and ":" not in name:
+        with contextlib.suppress(Missing):
+            project = runs.finding.project(store, view, ctx, name)
+            return project.project.id, project
+    parsed = names.parse(ctx, name)
+    if parsed.version:
+        place, version = names.find_version(store, view, ctx, parsed, any_state=True)
+        return version.id, place
+    place = names.find_collection(store, view, ctx, parsed)
+    return place.collection.id, place
 
 
 def log(store: Store, ctx: Context, *, start: int = 0, limit: int = 100) -> list[LogRecord]:
@@ -82,10 +106,13 @@ def log(store: Store, ctx: Context, *, start: int = 0, limit: int = 100) -> list
     return [record(*found) for found in store.log.entries(start, min(start + limit, head.size))]
 
 
-def record(header: Header, stored: Stored) -> LogRecord:
-    """A log entry as it is shown."""
+def record(header: Header, stored: Stored, without: frozenset[str] = frozenset()) -> LogRecord:
+    """A log entry as it is shown; ``without`` are fields of its command that are left out."""
     kind = kind_numbered(header.kind)
-    command = None if stored.payload is None else msgspec.msgpack.decode(stored.payload)
+    command: dict[str, Any] | None = None
+    if stored.payload is not None:
+        payload = msgspec.msgpack.decode(stored.payload)
+        command = {field: value for field, value in payload.items() if field not in without}
     return LogRecord(
         seq=header.seq,
         time=header.time,
@@ -118,11 +145,14 @@ def prove_alias(store: Store, ctx: Context, name: str, alias: str) -> dict[str, 
 
 
 def prove_object(store: Store, ctx: Context, name: str) -> dict[str, Any]:
-    """A bundle that proves every change of a version, collection or project to be in the signed log."""
+    """A bundle that proves every change of a version, collection, project or run to be in the signed log.
+
+    The payload of a change whose documents have fields that the principal may not read is withheld; its header is proven all the same.
+    """
     subject = _subject(store, ctx, name)
     with store.index.read() as view:
-        seqs = [seq for (_, seq), _ in view.scan(HISTORY, subject)]
-    return bundle(store, seqs)
+        seqs = [seq for (_, seq), _ in view.scan(HISTORY, subject.id)]
+    return bundle(store, seqs, masked=subject.masked)
 
 
 def prove_entries(store: Store, ctx: Context, seqs: list[int]) -> dict[str, Any]:
@@ -131,20 +161,25 @@ def prove_entries(store: Store, ctx: Context, seqs: list[int]) -> dict[str, Any]
     return bundle(store, seqs)
 
 
-def bundle(store: Store, seqs: list[int]) -> dict[str, Any]:
-    """A proof bundle (``docs/format/log.md``): entries, a Merkle path for each, one signed checkpoint over all."""
+def bundle(store: Store, seqs: list[int], *, masked: bool = False) -> dict[str, Any]:
+    """A proof bundle (``docs/format/log.md``): entries, a Merkle path for each, one signed checkpoint over all.
+
+    With ``masked``, payloads that hold documents are withheld.
+    """
     if len(seqs) > MAX_BUNDLE:
         raise Invalid(f"a proof of {len(seqs)} entries is over the limit of {MAX_BUNDLE}; ask for a part")
     head = store.log.head()
     note = sign(store, head)
-    return proof.bundle((_proven(store, seq, head.size, note) for seq in seqs), signer(store).vkey)
+    return proof.bundle((_proven(store, seq, head.size, note, masked) for seq in seqs), signer(store).vkey)
 
 
-def _proven(store: Store, seq: int, size: int, note: bytes) -> proof.Proven:
+def _proven(store: Store, seq: int, size: int, note: bytes, masked: bool) -> proof.Proven:
     header, stored = store.log.entry(seq)
     text = proof.tlog_proof(seq, store.log.inclusion_proof(seq, size), note)
-    salt = None if stored.payload is None else stored.salt
-    return proof.Proven(entries.pack_header(header), stored.payload, salt, text)
+    payload, salt = stored.payload, stored.salt
+    if payload is None or (masked and _DOCUMENTS & set(msgspec.msgpack.decode(payload))):
+        return proof.Proven(entries.pack_header(header), None, None, text)
+    return proof.Proven(entries.pack_header(header), payload, salt, text)
 
 
 def consistency(store: Store, ctx: Context, old: int, new: int) -> list[bytes]:
