@@ -1,7 +1,8 @@
 """Applying commands: single-object commands a second in large batches, what bounds it, and single durable writes.
 
 The goal for batches is 40,000 commands/s on one core; a run with ``RUNSTONE_PROFILE=1`` prints where the time goes. A durable single
-write is measured beside a bare LMDB commit of one row (which syncs twice: pages, then the meta page) and beside plain fdatasync.
+write is measured beside a bare LMDB commit of one row (which syncs twice: pages, then the meta page), beside one of a row in each of
+eight trees, which is what a command that makes something leaves behind, and beside plain fdatasync.
 """
 
 import cProfile
@@ -82,11 +83,18 @@ def each(write, count: int) -> float:
 def test_durable_single_writes(log, tmp_path):
     count = max(COUNT // 100, 20)
     env = lmdb.open(str(tmp_path / "bare"), map_size=1 << 30)
+    wide = lmdb.open(str(tmp_path / "wide"), map_size=1 << 30, max_dbs=8)
+    trees = [wide.open_db(b"%d" % n) for n in range(8)]
     handle = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
 
     def bare(n):
         with env.begin(write=True) as txn:
             txn.put(b"%08d" % n, bytes(300))
+
+    def eight(n):
+        with wide.begin(write=True) as txn:
+            for tree in trees:
+                txn.put(b"%08d" % n, bytes(100), db=tree)
 
     def synced(n):
         os.pwrite(handle, bytes(300), n * 300)
@@ -97,10 +105,11 @@ def test_durable_single_writes(log, tmp_path):
             CreateCollection(actor="bench", project=2, name=f"single-{time.monotonic_ns()}", type="model")
         )
 
-    found = {"fdatasync": [], "lmdb": [], "runstone": []}
+    found = {"fdatasync": [], "lmdb": [], "lmdb_eight_rows": [], "runstone": []}
     for _ in range(max(ROUNDS, 3)):
         found["fdatasync"].append(each(synced, count))
         found["lmdb"].append(each(bare, count))
+        found["lmdb_eight_rows"].append(each(eight, count))
         found["runstone"].append(each(durable, count))
     median = {name: statistics.median(values) for name, values in found.items()}
     record(
@@ -108,8 +117,10 @@ def test_durable_single_writes(log, tmp_path):
         size=f"{count} writes a round",
         **{name: f"{value:.3f} ms" for name, value in median.items()},
         of_bare_lmdb=f"{median['lmdb'] / median['runstone']:.2f}",
+        of_eight_rows=f"{median['lmdb_eight_rows'] / median['runstone']:.2f}",
         of_two_fdatasyncs=f"{2 * median['fdatasync'] / median['runstone']:.2f}",
     )
     os.close(handle)
     env.close()
+    wide.close()
     assert Path(tmp_path / "file").stat().st_size == count * 300
