@@ -24,7 +24,7 @@ Encode = Callable[[list[Row]], bytes]
 
 #: Bytes of records that are delivered together.
 STRETCH = 256 << 10
-_YIELD_EVERY = 64
+_YIELD_EVERY = 256
 
 
 @dataclass(slots=True)
@@ -34,25 +34,22 @@ class Stretch:
     end: int
     records: list[Record] = field(default_factory=list)
     complete: bool = False
+    size: int = 0
 
-
-def next_stretch(records: Iterable[Record], start: int, limit: int) -> Stretch:
-    """The stretch that begins at ``start``, of the records from there on."""
-    found = Stretch(start)
-    size = 0
-    for number, record in enumerate(records):
-        found.end = record.end
-        if record.kind == CUT:
-            found.complete = True
-            break
-        found.records.append(record)
-        size += record.end - record.position
-        if size >= limit or record.kind == FINISH:
-            found.complete = True
-            break
-        if number % _YIELD_EVERY == 0:
-            time.sleep(0)  # lets a training that waits for the interpreter have it
-    return found
+    def extend(self, records: Iterable[Record], limit: int) -> None:
+        """Takes from the records that come next, up to where the stretch ends."""
+        for number, record in enumerate(records, 1):
+            self.end = record.end
+            if record.kind == CUT:
+                self.complete = True
+                return
+            self.records.append(record)
+            self.size += record.end - record.position
+            if self.size >= limit or record.kind == FINISH:
+                self.complete = True
+                return
+            if number % _YIELD_EVERY == 0:
+                time.sleep(0)  # lets a training that waits for the interpreter have it
 
 
 @dataclass(slots=True)
@@ -79,7 +76,7 @@ def create_id(journal: str) -> bytes:
 def requests(spec: RunSpec, journal: str, records: list[Record], encode: Encode) -> Iterator[Request]:
     """The requests of a stretch: points, updates, lines, operations, and the finish; each kind in its order."""
     by_type: dict[type, list[tuple[int, Any]]] = {}
-    for number, record in enumerate(records):
+    for number, record in enumerate(records, 1):
         value = record.decoded()
         by_type.setdefault(type(value), []).append((record.position, value))
         if number % _YIELD_EVERY == 0:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from runstone.client.runs.batches import Encode, Request, create_id, next_stretch, requests
+from runstone.client.runs.batches import Encode, Request, Stretch, create_id, requests
 from runstone.client.runs.records import Record
 from runstone.client.runs.sink import Sink
 from runstone.client.runs.spool import Place, Rejected
@@ -80,10 +80,11 @@ class Courier:
 
     def _take(self) -> bool:
         head = self.place.head
-        stretch = next_stretch(self._records(self.position), self.position, head.stretch)
+        stretch = Stretch(self.position)
+        stretch.extend(self._records(stretch.end), head.stretch)
         if not stretch.complete and self._cut is not None:
             end = self._cut()
-            stretch = next_stretch(self._records(self.position), self.position, head.stretch)
+            stretch.extend(self._records(stretch.end), head.stretch)
             if not stretch.complete:
                 self._warn("damaged", f"{end - stretch.end} bytes of {self.place.path} cannot be read back")
                 stretch.end = end
