@@ -74,4 +74,4 @@ def told(caplog):
 @pytest.fixture
 def left(spool):
     """The journals that wait in the spool."""
-    return lambda: sorted(path.parent for path in spool.glob("v1/*/*.segment"))
+    return lambda: sorted({path.parent for path in spool.glob("v1/*/*.segment")})

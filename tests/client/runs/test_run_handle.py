@@ -186,7 +186,7 @@ def test_a_run_ends_as_its_block_does(server, start):
     assert run.finish("killed") and run.finish("killed")
     assert [each["state"] for each in server.of("finish")] == ["failed", "finished", "killed"]
     for use in (lambda: run.log({"a": 1}), lambda: run.console("x"), lambda: run.config.update(a=1)):
-        with pytest.raises(Invalid, match="finished|killed"):
+        with pytest.raises(Invalid, match=r"finished|killed"):
             use()
 
 

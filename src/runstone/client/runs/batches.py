@@ -65,12 +65,12 @@ class Request:
 
 def command_id(journal: str, position: int) -> bytes:
     """The id of the request whose first record lies at a position."""
-    return blake3(b"runstone journal\0" + bytes.fromhex(journal) + position.to_bytes(8, "little"))[:16]
+    return blake3(b"runstone.journal\0" + bytes.fromhex(journal) + position.to_bytes(8, "little"))[:16]
 
 
 def create_id(journal: str) -> bytes:
     """The id of the request that makes the run."""
-    return blake3(b"runstone journal\0" + bytes.fromhex(journal))[:16]
+    return blake3(b"runstone.journal\0" + bytes.fromhex(journal))[:16]
 
 
 def requests(spec: RunSpec, journal: str, records: list[Record], encode: Encode) -> Iterator[Request]:

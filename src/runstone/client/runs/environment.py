@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import re
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runstone.client.runs.status import logger
 from runstone.errors import RunstoneError
 
 GIT_SECONDS = 10.0
@@ -143,4 +143,4 @@ class Capture:
             if not self._stopped:
                 self._take(found)
         except (OSError, ValueError, RunstoneError) as error:
-            logging.getLogger("runstone").warning("what the run was started with is not recorded: %s", error)
+            logger().warning("what the run was started with is not recorded: %s", error)

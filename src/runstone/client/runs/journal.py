@@ -125,7 +125,7 @@ class Journal:
         if self._closed:
             raise Full("the journal is closed")
         base = self._base + self._current.size
-        if base + size - self.delivered > self.limit:
+        if size + RESERVE > self._left(base):
             raise Full(f"{self.limit} bytes wait to be delivered, which is the limit")
         spare, self._spare = self._spare, None
         if spare is not None and spare.size < size + RESERVE:
@@ -138,6 +138,10 @@ class Journal:
             segment.close(remove=True)
             raise Full(error.strerror or str(error)) from None
         self._use(segment)
+
+    def _left(self, base: int) -> int:
+        """The bytes that a segment at a position may have below the limit."""
+        return self.limit - (base - self.delivered)
 
     def _allocated(self, base: int, least: int) -> Segment:
         why = self.volatile
@@ -160,7 +164,7 @@ class Journal:
 
     def _on_disk(self, base: int, least: int) -> Segment:
         """A segment of the usual size or, where that does not fit, of a smaller one."""
-        size = max(self._size, least)
+        size = max(min(self._size, self._left(base)), least)
         while True:
             try:
                 return Segment.create(path_of(self.directory, base), base, size, mapped=self.mapped)
@@ -178,6 +182,8 @@ class Journal:
                 return
             current = self._current
         base = current.base + current.size
+        if self._left(base) < self._size:
+            return
         try:
             # Under another name: the lock is not held, and a writer may need the real one just now.
             made = Segment.create(self.directory / SPARE, base, self._size, mapped=self.mapped)

@@ -19,7 +19,7 @@ from runstone.client.runs.fields import Config, Summary
 from runstone.client.runs.outbox import Options, Outbox
 from runstone.client.runs.records import MAX_PAYLOAD, OPERATION, POINTS, UPDATE, Operation, Update, encode
 from runstone.client.runs.sink import RunSpec
-from runstone.client.runs.status import Status
+from runstone.client.runs.status import Status, logger
 from runstone.errors import Invalid, RunstoneError, TooLarge
 
 STATES = ("finished", "failed", "crashed", "killed")
@@ -152,9 +152,7 @@ class Run:
             try:
                 outbox = self._open()
             except RunstoneError as error:
-                import logging
-
-                logging.getLogger("runstone").warning("run %s: nothing is logged: %s", self.path, error)
+                logger().warning("run %s: nothing is logged: %s", self.path, error)
                 self._add = _nowhere
                 return 0
             _at_exit_of_child(outbox)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    import logging
 
 State = Literal["starting", "delivering", "waiting", "denied", "done"]
 TELL_SECONDS = 600.0
@@ -43,13 +45,16 @@ class Teller:
         now = time.monotonic()
         if now - self._told.get(topic, -TELL_SECONDS) >= TELL_SECONDS:
             self._told[topic] = now
-            _logger().warning("run %s: %s", self._what, message)
+            logger().warning("run %s: %s", self._what, message)
 
     def settled(self, topic: str, message: str) -> None:
         """Says that what was warned of is over, if it was; the next trouble is told at once."""
         if self._told.pop(topic, None) is not None:
-            _logger().warning("run %s: %s", self._what, message)
+            logger().warning("run %s: %s", self._what, message)
 
 
-def _logger() -> logging.Logger:
+def logger() -> logging.Logger:
+    """Where everything is said. A training without trouble never loads ``logging`` for it."""
+    import logging
+
     return logging.getLogger("runstone")
