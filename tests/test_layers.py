@@ -37,7 +37,8 @@ ALONE = {
     "config": {"errors", "types"},
     "folders": {"errors"},
     "library": BASE | {"storage", "domain", "tracking"},
-    "tracking": BASE | {"domain"},
+    "tracking": BASE | {"domain", "client", "logged"},
+    "logged": BASE | {"domain", "client"},
     "__init__": {"errors", "library", "client"},
     "__main__": {"cli"},
 }

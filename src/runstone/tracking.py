@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runstone import domain
 from runstone.domain.context import Context
@@ -16,6 +16,7 @@ from runstone.domain.store import Store
 from runstone.types import ConsoleLine, FileEntry, KeyStats, RunInfo
 
 if TYPE_CHECKING:
+    from runstone.client.runs.run import Run
     from runstone.domain.content import StoredFile
 
 
@@ -52,6 +53,41 @@ class Tracking:
             sweep=sweep, notes=notes, tags=tags, config=config, goals=goals, info=info, started=started, fork=fork,
             step=step,
         )  # fmt: skip
+
+    def run(
+        self,
+        project: str,
+        name: str = "",
+        *,
+        resume: Literal["never", "allow", "must"] = "allow",
+        display_name: str = "",
+        group: str = "",
+        job_type: str = "",
+        sweep: str = "",
+        notes: str = "",
+        tags: Iterable[str] = (),
+        config: Mapping[str, Any] | None = None,
+        goals: Mapping[str, str] | None = None,
+        rank: int = 0,
+        durable: bool = False,
+        system: float = 15.0,
+        spool: str | os.PathLike[str] | None = None,
+    ) -> Run:
+        """A run to log to, new or (by ``name``) taken up again: ``with store.run("project") as run: run.log({"loss": 0.1})``.
+
+        What :meth:`Run.log` returned from survives the process, and is delivered by a thread; see :class:`runstone.client.runs.run.Run`.
+        With ``durable`` it waits until the store has the point. ``rank`` is the process's in a distributed run: only 0 ends the run.
+        ``system`` is the seconds between two samples of the machine (keys ``system/…``), 0 for none.
+        """
+        from runstone import logged
+        from runstone.client.runs.sink import new_spec
+
+        place = domain.names.parse_project(self.ctx, project)
+        spec = new_spec(
+            place.namespace, place.project, name, resume=resume, name=display_name, group=group, job_type=job_type,
+            sweep=sweep, notes=notes, tags=tuple(tags), config=dict(config or {}), goals=dict(goals or {}), rank=rank,
+        )  # fmt: skip
+        return logged.begin(self.store, self.ctx, spec, durable=durable, system=system, spool=spool)
 
     def get_run(self, name: str, *, deleted: bool = False) -> RunInfo:
         """A run by name; a deleted one only if asked for."""
@@ -138,7 +174,7 @@ class Tracking:
         first: int | None = None,
         writer: str = "",
     ) -> int:
-        """Adds console lines (time, ``stdout`` or ``stderr``, level, text), from line ``first`` on or after the last; the first's number.
+        """Adds console lines (time, stream such as ``stdout``, level, text), from line ``first`` on or after the last; the first's number.
 
         Lines that were there are rewritten, as a progress bar does. With a ``writer`` (a stream of one process) ``first`` counts that
         writer's own lines.

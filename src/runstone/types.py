@@ -280,6 +280,46 @@ class KeyStats(Value, frozen=True, kw_only=True):
     best: float | None
 
 
+class SeriesPage(Value, frozen=True, kw_only=True):
+    """Exact points of one key, by step, time (microseconds) and value; values are as they were logged. ``next`` goes on behind them."""
+
+    key: str
+    steps: list[int]
+    times: list[int]
+    values: list[Json]
+    next: str = ""
+
+
+class RowPage(Value, frozen=True, kw_only=True):
+    """Rows of (step, time, values by key), by step; ``next`` is the ``after`` of the page behind them."""
+
+    rows: tuple[tuple[int, int, dict[str, Json]], ...]
+    next: str = ""
+
+
+class SeriesPicture(Value, frozen=True, kw_only=True):
+    """A key of a run in buckets: each has the points with ``start <= x < end``, and only those that have some are here.
+
+    ``min``, ``max`` and ``mean`` leave NaN out; ``last`` is the value at the greatest (step, time, value).
+    """
+
+    run: str
+    key: str
+    start: list[int]
+    end: list[int]
+    count: list[int]
+    nans: list[int]
+    min: list[float]
+    max: list[float]
+    last: list[float]
+    mean: list[float]
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """The names of the columns."""
+        return cls.__struct_fields__[2:]
+
+
 class ConsoleLine(Value, frozen=True, kw_only=True):
     """A console line as it stands, after rewriting: its number, time, stream (``stdout`` or ``stderr``), level and text."""
 

@@ -101,6 +101,8 @@ class Store:
         self._blobs: Blobs | None = None
         self._blobs_lock = threading.Lock()
         self._cached: dict[Any, tuple[int, Any]] = {}
+        self._parts: dict[str, Any] = {}
+        self._parts_lock = threading.Lock()
 
     @property
     def origin(self) -> str:
@@ -137,6 +139,13 @@ class Store:
         self._cached[key] = (now, answer)
         return answer
 
+    def part(self, name: str, make: Callable[[Store], T]) -> T:
+        """Something of this store that is made on first use and kept while it is open; with a ``close`` it is closed with it."""
+        with self._parts_lock:
+            if name not in self._parts:
+                self._parts[name] = make(self)
+            return self._parts[name]  # type: ignore[no-any-return]
+
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
         """A secret of this store, kept in a file that only its owner can read; made on first use."""
         path = self.path / "keys" / name
@@ -151,6 +160,9 @@ class Store:
         """Closes the store; any later use raises, but for closing it again."""
         if not self._closed:
             self._closed = True
+            for part in self._parts.values():
+                if hasattr(part, "close"):
+                    part.close()
             if self._blobs is not None:
                 self._blobs.close()
             self.index.close()

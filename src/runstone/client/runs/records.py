@@ -10,6 +10,7 @@ import msgspec
 
 from runstone._native.digests import xxh3_64
 from runstone.client.runs.segment import Segment
+from runstone.errors import Invalid
 
 POINTS, UPDATE, LINE, OPERATION, FINISH, CUT, ROLL = range(1, 8)
 HEADER = struct.Struct("<QII")
@@ -52,6 +53,15 @@ class Operation(msgspec.Struct, array_like=True, frozen=True):
     name: str
     arguments: dict[str, Any]
 
+    def as_edge(self, run: str) -> tuple[str, str, str]:
+        """The lineage edge (source, relation, target) that ``use`` and ``produce`` stand for; raises :class:`Invalid` for another."""
+        version = self.arguments.get("version")
+        if self.name == "use":
+            return str(version), "used_by", f"run:{run}"
+        if self.name == "produce":
+            return f"run:{run}", "produced", str(version)
+        raise Invalid(f"this release does not know what a run means by {self.name!r}")
+
 
 class Finish(msgspec.Struct, array_like=True, frozen=True):
     """The end that a process gave its run."""
@@ -68,6 +78,18 @@ _DECODERS: dict[int, msgspec.msgpack.Decoder[Any]] = {
     OPERATION: msgspec.msgpack.Decoder(Operation),
     FINISH: msgspec.msgpack.Decoder(Finish),
 }
+
+
+def stretches(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines in the order given, as stretches of one stream whose numbers follow each other."""
+    found: list[list[Line]] = []
+    for line in lines:
+        last = found[-1][-1] if found else None
+        if last is not None and (last.stream, last.number + 1) == (line.stream, line.number):
+            found[-1].append(line)
+        else:
+            found.append([line])
+    return found
 
 
 class Record(NamedTuple):

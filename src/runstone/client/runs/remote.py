@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from runstone.client import origin
 from runstone.client.fetch import default_key
 from runstone.client.http import MSGPACK, Http, Retries, encoded
 from runstone.client.origin import quote
-from runstone.client.runs.records import Line, Operation
+from runstone.client.runs.records import Line, Operation, stretches
 from runstone.client.runs.sink import Changes, RunSpec
 
 POINTS_TYPE = "application/vnd.runstone.points"
@@ -31,43 +27,61 @@ class RemoteSink:
 
     def create(self, spec: RunSpec, id: bytes) -> None:
         """``POST /api/v1/runs/{namespace}/{project}``."""
-        self._send("POST", _project(spec), id, encoded(spec))
+        value = {
+            "name": spec.run, "resume": spec.resume, "display_name": spec.name, "group": spec.group,
+            "job_type": spec.job_type, "sweep": spec.sweep, "tags": dict.fromkeys(spec.tags, ""),
+            "notes": spec.notes, "config": spec.config, "goals": spec.goals, "info": spec.details,
+            "started": spec.created,
+        }  # fmt: skip
+        self._send("POST", _project(spec), id.hex(), encoded(value))
 
     def points(self, spec: RunSpec, batch: bytes, id: bytes) -> None:
         """``POST …/{run}/points`` with a points batch."""
-        self._send("POST", f"{_run(spec)}/points", id, batch, POINTS_TYPE)
+        self._send("POST", f"{_run(spec)}/points", id.hex(), batch, POINTS_TYPE)
 
     def update(self, spec: RunSpec, changes: Changes, id: bytes) -> None:
         """``PATCH …/{run}`` with the fields that changed."""
-        self._send("PATCH", _run(spec), id, encoded(changes))
+        self._send("PATCH", _run(spec), id.hex(), encoded(changes.as_patch()))
 
     def lines(self, spec: RunSpec, lines: list[Line], id: bytes) -> None:
-        """``POST …/{run}/lines`` with ``{process, lines: [{stream, number, level, time, text}]}``."""
-        value = {"process": spec.process, "lines": [_fields(line) for line in lines]}
-        self._send("POST", f"{_run(spec)}/lines", id, encoded(value))
+        """``POST …/{run}/lines``, once for each stretch of lines of one stream that follow each other."""
+        for place, stretch in enumerate(stretches(lines)):
+            value = {
+                "writer": f"{spec.process}:{stretch[0].stream}",
+                "first": stretch[0].number,
+                "lines": [
+                    {"time": line.time, "stream": line.stream, "level": line.level, "text": line.text}
+                    for line in stretch
+                ],
+            }
+            self._send("POST", f"{_run(spec)}/lines", f"{id.hex()}-{place}", encoded(value))
 
     def operation(self, spec: RunSpec, operation: Operation, id: bytes) -> None:
-        """``POST …/{run}/operations`` with ``{time, name, arguments}``."""
-        self._send("POST", f"{_run(spec)}/operations", id, encoded(_fields(operation)))
+        """``POST /api/v1/lineage`` with the edge that the operation stands for."""
+        source, relation, target = operation.as_edge(spec.path)
+        value = {"source": source, "relation": relation, "target": target}
+        self._send("POST", "/api/v1/lineage", id.hex(), encoded(value))
 
     def finish(self, spec: RunSpec, state: str, time: int, id: bytes) -> None:
-        """``POST …/{run}/finish`` with ``{process, state, time}``."""
-        value = {"process": spec.process, "state": state, "time": time}
-        self._send("POST", f"{_run(spec)}/finish", id, encoded(value))
+        """``POST …/{run}/finish`` with ``{state, finished}``."""
+        if not spec.ends(state):
+            return
+        value = {"state": state, "finished": time}
+        self._send("POST", f"{_run(spec)}/finish", id.hex(), encoded(value))
 
     def beat(self, spec: RunSpec, time: int) -> None:
-        """``PATCH …/{run}`` with nothing but the time."""
-        self._send("PATCH", _run(spec), None, encoded(Changes(time=time)))
+        """``POST …/{run}/heartbeat``."""
+        self._send("POST", f"{_run(spec)}/heartbeat", None, b"")
 
     def close(self) -> None:
         """Breaks off what is under way and closes the connections."""
         self._http.abort()
         self._http.close()
 
-    def _send(self, method: str, path: str, id: bytes | None, body: bytes, type: str = MSGPACK) -> None:
-        headers = {"Content-Type": type, "Accept": MSGPACK}
+    def _send(self, method: str, path: str, id: str | None, body: bytes, type: str = MSGPACK) -> None:
+        headers = {"Accept": MSGPACK} | ({"Content-Type": type} if body else {})
         if id is not None:
-            headers["Idempotency-Key"] = id.hex()
+            headers["Idempotency-Key"] = id
         self._http.body_of(self._http.request(method, path, headers=headers, body=body))
 
 
@@ -77,7 +91,3 @@ def _project(spec: RunSpec) -> str:
 
 def _run(spec: RunSpec) -> str:
     return f"{_project(spec)}/{quote(spec.run)}"
-
-
-def _fields(value: msgspec.Struct) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}

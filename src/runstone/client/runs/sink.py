@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+import re
+import secrets
+import time
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
 from runstone.client.runs.records import Line, Operation
+from runstone.errors import Invalid
 
 Resume = Literal["never", "allow", "must"]
+_NAME = re.compile(r"\w[^/:@\0]{0,127}\Z")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,12 +38,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     notes: str = ""
     config: dict[str, Any] = {}
+    goals: dict[str, str] = {}
     details: dict[str, Any] = {}
 
     @property
     def path(self) -> str:
         """``namespace/project/run``."""
         return f"{self.namespace}/{self.project}/{self.run}"
+
+    def ends(self, state: str) -> bool:
+        """Whether the end of this process is the end of the run: it is for the first of several, and for one that failed."""
+        return self.rank == 0 or state != "finished"
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,6 +65,17 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] | None = None
     notes: str | None = None
     environment: dict[str, Any] | None = None
+
+    def as_patch(self) -> dict[str, Any]:
+        """The change as the fields of :meth:`runstone.tracking.Tracking.update_run`."""
+        remove = [f"config.{name}" for name in self.removed or ()]
+        patch: dict[str, Any] = {"config": self.config, "summary": self.summary, "notes": self.notes}
+        if self.tags is not None:
+            remove.append("tags")
+            patch["tags"] = dict.fromkeys(self.tags, "")
+        if self.environment is not None:
+            patch["info"] = self.environment
+        return {name: value for name, value in patch.items() if value is not None} | {"remove": remove}
 
 
 class Sink(Protocol):
@@ -92,3 +114,22 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Breaks off what is under way, in whatever thread, and lets connections go."""
+
+
+def new_spec(namespace: str, project: str, run: str, *, resume: Resume, **fields: Any) -> RunSpec:
+    """A run to begin now, under a name of its own if it has none; checked here, since it is made later, by a thread."""
+    if resume not in get_args(Resume):
+        raise Invalid(f"resume {resume!r} must be one of {', '.join(get_args(Resume))}")
+    if not run and resume == "must":
+        raise Invalid("a run is resumed by its name; give one")
+    if run and not _NAME.match(run):
+        raise Invalid(f"run {run!r} is not a valid name: begin with a letter or digit, and use none of / : @")
+    name = run or "".join(secrets.choice(_LETTERS) for _ in range(8))
+    return RunSpec(
+        namespace=namespace,
+        project=project,
+        run=name,
+        resume=resume,
+        created=time.time_ns() // 1000,
+        **fields,
+    )

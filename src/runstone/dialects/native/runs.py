@@ -96,7 +96,7 @@ class NewLine(Request):
 
     time: Number
     text: str
-    stream: Literal["stdout", "stderr"] = "stdout"
+    stream: str = "stdout"
     level: str = ""
 
 
@@ -124,7 +124,7 @@ class LinePage(Request):
     limit: Limit = 1000
     tail: bool = False
     search: str = ""
-    stream: Literal["", "stdout", "stderr"] = ""
+    stream: str = ""
 
 
 class FilePage(Page):

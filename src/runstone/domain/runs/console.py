@@ -22,7 +22,6 @@ from runstone.types import ConsoleLine
 MAX_LINES = 10_000
 MAX_TEXT = 64 << 10
 MAX_LINE_NUMBER = 1 << 40
-STREAMS = ("stdout", "stderr")
 #: Lines of one entry, so that a page reads back no further than this for entries that reach into it.
 _REACH = MAX_LINES
 
@@ -65,11 +64,9 @@ def _checked(line: Any) -> Line:
     time, stream, level, text = line if isinstance(line, tuple | list) else (
         line.time, line.stream, line.level, line.text
     )  # fmt: skip
-    if stream not in STREAMS:
-        raise Invalid(f"stream {stream!r} must be stdout or stderr")
     return Line(
         limits.moment(time, "time"),
-        stream,
+        limits.required_text(stream, "stream", 64),
         limits.text(level, "level", 64),
         limits.text(text.replace("\0", "\N{REPLACEMENT CHARACTER}"), "a console line", MAX_TEXT),
     )

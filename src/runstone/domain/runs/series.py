@@ -1,0 +1,193 @@
+"""Series of runs: exact points, rows and pictures of them, and the compaction behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from runstone.domain import fields
+from runstone.domain.context import Context
+from runstone.domain.runs import finding, keys
+from runstone.domain.runs.finding import Found
+from runstone.domain.store import Store
+from runstone.errors import Invalid, Missing
+from runstone.storage.index import View
+from runstone.storage.tables import RUNS, STREAMS
+from runstone.types import RowPage, SeriesPage, SeriesPicture
+
+if TYPE_CHECKING:
+    from runstone.storage.series.series import Series, Span
+
+AXES = ("step", "time")
+MAX_PAGE = 1_000_000
+MAX_ROWS = 100_000
+MAX_BUCKETS = 10_000
+#: The most series that are drawn at once.
+MAX_PICTURES = 1000
+
+
+def of(store: Store) -> Series:
+    """The series of a store; loads numpy on first use."""
+    return store.part("series", _make)
+
+
+def _make(store: Store) -> Series:
+    from runstone.storage.series.series import Series
+
+    return Series(store.index, _key_ids)
+
+
+def _key_ids(view: View, stream: int, names: Iterable[str]) -> Mapping[str, int]:
+    owner = view.get(STREAMS, stream)
+    run = view.get(RUNS, owner) if owner is not None else None
+    return keys.find(view, run.project, names) if run else {}
+
+
+def read(
+    store: Store,
+    ctx: Context,
+    name: str,
+    key: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    by: str = "step",
+    after: str = "",
+    limit: int = 100_000,
+) -> SeriesPage:
+    """The exact points of a run's key with ``low <= step < high`` (or time), by step, time and value; ``after`` is a page's ``next``.
+
+    A page has ``limit`` points, and some more where points share a step and a time.
+    """
+    _check_axis(by)
+    if not 1 <= limit <= MAX_PAGE:
+        raise Invalid(f"limit must be 1 to {MAX_PAGE}, not {limit}")
+    found, numbers = _asked(store, ctx, name, [key])
+    page = of(store).points(
+        spans(found),
+        numbers[key],
+        low=low,
+        high=high,
+        by_time=by == "time",
+        after=_position(after),
+        limit=limit,
+    )
+    cursor = ",".join(map(str, page.last())) if len(page) >= limit else ""
+    return SeriesPage(
+        key=key, steps=page.steps.tolist(), times=page.times.tolist(), values=page.values(), next=cursor
+    )
+
+
+def rows(
+    store: Store,
+    ctx: Context,
+    name: str,
+    wanted: Iterable[str] = (),
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    after: int | None = None,
+    limit: int = 1000,
+) -> RowPage:
+    """What a run logged, step by step: of each step the last value of each key, or of the ``wanted`` ones."""
+    if not 1 <= limit <= MAX_ROWS:
+        raise Invalid(f"limit must be 1 to {MAX_ROWS}, not {limit}")
+    found, numbers = _asked(store, ctx, name, list(wanted))
+    series = of(store)
+    if not numbers:
+        numbers = _readable(store, ctx, found, series.keys(spans(found)))
+    names = {number: key for key, number in numbers.items()}
+    page = series.rows(spans(found), list(names), low=low, high=high, after=after, limit=limit)
+    return RowPage(
+        rows=tuple(
+            (step, time, {names[number]: value for number, value in values.items()})
+            for step, time, values in page
+        ),
+        next=str(page[-1][0]) if len(page) == limit else "",
+    )
+
+
+def picture(
+    store: Store,
+    ctx: Context,
+    names: Iterable[str],
+    wanted: Iterable[str],
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    by: str = "step",
+    buckets: int = 1000,
+) -> list[SeriesPicture]:
+    """Keys of runs in at most ``buckets`` buckets each, the same however the points arrived; a run that lacks a key is left out."""
+    _check_axis(by)
+    if not 1 <= buckets <= MAX_BUCKETS:
+        raise Invalid(f"buckets must be 1 to {MAX_BUCKETS}, not {buckets}")
+    runs, asked = list(names), list(wanted)
+    if len(runs) * len(asked) > MAX_PICTURES:
+        raise Invalid(
+            f"{len(runs)} runs of {len(asked)} keys are over the limit of {MAX_PICTURES} series at once"
+        )
+    drawn = []
+    for name in runs:
+        ctx.check_deadline()
+        found, numbers = _asked(store, ctx, name, asked, missing_ok=True)
+        for key, number in numbers.items():
+            shown = of(store).downsample(
+                spans(found), number, low=low, high=high, by_time=by == "time", buckets=buckets
+            )
+            if len(shown.start):
+                columns = {column: getattr(shown, column).tolist() for column in SeriesPicture.columns()}
+                drawn.append(SeriesPicture(run=str(found), key=key, **columns))
+    return drawn
+
+
+def compact(store: Store, *, everything: bool = False, steps: int = 1000) -> int:
+    """Writes points that wait in the log into blocks, in at most ``steps`` short transactions; how much was done."""
+    done = 0
+    for _ in range(steps):
+        work = of(store).compact(everything=everything)
+        if not work:
+            break
+        done += work
+    return done
+
+
+def spans(found: Found) -> list[Span]:
+    """The streams that a run's history is read from, each up to a step."""
+    return [(stream, None if until < 0 else until) for stream, until in found.run.spans]
+
+
+def _asked(
+    store: Store, ctx: Context, name: str, wanted: list[str], *, missing_ok: bool = False
+) -> tuple[Found, dict[str, int]]:
+    """The run and the numbers of the keys that are wanted; one that the principal may not read is as missing as any."""
+    with store.index.read() as view:
+        found = finding.find(store, view, ctx, name)
+        hidden = fields.hidden_from(store, view, ctx, found)
+        readable = [key for key in wanted if not fields.covers(hidden, f"summary.{key}")]
+        numbers = keys.find(view, found.project.id, readable)
+    if not missing_ok and (missing := [key for key in wanted if key not in numbers]):
+        raise Missing(f"no run of {found.namespace.name}/{found.project.name} has logged {missing[0]!r}")
+    return found, numbers
+
+
+def _readable(store: Store, ctx: Context, found: Found, numbers: Iterable[int]) -> dict[str, int]:
+    with store.index.read() as view:
+        hidden = fields.hidden_from(store, view, ctx, found)
+        named = {keys.name_of(view, found.project.id, number): number for number in numbers}
+    return {key: number for key, number in named.items() if not fields.covers(hidden, f"summary.{key}")}
+
+
+def _position(after: str) -> tuple[int, int] | None:
+    if not after:
+        return None
+    step, _, time = after.partition(",")
+    try:
+        return int(step), int(time)
+    except ValueError:
+        raise Invalid(f"{after!r:.80} is not the 'next' of a page of points") from None
+
+
+def _check_axis(by: str) -> None:
+    if by not in AXES:
+        raise Invalid(f"by must be step or time, not {by!r}")
