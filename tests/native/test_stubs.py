@@ -7,7 +7,7 @@ from pathlib import Path
 
 import runstone._native.digests as digests
 
-KERNELS = [f"runstone._native.{name}" for name in ("digests", "ingest", "points", "pump")]
+KERNELS = [f"runstone._native.{name}" for name in ("codecs", "digests", "ingest", "points", "pump", "zoom")]
 
 
 def test_stubs_match_the_compiled_kernels(tmp_path: Path):
