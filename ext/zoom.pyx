@@ -9,7 +9,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.math cimport INFINITY, NAN, isinf
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -214,6 +214,8 @@ cdef class Buckets:
     cdef int64_t start, low, high
     cdef uint64_t width
     cdef bint by_time
+    #: The greatest step that counts, whatever the axis: where a fork left a stream.
+    cdef public int64_t last_step
 
     def __cinit__(self, int64_t start, uint64_t width, Py_ssize_t count, int64_t low, int64_t high, bint by_time):
         if not 0 < count <= 1 << 20 or width == 0:
@@ -221,6 +223,7 @@ cdef class Buckets:
         if low < start or high < low or (<uint64_t>high - <uint64_t>start) // width >= <uint64_t>count:
             raise ValueError("the range does not lie within the buckets")
         self.start, self.width, self.size, self.low, self.high, self.by_time = start, width, <size_t>count, low, high, by_time
+        self.last_step = INT64_MAX
         self.buckets = <bucket*>calloc(<size_t>count, sizeof(bucket))
         if self.buckets is NULL:
             raise MemoryError("no memory for buckets")
@@ -237,7 +240,7 @@ cdef class Buckets:
         cdef int64_t from_ = 1, to = 0
         cdef double value
         for i in range(count):
-            if not numeric[i] or axis[i] < self.low or axis[i] > self.high:
+            if not numeric[i] or axis[i] < self.low or axis[i] > self.high or steps[i] > self.last_step:
                 continue
             if axis[i] < from_ or axis[i] > to:
                 b = self._bucket_of(axis[i], &from_, &to)
@@ -283,9 +286,9 @@ cdef class Buckets:
         cdef int64_t from_ = 0, to = 0, i
         cdef double value
         cdef bucket* b
-        if count == 0 or high < self.low or low > self.high:
+        if count == 0 or high < self.low or low > self.high or ints[MIN_STEP * cells + cell] > self.last_step:
             return 1
-        if low < self.low or high > self.high:
+        if low < self.low or high > self.high or ints[MAX_STEP * cells + cell] > self.last_step:
             return 0
         b = self._bucket_of(low, &from_, &to)
         if high > to:

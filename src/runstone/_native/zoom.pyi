@@ -11,6 +11,7 @@ def cells(
 
 @final
 class Buckets:
+    last_step: int
     def __new__(cls, start: int, width: int, count: int, low: int, high: int, by_time: bool) -> Self: ...
     def add_points(self, steps: Buffer, times: Buffer, values: Buffer, numeric: Buffer, /) -> None: ...
     def add_cells(
