@@ -29,7 +29,9 @@ KERNELS: dict[str, list[str]] = {
         *(f"ext/pump_{name}.c" for name in ("cache", "impl", "lane", "load", "send")),
         *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),
     ],
+    "codecs": ["ext/codecs_impl.c", "ext/codecs_impl.h"],
     "points": ["ext/points_format.c", "ext/points_format.h"],
+    "zoom": ["ext/exactsum.h", "ext/points_format.h"],
 }
 
 DIRECTIVES = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runstone import domain
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.types import ConsoleLine, FileEntry, KeyStats, RunInfo
+from runstone.types import ConsoleLine, FileEntry, KeyStats, RowPage, RunInfo, SeriesPage, SeriesPicture
 
 if TYPE_CHECKING:
     from runstone.client.runs.run import Run
@@ -164,6 +164,52 @@ class Tracking:
         """The keys that a project's runs have logged, by name."""
         return domain.runs.points.key_names(
             self.store, self.ctx, project, prefix=prefix, after=after, limit=limit
+        )
+
+    def series(
+        self,
+        name: str,
+        key: str,
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        by: Literal["step", "time"] = "step",
+        after: str = "",
+        limit: int = 100_000,
+    ) -> SeriesPage:
+        """The exact points of a run's key with ``low <= step < high`` (or time); ``after`` is the ``next`` of the page before."""
+        return domain.runs.series.read(
+            self.store, self.ctx, name, key, low=low, high=high, by=by, after=after, limit=limit
+        )
+
+    def rows(
+        self,
+        name: str,
+        keys: Iterable[str] = (),
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        after: int | None = None,
+        limit: int = 1000,
+    ) -> RowPage:
+        """What a run logged step by step: of each step the last value of each key, or of the ``keys`` asked for."""
+        return domain.runs.series.rows(
+            self.store, self.ctx, name, keys, low=low, high=high, after=after, limit=limit
+        )
+
+    def pictures(
+        self,
+        runs: Iterable[str],
+        keys: Iterable[str],
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        by: Literal["step", "time"] = "step",
+        buckets: int = 1000,
+    ) -> list[SeriesPicture]:
+        """Keys of runs in at most ``buckets`` buckets each (count, min, max, last, mean), exact at any zoom."""
+        return domain.runs.series.picture(
+            self.store, self.ctx, runs, keys, low=low, high=high, by=by, buckets=buckets
         )
 
     def log_lines(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import runstone._native.digests as digests
 
-KERNELS = [f"runstone._native.{name}" for name in ("digests", "ingest", "keys", "points", "pump")]
+KERNELS = [
+    f"runstone._native.{name}" for name in ("codecs", "digests", "ingest", "keys", "points", "pump", "zoom")
+]
 
 
 def test_stubs_match_the_compiled_kernels(tmp_path: Path):

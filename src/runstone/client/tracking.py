@@ -16,7 +16,16 @@ from runstone.client.origin import query, quote, quote_path
 from runstone.client.runfiles import RemoteRunFile
 from runstone.client.upload import Uploads
 from runstone.errors import Invalid, Missing
-from runstone.types import ConsoleLine, FileEntry, KeyStats, PageOf, RunInfo
+from runstone.types import (
+    ConsoleLine,
+    FileEntry,
+    KeyStats,
+    PageOf,
+    RowPage,
+    RunInfo,
+    SeriesPage,
+    SeriesPicture,
+)
 
 if TYPE_CHECKING:
     from runstone.client.runs.run import Run
@@ -203,6 +212,51 @@ class RemoteTracking(Calls):
         """The keys that a project's runs have logged, by name."""
         path = f"{API}/keys/" + "/".join(quote(part) for part in self._project_parts(project))
         return self._list(path, str, limit, prefix=prefix or None, after=after or None)
+
+    def series(
+        self,
+        name: str,
+        key: str,
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        by: Literal["step", "time"] = "step",
+        after: str = "",
+        limit: int = 100_000,
+    ) -> SeriesPage:
+        """The exact points of a run's key with ``low <= step < high`` (or time); ``after`` is the ``next`` of the page before."""
+        asked = query(key=key, low=low, high=high, by=by, after=after or None, limit=limit)
+        return self._get(f"{self._run(name)}/series{asked}", SeriesPage)
+
+    def rows(
+        self,
+        name: str,
+        keys: Iterable[str] = (),
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        after: int | None = None,
+        limit: int = 1000,
+    ) -> RowPage:
+        """What a run logged step by step: of each step the last value of each key, or of the ``keys`` asked for."""
+        value = {"keys": list(keys), "low": low, "high": high, "after": after, "limit": limit}
+        return self._send("POST", f"{self._run(name)}/rows/query", RowPage, value)
+
+    def pictures(
+        self,
+        runs: Iterable[str],
+        keys: Iterable[str],
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        by: Literal["step", "time"] = "step",
+        buckets: int = 1000,
+    ) -> list[SeriesPicture]:
+        """Keys of runs in at most ``buckets`` buckets each (count, min, max, last, mean), exact at any zoom."""
+        names = [str(self._run_parts(run)) for run in runs]
+        value = {"runs": names, "keys": list(keys), "low": low, "high": high, "by": by, "buckets": buckets}
+        page = self._send("POST", f"{API}/series/query", PageOf, value)
+        return msgspec.convert(page.items, list[SeriesPicture])
 
     def log_lines(
         self,

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from runstone.domain import maintenance
-from runstone.domain.runs import liveness
+from runstone.domain.runs import liveness, series
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
 from runstone.server.metrics import Board
@@ -44,7 +44,8 @@ class UpkeepLock:
 
 
 async def keep_up(core: Core, lock: UpkeepLock) -> None:
-    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due and notes crashed runs."""
+    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due, notes crashed runs and compacts
+    series."""
     while True:
         await asyncio.sleep(core.options.upkeep_seconds)
         try:
@@ -64,6 +65,7 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     core.store.blobs.uploads.sweep(core.store.blobs.clock())
     maintenance.expire(core.store)
     liveness.mark_crashed(core.store)
+    series.compact(core.store)
     return True
 
 

@@ -34,10 +34,10 @@ def rebuild(
 ) -> Head:
     """Folds the first ``upto`` entries of a log (default: all) into a new index in the empty directory ``target``.
 
-    Local tables (where the bytes are) are copied as they stand. Raises :class:`Corrupt` when the whole log does not give the root and
-    state hash that the source has; the target is then of no use.
+    Local tables (where the bytes are) are copied as they stand; derived ones are left to be made again. Raises :class:`Corrupt`
+    when the whole log does not give the root and state hash that the source has; the target is then of no use.
     """
-    check_pages(source.index, [table.name for table in TABLES.values() if table.group != "state"])
+    check_pages(source.index, [table.name for table in TABLES.values() if table.group in ("log", "local")])
     head = source.head()
     upto = head.size if upto is None else min(upto, head.size)
     index = Index(target)

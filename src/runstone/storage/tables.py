@@ -5,7 +5,8 @@ record's fields in order; a field may be added at the end with a default, and is
 has the byte tables.
 
 *State* tables are a pure function of the change log and are covered by the state hash. *Log* tables are the log itself.
-*Local* tables say where this machine keeps the bytes; they differ between replicas.
+*Local* tables say where this machine keeps the bytes; they differ between replicas. *Derived* tables are made from the log in the
+background, may lag behind it, and are left out when an index is rebuilt.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def _log(number: int, name: str, key: str, value: type[V]) -> Table[V]:
 
 def _local(number: int, name: str, key: str, value: type[V]) -> Table[V]:
     return Table(number, name, key, value, "local")
+
+
+def _derived(number: int, name: str, key: str, value: type[V]) -> Table[V]:
+    return Table(number, name, key, value, "derived")
 
 
 # The log
@@ -515,3 +520,69 @@ UPLOAD_PARTS = _local(85, "upload_parts", "id:b16 offset:u64", Part)
 PINS = _local(86, "pins", "domain:u16 sha256:b32 id:b16", Pin)
 DAMAGES = _local(87, "damages", "domain:u16 sha256:b32 offset:u64", Damage)
 SETTINGS = _local(88, "settings", "name:text", bytes)
+
+
+# Series: points in blocks, made from arrivals
+
+
+class SeriesBlock(Record, frozen=True):
+    """Points of one stream and key in order of step, time and value, in columns; ``kinds`` is empty when all are floats."""
+
+    count: int
+    steps: bytes
+    times: bytes
+    floats: bytes = b""
+    ints: bytes = b""
+    lengths: bytes = b""
+    objects: bytes = b""
+    kinds: bytes = b""
+
+
+class SeriesCells(Record, frozen=True):
+    """A table of cells: summaries of stretches of points, as whole numbers and as floats."""
+
+    cells: int
+    terms: int
+    ints: bytes
+    floats: bytes
+
+
+class BlockEntry(Record, frozen=True):
+    """Where a block begins and ends, its times, its points, and how many of its group's cells and terms of sums are its own."""
+
+    first_step: int
+    first_time: int
+    last_step: int
+    last_time: int
+    min_time: int
+    max_time: int
+    count: int
+    cells: int
+    terms: int
+
+
+class SeriesGroup(Record, frozen=True):
+    """Consecutive blocks with their coarse cells."""
+
+    blocks: tuple[BlockEntry, ...]
+    cells: SeriesCells
+
+
+class Compacted(Record, frozen=True):
+    """Arrivals of a stream before log entry ``seq`` are in blocks.
+
+    While ``upto`` is greater, those before it are being written, and are there up to but without ``key``, ``step`` and ``time``.
+    """
+
+    seq: int = 0
+    upto: int = 0
+    key: int = 0
+    step: int = -(1 << 63)
+    time: int = -(1 << 63)
+
+
+SERIES_BLOCKS = _derived(96, "series_blocks", "stream:u64 key:u32 step:u64 time:u64", SeriesBlock)
+SERIES_CELLS = _derived(97, "series_cells", "stream:u64 key:u32 step:u64 time:u64", SeriesCells)
+SERIES_GROUPS = _derived(98, "series_groups", "stream:u64 key:u32 step:u64 time:u64", SeriesGroup)
+SERIES_COMPACTED = _derived(99, "series_compacted", "stream:u64", Compacted)
+SERIES_SWEPT = _derived(100, "series_swept", "zero:u8", int)

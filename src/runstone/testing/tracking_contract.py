@@ -98,6 +98,52 @@ class TrackingContract:
         with pytest.raises(Missing):
             store.get_run(RUN, deleted=True)
 
+    def test_series_are_exact_and_pictures_hold_every_point(self, store: Any) -> None:
+        """What was logged comes back as it was, by pages and ranges, and in buckets."""
+        store.create_run(RUN)
+        store.log_rows(RUN, [(step, 1000 + step, {"loss": step / 3, "n": step}) for step in range(50)])
+        store.log_rows(RUN, [(50, 1050, {"loss": math.nan, "who": ["cat"]})])
+        page = store.series(RUN, "loss", limit=40)
+        assert page.steps == list(range(40)) and page.values == [step / 3 for step in range(40)]
+        rest = store.series(RUN, "loss", after=page.next, limit=40)
+        assert rest.steps == list(range(40, 51)) and math.isnan(rest.values[-1]) and rest.next == ""
+        assert store.series(RUN, "n", low=1010, high=1013, by="time").values == [10, 11, 12]
+        rows = store.rows(RUN, ["n", "who"], low=49)
+        assert rows.rows == ((49, 1049, {"n": 49}), (50, 1050, {"who": ["cat"]}))
+        (drawn,) = store.pictures([RUN], ["loss", "nothing"], buckets=10)
+        assert drawn.run == f"local/{RUN}" and sum(drawn.count) == 51 and sum(drawn.nans) == 1
+        assert max(value for value in drawn.max if not math.isnan(value)) == 49 / 3
+        with pytest.raises(Missing):
+            store.series(RUN, "nothing")
+
+    def test_a_run_is_logged_to_by_its_handle(self, store: Any, tmp_path: Path) -> None:
+        """What the handle logged is all there when it has finished."""
+        (tmp_path / "f").write_bytes(b"x")
+        store.put("demo/data", tmp_path / "f", type="dataset")
+        with store.run(
+            "demo",
+            "live",
+            config={"lr": 0.1},
+            tags=["a"],
+            goals={"loss": "min"},
+            system=0,
+            spool=tmp_path / "spool",
+        ) as run:
+            for step in range(100):
+                run.log({"loss": 1 / (step + 1), "nested": {"a": step}})
+            run.config["batch"] = 32
+            run.summary["final"] = True
+            run.console("one\n10%\r20%\rdone\n")
+            run.use("local/demo/data@v1")
+        found = store.get_run("demo/live")
+        assert (found.state, found.points, found.step) == ("finished", 200, 99)
+        assert found.config == {"lr": 0.1, "batch": 32} and found.tags == {"a": ""}
+        assert found.summary == {"loss": 0.01, "nested.a": 99, "final": True}
+        assert store.series("demo/live", "nested.a").values == list(range(100))
+        assert [line.text for line in store.lines("demo/live")] == ["one", "done"]
+        graph = store.lineage("demo/data@v1", direction="downstream")
+        assert "local/demo/live" in {node.name for node in graph.nodes}
+
     def test_console_lines(self, store: Any) -> None:
         """Lines are numbered, rewritten, searched and paged."""
         store.create_run(RUN)

@@ -136,3 +136,30 @@ def test_messagepack_carries_what_json_cannot(people: dict[str, Caller], run: st
     config = msgspec.msgpack.decode(answer.content)["config"]
     assert config["inf"] == math.inf and math.isnan(config["nan"])
     assert people["max"].get(run).expect(200)["config"]["inf"] is None
+
+
+def test_series_over_http(people: dict[str, Caller], run: str):
+    max_ = people["max"]
+    rows = [{"step": n, "time": n, "values": {"loss": n / 2, "n": n}} for n in range(20)]
+    max_.post(f"{run}/rows", {"rows": rows}).expect(200)
+    page = max_.get(f"{run}/series?key=loss&low=5&limit=10").expect(200)
+    assert page["steps"] == list(range(5, 15)) and page["values"][0] == 2.5
+    assert max_.get(f"{run}/series?key=loss&limit=10&after={page['next']}").expect(200)["steps"] == [
+        15,
+        16,
+        17,
+        18,
+        19,
+    ]
+    assert max_.post(f"{run}/rows/query", {"keys": ["n"], "low": 18}).expect(200)["rows"] == [
+        [18, 18, {"n": 18}],
+        [19, 19, {"n": 19}],
+    ]
+    name = run.removeprefix("/api/v1/runs/")
+    (drawn,) = max_.post("/api/v1/series/query", {"runs": [name], "keys": ["loss"], "buckets": 4}).expect(
+        200
+    )["items"]
+    assert sum(drawn["count"]) == 20 and drawn["run"] == name
+    assert max_.get(f"{run}/series?key=nothing").code == "missing"
+    assert max_.get(f"{run}/series?key=loss&limit=0").code == "invalid"
+    assert people["eve"].post("/api/v1/series/query", {"runs": [name], "keys": ["loss"]}).code == "missing"

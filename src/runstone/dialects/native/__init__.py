@@ -15,6 +15,7 @@ from runstone.dialects.native import (
     points,
     projects,
     runs,
+    series,
     uploads,
     versions,
 )
@@ -22,7 +23,21 @@ from runstone.dialects.native.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (accounts, projects, versions, files, aliases, uploads, runs, points, events, lineage, log, admin)
+_MODULES = (
+    accounts,
+    projects,
+    versions,
+    files,
+    aliases,
+    uploads,
+    runs,
+    points,
+    series,
+    events,
+    lineage,
+    log,
+    admin,
+)
 
 
 class Native:

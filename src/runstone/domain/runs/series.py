@@ -16,7 +16,8 @@ from runstone.storage.tables import RUNS, STREAMS
 from runstone.types import RowPage, SeriesPage, SeriesPicture
 
 if TYPE_CHECKING:
-    from runstone.storage.series.series import Series, Span
+    from runstone.storage.series.reading import Span
+    from runstone.storage.series.series import Series
 
 AXES = ("step", "time")
 MAX_PAGE = 1_000_000

@@ -26,5 +26,5 @@ def note_arrival(state: State, stream: int, seq: int, batch: bytes) -> Arrival:
         raise Malformed(str(error)) from None
     if arrival.rows:
         state.put(ARRIVALS, stream, seq, arrival)
-        state.put(ARRIVED, seq, stream, arrival.points)
+        state.put(ARRIVED, seq, stream, arrival.rows)
     return arrival
