@@ -7,7 +7,12 @@ from pathlib import Path
 
 import runstone._native.digests as digests
 
-KERNELS = ["runstone._native.ingest", "runstone._native.digests", "runstone._native.pump"]
+KERNELS = [
+    "runstone._native.ingest",
+    "runstone._native.digests",
+    "runstone._native.columns",
+    "runstone._native.pump",
+]
 
 
 def test_stubs_match_the_compiled_kernels(tmp_path: Path):
