@@ -25,6 +25,10 @@ KERNELS: dict[str, list[str]] = {
     "ingest": ["ext/ingest_impl.c", *HASHES],
     "digests": ["ext/multiset.h", *HASHES],
     "keys": [],
+    "columns": [
+        *(f"ext/columns_{name}.c" for name in ("find", "scan", "top")),
+        *("ext/columns_impl.h", "ext/cpu.c", "ext/cpu.h"),
+    ],
     "pump": [
         *(f"ext/pump_{name}.c" for name in ("cache", "impl", "lane", "load", "send")),
         *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from runstone import domain
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.types import ConsoleLine, FileEntry, KeyStats, RowPage, RunInfo, SeriesPage, SeriesPicture
+from runstone.types import (
+    ConsoleLine,
+    FieldInfo,
+    FileEntry,
+    GroupPage,
+    KeyStats,
+    RowPage,
+    RunInfo,
+    RunPage,
+    SeriesPage,
+    SeriesPicture,
+)
 
 if TYPE_CHECKING:
     from runstone.client.runs.run import Run
@@ -163,6 +174,56 @@ class Tracking:
     def run_keys(self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:
         """The keys that a project's runs have logged, by name."""
         return domain.runs.points.key_names(
+            self.store, self.ctx, project, prefix=prefix, after=after, limit=limit
+        )
+
+    def runs(
+        self,
+        project: str,
+        filter: Any = "",
+        *,
+        order: Any = "",
+        limit: int = 100,
+        after: str = "",
+        total: bool = False,
+        deleted: bool = False,
+    ) -> RunPage:
+        """Runs of a project that fit a filter (``docs/queries.md``), in an order; newest first where none is given.
+
+        A filter is a text (``summary.loss < 0.1 and config.opt = "adam"``) or a MongoDB-style document.
+        """
+        return domain.runs.questions.ask(
+            self.store,
+            self.ctx,
+            project,
+            filter=filter,
+            order=order,
+            limit=limit,
+            after=after,
+            total=total,
+            deleted=deleted,
+        )
+
+    def group_runs(
+        self,
+        project: str,
+        by: Iterable[str],
+        figures: Iterable[str] = ("count()",),
+        *,
+        filter: Any = "",
+        order: Any = "",
+        limit: int = 1000,
+    ) -> GroupPage:
+        """Runs grouped by fields, with figures of each group: ``count()``, ``mean(summary.loss)``, ``min``, ``max``, ``sum``."""
+        return domain.runs.questions.group(
+            self.store, self.ctx, project, by, figures, filter=filter, order=order, limit=limit
+        )
+
+    def run_fields(
+        self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[FieldInfo]:
+        """The fields that runs of a project have, by name, with how many runs have each."""
+        return domain.runs.questions.field_names(
             self.store, self.ctx, project, prefix=prefix, after=after, limit=limit
         )
 

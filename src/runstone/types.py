@@ -261,6 +261,36 @@ class RunInfo(Value, frozen=True, kw_only=True):
         return f"{self.namespace}/{self.project}/{self.name}"
 
 
+class RunPage(Value, frozen=True, kw_only=True):
+    """One page of runs; ``next`` goes on behind it, and ``total`` is how many there are, if that was asked."""
+
+    items: tuple[RunInfo, ...]
+    next: str = ""
+    total: int | None = None
+
+
+class GroupInfo(Value, frozen=True, kw_only=True):
+    """A group of runs: its values in the fields grouped by, and its figures."""
+
+    key: tuple[Json, ...]
+    figures: tuple[Json, ...]
+
+
+class GroupPage(Value, frozen=True, kw_only=True):
+    """Groups of runs: the fields they are grouped by, the names of their figures, and the groups."""
+
+    by: tuple[str, ...]
+    figures: tuple[str, ...]
+    items: tuple[GroupInfo, ...]
+
+
+class FieldInfo(Value, frozen=True, kw_only=True):
+    """A field that runs of a project have, and how many have it."""
+
+    field: str
+    runs: int
+
+
 class KeyStats(Value, frozen=True, kw_only=True):
     """The statistics of one key of a run. NaN counts as a point and is left out of ``min``, ``max``, ``mean`` and ``sum``.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import runstone._native.digests as digests
 
 KERNELS = [
-    f"runstone._native.{name}" for name in ("codecs", "digests", "ingest", "keys", "points", "pump", "zoom")
+    f"runstone._native.{name}"
+    for name in ("codecs", "columns", "digests", "ingest", "keys", "points", "pump", "zoom")
 ]
 
 

@@ -18,11 +18,14 @@ from runstone.client.upload import Uploads
 from runstone.errors import Invalid, Missing
 from runstone.types import (
     ConsoleLine,
+    FieldInfo,
     FileEntry,
+    GroupPage,
     KeyStats,
     PageOf,
     RowPage,
     RunInfo,
+    RunPage,
     SeriesPage,
     SeriesPicture,
 )
@@ -212,6 +215,50 @@ class RemoteTracking(Calls):
         """The keys that a project's runs have logged, by name."""
         path = f"{API}/keys/" + "/".join(quote(part) for part in self._project_parts(project))
         return self._list(path, str, limit, prefix=prefix or None, after=after or None)
+
+    def runs(
+        self,
+        project: str,
+        filter: Any = "",
+        *,
+        order: Any = "",
+        limit: int = 100,
+        after: str = "",
+        total: bool = False,
+        deleted: bool = False,
+    ) -> RunPage:
+        """Runs of a project that fit a filter (``docs/queries.md``), in an order; newest first where none is given.
+
+        A filter is a text (``summary.loss < 0.1 and config.opt = "adam"``) or a MongoDB-style document.
+        """
+        value = {
+            "filter": filter, "order": order, "limit": limit, "after": after, "total": total, "deleted": deleted
+        }  # fmt: skip
+        return self._send("POST", f"{self._runs_in(project)}/query", RunPage, value)
+
+    def group_runs(
+        self,
+        project: str,
+        by: Iterable[str],
+        figures: Iterable[str] = ("count()",),
+        *,
+        filter: Any = "",
+        order: Any = "",
+        limit: int = 1000,
+    ) -> GroupPage:
+        """Runs grouped by fields, with figures of each group: ``count()``, ``mean(summary.loss)``, ``min``, ``max``, ``sum``."""
+        value = {"by": list(by), "figures": list(figures), "filter": filter, "order": order, "limit": limit}
+        return self._send("POST", f"{self._runs_in(project)}/group", GroupPage, value)
+
+    def run_fields(
+        self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[FieldInfo]:
+        """The fields that runs of a project have, by name, with how many runs have each."""
+        path = f"{self._runs_in(project)}/fields"
+        return self._list(path, FieldInfo, limit, prefix=prefix or None, after=after or None)
+
+    def _runs_in(self, project: str) -> str:
+        return f"{API}/run-queries/" + "/".join(quote(part) for part in self._project_parts(project))
 
     def series(
         self,

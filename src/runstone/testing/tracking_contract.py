@@ -98,6 +98,48 @@ class TrackingContract:
         with pytest.raises(Missing):
             store.get_run(RUN, deleted=True)
 
+    def test_runs_are_found_ordered_grouped_and_paged(self, store: Any) -> None:
+        """The same question has the same answer, in whichever language, and pages have no seams."""
+        for number in range(30):
+            store.create_run(
+                f"demo/run-{number:02}",
+                config={"lr": number / 10, "opt": ("adam", "sgd", "lion")[number % 3]},
+                tags=["even"] if number % 2 == 0 else [],
+            )
+            store.log_rows(f"demo/run-{number:02}", [(0, 0, {"loss": 30.0 - number})])
+        best = store.runs(
+            "demo", 'config.opt = "adam" and summary.loss < 20', order="summary.loss", limit=5, total=True
+        )
+        assert [run.name for run in best.items] == ["run-27", "run-24", "run-21", "run-18", "run-15"]
+        assert best.total == 6 and best.next
+        rest = store.runs(
+            "demo", 'config.opt = "adam" and summary.loss < 20', order="summary.loss", after=best.next
+        )
+        assert [run.name for run in rest.items] == ["run-12"] and rest.next == ""
+        assert best.items[0] == store.get_run("demo/run-27")
+        same = {"$and": [{"config.opt": "adam"}, {"summary_metrics.loss": {"$lt": 20}}]}
+        assert store.runs("demo", same, order="summary.loss", limit=5).items == best.items
+        assert [run.name for run in store.runs("demo", limit=2).items] == ["run-29", "run-28"]
+        assert store.runs("demo", "tags.even exists", total=True, limit=1).total == 15
+        groups = store.group_runs(
+            "demo", ["config.opt"], ["count()", "mean(summary.loss)"], order="config.opt"
+        )
+        assert [(each.key, each.figures) for each in groups.items] == [
+            (("adam",), (10, 16.5)),
+            (("lion",), (10, 14.5)),
+            (("sgd",), (10, 15.5)),
+        ]
+        fields = {each.field: each.runs for each in store.run_fields("demo", prefix="config.")}
+        assert fields == {"config.lr": 30, "config.opt": 30}
+        store.delete_run("demo/run-29")
+        store.log_rows("demo/run-00", [(1, 1, {"loss": -1.0})])
+        assert store.runs("demo", order="summary.loss", limit=1).items[0].name == "run-00"
+        assert [run.name for run in store.runs("demo", limit=1).items] == ["run-28"]
+        assert store.runs("demo", limit=1, deleted=True).items[0].name == "run-29"
+        for wrong in ("summary.loss <", "(", 'name ~ "["'):
+            with pytest.raises(Invalid):
+                store.runs("demo", wrong)
+
     def test_series_are_exact_and_pictures_hold_every_point(self, store: Any) -> None:
         """What was logged comes back as it was, by pages and ranges, and in buckets."""
         store.create_run(RUN)

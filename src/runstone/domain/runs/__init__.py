@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runstone.domain.runs import console, files, finding, lifecycle, liveness, points, series
+    from runstone.domain.runs import console, files, finding, lifecycle, liveness, points, questions, series
 
-__all__ = ["console", "files", "finding", "lifecycle", "liveness", "points", "series"]
+__all__ = ["console", "files", "finding", "lifecycle", "liveness", "points", "questions", "series"]
 
 
 def __getattr__(name: str) -> Any:

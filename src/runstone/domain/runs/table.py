@@ -28,8 +28,9 @@ class Runs:
     def changes(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
         """Up to ``limit`` (log entry, run id) pairs from just past a log entry, each run at its latest change."""
         found: list[tuple[int, int]] = []
+        start = (self._project, after) if after >= 0 else None
         with self._store.index.read() as view:
-            for (_, seq), run_id in view.scan(RUN_CHANGES, self._project, after=(self._project, after)):
+            for (_, seq), run_id in view.scan(RUN_CHANGES, self._project, after=start):
                 if len(found) == limit:
                     break
                 found.append((seq, run_id))
@@ -45,41 +46,53 @@ class Runs:
 
 
 def row(view: View, run_id: int) -> dict[str, Any] | None:
-    """A run as flat fields, named as in :mod:`runstone.query`; None when there is no such run."""
+    """A run as flat fields, named as in :mod:`runstone.query`; None when there is no such run.
+
+    ``id`` is the run's name and ``name`` what it is shown as; times are microseconds, ``duration`` seconds.
+    """
     run = view.get(RUNS, run_id)
     if run is None:
         return None
     mark = view.get(RUN_MARKS, run_id) or RunMark(0, run.created)
+    info = _decode(run.info)
+    numbers = stats.of(view, run.stream)
     fields: dict[str, Any] = {
-        "id": run.id,
-        "name": run.name,
-        "display_name": run.display_name or run.name,
+        "id": run.name,
+        "name": run.display_name or run.name,
         "state": run.state,
         "created": run.created,
         "started": run.started,
         "updated": mark.time,
         "user": run.by,
         "points": mark.points,
+        "steps": max((stat.step for stat in numbers.values()), default=-1) + 1,
         "deleted": run.deleted > 0,
     }
     if run.finished:
-        fields["finished"] = run.finished
-        fields["duration"] = max(run.finished - run.started, 0)
-    for name in ("group", "job_type", "sweep", "notes"):
-        if text := getattr(run, name):
-            fields[name] = text
-    if run.parent:
-        fields["parent"] = run.parent
+        fields["ended"] = run.finished
+        fields["duration"] = max(run.finished - run.started, 0) / 1e6
+    given = {name: getattr(run, name) for name in ("group", "job_type", "sweep", "notes")}
+    given["host"] = _within(info, "host", "name")
+    given["commit"] = _within(info, "git", "commit")
+    given["command"] = _within(info, "command")
+    fields |= {name: text for name, text in given.items() if text}
     for tag, text in run.tags.items():
         fields[f"tags.{tag}"] = text
     flatten(fields, "config", _decode(run.config))
-    flatten(fields, "info", _decode(run.info))
-    numbers = stats.of(view, run.stream)
     for key, stat in numbers.items():
         name = keys.name_of(view, run.project, key)
         _statistics(fields, f"summary.{name}", stat, run.goals.get(name, ""))
     flatten(fields, "summary", finding.summary(view, run, numbers))
     return fields
+
+
+def _within(value: Any, *path: str) -> str:
+    """The text at a path of a captured document, or nothing: what was captured may have any shape."""
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else ""
 
 
 def _statistics(fields: dict[str, Any], name: str, stat: Stat, goal: str) -> None:

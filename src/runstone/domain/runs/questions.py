@@ -1,0 +1,183 @@
+"""Questions about the runs of a project: in whatever language, over the columnar copy of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from runstone import query as tree
+from runstone.domain import fields
+from runstone.domain.context import Context
+from runstone.domain.queries import mongo, text
+from runstone.domain.runs import finding, table
+from runstone.domain.runs.finding import InProject
+from runstone.domain.store import Store
+from runstone.errors import Invalid
+from runstone.query import Aggregate, And, Compare, Condition, Order, Query
+from runstone.storage.index import View
+from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
+
+if TYPE_CHECKING:
+    from runstone.storage.columns.table import ColumnTable
+
+FUNCTIONS = ("count", "min", "max", "mean", "sum")
+_NOT_DELETED = Compare("deleted", "=", False)
+
+
+class Tables:
+    """The columns of the projects of one store, opened when they are first asked about."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: dict[int, ColumnTable] = {}
+
+    def of(self, project: int) -> ColumnTable:
+        """The columns of a project's runs, with all that changed until now."""
+        from runstone.storage.columns.table import ColumnTable
+
+        held = self._held.get(project)
+        if held is None:
+            folder = self._store.path / "columns" / f"{project:x}"
+            held = self._held.setdefault(project, ColumnTable(folder, table.Runs(self._store, project)))
+        held.refresh()
+        return held
+
+    def maintain(self, steps: int = 16) -> None:
+        """Seals and merges what is due, a bounded piece of it."""
+        for held in list(self._held.values()):
+            held.refresh()
+            for _ in range(steps):
+                if not held.maintain():
+                    break
+
+
+def tables(store: Store) -> Tables:
+    """The columns of a store; loads numpy on first use."""
+    return store.part("columns", Tables)
+
+
+def ask(
+    store: Store,
+    ctx: Context,
+    project: str,
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 100,
+    after: str = "",
+    total: bool = False,
+    deleted: bool = False,
+) -> RunPage:
+    """Runs of a project that fit a filter, in an order: newest first where none is given.
+
+    A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
+    :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
+    """
+    asked = Query(
+        filter=_restricted(condition_of(filter), deleted),
+        order=orders_of(order),
+        limit=_limited(limit),
+        after=after,
+        total=total,
+    )
+    place, visible = _place(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible)
+    with store.index.read() as view:
+        found = [_shown(store, view, ctx, place, run_id) for run_id in answer.ids]
+    return RunPage(
+        items=tuple(run for run in found if run is not None),
+        next=answer.place(len(answer.ids) - 1) if answer.ids and len(answer.ids) == limit else "",
+        total=answer.total,
+    )
+
+
+def group(
+    store: Store,
+    ctx: Context,
+    project: str,
+    by: Iterable[str],
+    aggregates: Iterable[str] = ("count()",),
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 1000,
+    deleted: bool = False,
+) -> GroupPage:
+    """Runs grouped by fields, with figures of each group: ``count()``, ``mean(summary.loss)``, ``min``, ``max``, ``sum``."""
+    asked = Query(
+        filter=_restricted(condition_of(filter), deleted),
+        order=orders_of(order, known=None),
+        group=tuple(by),
+        aggregates=tuple(aggregate_of(written) for written in aggregates),
+        limit=_limited(limit),
+    )
+    place, visible = _place(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible)
+    return GroupPage(
+        by=asked.group,
+        figures=tuple(aggregate.name for aggregate in asked.aggregates),
+        items=tuple(
+            GroupInfo(key=_plain(group.key), figures=tuple(group.figures)) for group in answer.groups
+        ),
+    )
+
+
+def field_names(
+    store: Store, ctx: Context, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
+) -> list[FieldInfo]:
+    """The fields that runs of a project have, by name, with how many have each."""
+    place, visible = _place(store, ctx, project)
+    found = tables(store).of(place.project.id).fields(prefix, after, limit, visible)
+    return [FieldInfo(field=field, runs=count) for field, count in found]
+
+
+def condition_of(filter: Any) -> Condition:
+    """A condition in any of the languages as the tree."""
+    if isinstance(filter, tree.Node):
+        return filter  # type: ignore[return-value]
+    if isinstance(filter, dict):
+        return mongo.condition(filter)
+    if isinstance(filter, str):
+        return text.condition(filter, None) if filter.strip() else And(())
+    raise Invalid(f"a filter is text or a document, not {type(filter).__name__}")
+
+
+def orders_of(order: Any, known: Any = None) -> tuple[Order, ...]:
+    """An order in any of the languages."""
+    if isinstance(order, str):
+        return text.orders(order, known) if order.strip() else ()
+    return tuple(order)
+
+
+def aggregate_of(written: str) -> Aggregate:
+    """``mean(summary.loss)`` as an aggregate."""
+    function, bracket, field = written.removesuffix(")").partition("(")
+    if function not in FUNCTIONS or not bracket or not written.endswith(")"):
+        raise Invalid(f"{written!r:.200} is not a figure: write count(), or min, max, mean or sum of a field")
+    return Aggregate(function, field)  # type: ignore[arg-type]
+
+
+def _limited(limit: int) -> int:
+    if not 1 <= limit <= tree.MAX_LIMIT:
+        raise Invalid(f"limit must be 1 to {tree.MAX_LIMIT}, not {limit}")
+    return limit
+
+
+def _restricted(condition: Condition, deleted: bool) -> Condition:
+    return condition if deleted else And((condition, _NOT_DELETED))
+
+
+def _place(store: Store, ctx: Context, project: str) -> tuple[InProject, Callable[[str], bool]]:
+    with store.index.read() as view:
+        place = finding.project(store, view, ctx, project)
+        hidden = fields.hidden_from(store, view, ctx, place)
+    return place, (lambda name: not fields.covers(hidden, name)) if hidden else (lambda name: True)
+
+
+def _shown(store: Store, view: View, ctx: Context, place: InProject, run_id: int) -> RunInfo | None:
+    found = finding.by_id(view, run_id)
+    return finding.info(store, view, ctx, found) if found else None
+
+
+def _plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(None if value == () else value for value in key)

@@ -1,0 +1,122 @@
+"""The parts of a table: sealed segments, and rows in memory that have not been sealed yet, each with the rows that count."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from runstone.storage.columns import bitmaps, encode
+from runstone.storage.columns.bitmaps import Array, Bits
+from runstone.storage.columns.lanes import Column
+from runstone.storage.columns.segment import Ids, Segment
+
+
+class Part(Protocol):
+    """Rows by ascending id, in columns."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        ...
+
+    @property
+    def ids(self) -> Ids:
+        """Their ids."""
+        ...
+
+    def column(self, field: str) -> Column | None:
+        """A field; None if no row has it."""
+        ...
+
+    def names(self, start: str = "") -> Iterator[tuple[str, int]]:
+        """Names of fields from ``start`` on, ascending, with how many rows have each."""
+        ...
+
+
+class MemoryPart:
+    """Rows in memory, each at the sequence number of its change; a row of None is one that is gone.
+
+    Columns are made of the fields that somebody asks for. Rows are held as they were given, and are not to be changed.
+    """
+
+    def __init__(self, ids: Array, seqs: Array, held: Sequence[dict[str, Any] | None]) -> None:
+        order = np.argsort(ids, kind="stable")
+        self.ids: Ids = np.asarray(ids, np.int64)[order]
+        self.seqs = np.asarray(seqs, np.int64)[order]
+        self.held = [held[at] for at in order.tolist()]
+        self.rows = len(self.held)
+        self.live = bitmaps.pack(np.fromiter((row is not None for row in self.held), np.bool_, self.rows))
+        self._columns: dict[str, Column | None] = {}
+        self._counts: dict[str, int] | None = None
+        self._sorted: list[str] = []
+        self._lock = threading.Lock()
+
+    def column(self, field: str) -> Column | None:
+        """A field's column, made when it is first asked for."""
+        with self._lock:
+            if field not in self._columns:
+                found = [
+                    (at, row[field]) for at, row in enumerate(self.held) if row is not None and field in row
+                ]
+                data = encode.field_data([at for at, _ in found], [value for _, value in found])
+                self._columns[field] = encode.column_of(data, self.rows)
+            return self._columns[field]
+
+    def names(self, start: str = "") -> Iterator[tuple[str, int]]:
+        """Names of fields with how many rows have each, superseded ones included."""
+        with self._lock:
+            if self._counts is None:
+                self._counts = count_fields(self.held)
+                self._sorted = sorted(self._counts)
+            counts, names = self._counts, self._sorted
+        return ((name, counts[name]) for name in names[_first(names, start) :])
+
+
+def _first(names: Sequence[str], start: str) -> int:
+    import bisect
+
+    return bisect.bisect_left(names, start)
+
+
+def count_fields(rows: Sequence[dict[str, Any] | None]) -> dict[str, int]:
+    """How many of some rows have each field."""
+    return Counter(itertools.chain.from_iterable(row for row in rows if row is not None))
+
+
+@dataclass(frozen=True)
+class View:
+    """A part and those of its rows that no other part supersedes."""
+
+    part: Segment | MemoryPart
+    live: Bits
+    count: int
+
+    @classmethod
+    def of(cls, part: Segment | MemoryPart, live: Bits) -> View:
+        """The view of some rows of a part."""
+        from runstone._native import columns as kernels
+
+        return cls(part, live, kernels.count(live))
+
+    def places(self, ids: Array) -> Array:
+        """The places of those of some ids that the part has, live or not."""
+        held = self.part.ids
+        if not len(held) or not len(ids):
+            return np.empty(0, np.int64)
+        found = np.searchsorted(held, ids)
+        found[found == len(held)] = 0
+        return found[held[found] == ids]
+
+    def without(self, ids: Array) -> View:
+        """This view with some rows superseded; itself if it has none of them."""
+        places = self.places(ids)
+        if not len(places):
+            return self
+        live = self.live & ~bitmaps.at(places, self.part.rows)
+        return View.of(self.part, live)
