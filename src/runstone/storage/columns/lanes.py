@@ -8,6 +8,7 @@ Arrays may lie in a file's map: they are never written.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -91,13 +92,13 @@ class Pool:
     def take(self, codes: Array) -> list[bytes]:
         """The texts of some codes."""
         starts, ends = self.offsets[codes].tolist(), self.offsets[1:][codes].tolist()
-        view = memoryview(self.data)
+        view = self.data.data
         return [bytes(view[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def all(self) -> list[bytes]:
         """Every text."""
         data, offsets = self.data.tobytes(), self.offsets.tolist()
-        return [data[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
+        return [data[start:end] for start, end in itertools.pairwise(offsets)]
 
     def lower_bound(self, text: bytes, low: int = 0) -> int:
         """The first code whose text is not before ``text``."""
