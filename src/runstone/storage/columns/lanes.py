@@ -92,7 +92,7 @@ class Pool:
     def take(self, codes: Array) -> list[bytes]:
         """The texts of some codes."""
         starts, ends = self.offsets[codes].tolist(), self.offsets[1:][codes].tolist()
-        view = memoryview(self.data)
+        view = self.data.data
         return [bytes(view[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def all(self) -> list[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +70,7 @@ def unpack(data: bytes) -> Manifest | None:
 def stamp(folder: Path) -> Stamp:
     """What changes whenever the manifest is replaced."""
     try:
-        found = os.stat(folder / NAME)
+        found = (folder / NAME).stat()
     except FileNotFoundError:
         return NO_FILE
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from runstone._native import columns as kernels
 from runstone.query import Order
-from runstone.storage.columns import scalars
+from runstone.storage.columns import bitmaps, scalars
 from runstone.storage.columns.bitmaps import Bits, Positions
 from runstone.storage.columns.lanes import BoolLane, Column, Lane, NumberLane, Pool, TextLane
 from runstone.storage.columns.parts import View
@@ -110,7 +110,7 @@ def _source(column: Column | None, rows: int, descending: bool) -> tuple[tuple[A
     return (KEYS, keys, None, None), column.texts.pool if column.texts is not None else None
 
 
-def _lane_keys(lane: Lane, slots: Any) -> Keys:
+def _lane_keys(lane: Lane, slots: Any) -> Any:
     if isinstance(lane, NumberLane):
         if lane.table is not None:
             assert lane.codes is not None
@@ -123,8 +123,6 @@ def _lane_keys(lane: Lane, slots: Any) -> Keys:
     if isinstance(lane, TextLane):
         return lane.codes[slots].astype(np.uint64) * np.uint64(2) + np.uint64(KEY_TEXT + 1)
     if isinstance(lane, BoolLane):
-        from runstone.storage.columns import bitmaps
-
         return bitmaps.unpack(lane.values, lane.slots)[slots].astype(np.uint64)
     return np.full(lane.count, KEY_OTHER, np.uint64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import threading
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from runstone._native import columns as kernels
 from runstone.storage.columns import bitmaps, encode
 from runstone.storage.columns.bitmaps import Array, Bits
 from runstone.storage.columns.lanes import Column
@@ -79,8 +81,6 @@ class MemoryPart:
 
 
 def _first(names: Sequence[str], start: str) -> int:
-    import bisect
-
     return bisect.bisect_left(names, start)
 
 
@@ -100,8 +100,6 @@ class View:
     @classmethod
     def of(cls, part: Segment | MemoryPart, live: Bits) -> View:
         """The view of some rows of a part."""
-        from runstone._native import columns as kernels
-
         return cls(part, live, kernels.count(live))
 
     def places(self, ids: Array) -> Array:
@@ -109,9 +107,10 @@ class View:
         held = self.part.ids
         if not len(held) or not len(ids):
             return np.empty(0, np.int64)
-        found = np.searchsorted(held, ids)
+        found: Array = np.searchsorted(held, ids)
         found[found == len(held)] = 0
-        return found[held[found] == ids]
+        same: Array = found[held[found] == ids]
+        return same
 
     def without(self, ids: Array) -> View:
         """This view with some rows superseded; itself if it has none of them."""

@@ -46,7 +46,7 @@ def matches(condition: Condition, row: Row, row_id: int = -1) -> bool:
         return False
     if isinstance(condition, Match):
         search = patterns.compile_match(condition).search
-        return isinstance(value, str) and search(scalars.encode(value))
+        return isinstance(value, str) and bool(search(scalars.encode(value)))
     if isinstance(condition, Compare):
         return compares(value, condition.op, _wanted(condition.value, condition.text))
     return any(compares(value, "=", _wanted(each, condition.text)) for each in condition.values)
@@ -65,7 +65,7 @@ def compares(value: Any, op: Operator, wanted: Any) -> bool:
     if kind == 1:
         value, wanted = scalars.as_number(value), scalars.as_number(wanted)
         if wanted != wanted and op in ("=", "!="):
-            return (value != value) == (op == "=")
+            return bool(value != value) == (op == "=")
     elif kind == 2:
         value, wanted = scalars.encode(value), scalars.encode(wanted)
     return _COMPARE[op](value, wanted)

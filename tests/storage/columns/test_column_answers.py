@@ -1,0 +1,197 @@
+"""The engine against the plain model: filters, orders, groups, cursors, hidden fields, errors."""
+
+import math
+
+import column_model as model
+import column_strategies as strategies
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runstone.errors import Invalid, TooLarge
+from runstone.query import And, Compare, Exists, Ids, In, IsNull, Match, Not, Order, Query
+from runstone.storage.columns import rows as rowwise
+from runstone.storage.columns.table import ColumnTable
+
+
+
+def table_of(folder, rows, sealed=True, **limits):
+    source = model.Rows()
+    for row_id, row in rows.items():
+        source.put(row_id, row)
+    table = ColumnTable(folder, source, **limits)
+    table.refresh()
+    if sealed:
+        table.seal()
+    return source, table
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A new folder each time it is called: hypothesis runs many examples in one test."""
+    return lambda: tmp_path_factory.mktemp("columns")
+
+
+SETTINGS = settings(max_examples=80, deadline=None)
+documents = st.dictionaries(strategies.ids, strategies.rows, max_size=25)
+
+
+@SETTINGS
+@given(held=documents, query=strategies.questions, sealed=st.booleans(), hidden=st.sampled_from(["", "a", "b"]))
+def test_filters_and_orders(folders, held, query, sealed, hidden):
+    _, table = table_of(folders(), held, sealed)
+    found = table.execute(query, lambda field: field != hidden)
+    expected = model.answer(held, query, lambda field: field != hidden)
+    assert found.ids == expected
+    assert found.total == len(expected)
+
+
+@SETTINGS
+@given(held=documents, query=strategies.questions)
+def test_single_rows(held, query):
+    found = [row_id for row_id, row in held.items() if rowwise.matches(query.filter, row, row_id)]
+    found.sort(key=lambda row_id: rowwise.order_key(query.order, held[row_id], row_id))
+    assert found == model.answer(held, query)
+
+
+@SETTINGS
+@given(held=documents, query=strategies.questions, later=documents, size=st.integers(1, 5), sealed=st.booleans())
+def test_pages(folders, held, query, later, size, sealed):
+    """Pages join to the whole, and rows that do not change are in it once whatever else changes between two pages."""
+    source, table = table_of(folders(), held, sealed)
+    changes = list(later.items())
+    seen, after = [], ""
+    for _ in range(200):
+        page = table.execute(Query(filter=query.filter, order=query.order, limit=size, after=after))
+        assert len(page.ids) <= size
+        if not page.ids:
+            break
+        seen += page.ids
+        after = page.place(len(page.ids) - 1)
+        if changes:
+            source.put(*changes.pop())
+            table.refresh()
+    else:
+        raise AssertionError("the pages never end")
+    steady = [row_id for row_id in model.answer(held, query) if row_id not in later]
+    assert [row_id for row_id in seen if row_id not in later] == steady
+
+
+@SETTINGS
+@given(
+    held=documents,
+    tree=strategies.trees,
+    group=st.lists(strategies.fields, max_size=3, unique=True).map(tuple),
+    aggregates=strategies.aggregates,
+    sealed=st.booleans(),
+    data=st.data(),
+)
+def test_groups(folders, held, tree, group, aggregates, sealed, data):
+    _, table = table_of(folders(), held, sealed)
+    names = [*group, *(each.name for each in aggregates)]
+    order = tuple(data.draw(st.lists(st.builds(Order, st.sampled_from(names), st.booleans()), max_size=2)))
+    query = Query(filter=tree, group=group, aggregates=aggregates, order=order, limit=1000, total=True)
+    found = table.execute(query)
+    expected = model.groups(held, query)
+    assert found.total == len(expected)
+    shown = {tuple(model.group_value(v) if v != () else () for v in each.key): each.figures for each in found.groups}
+    assert set(shown) == set(expected)
+    for key, figures in expected.items():
+        for ours, theirs in zip(shown[key], figures, strict=True):
+            same = ours == theirs or (None not in (ours, theirs) and math.isclose(ours, theirs, rel_tol=1e-9))
+            assert same or (ours != ours and theirs != theirs), (key, shown[key], figures)
+    for one, two in zip(found.groups, found.groups[1:], strict=False):
+        pairs = [
+            (dict(zip(names, (*one.key, *one.figures), strict=False)), dict(zip(names, (*two.key, *two.figures), strict=False)))
+        ]
+        signs = [model.in_order(a[o.field], b[o.field], o.descending) for a, b in pairs for o in order]
+        assert next((sign for sign in signs if sign), -1) < 0
+    paged, after = [], ""
+    while page := table.execute(Query(filter=tree, group=group, aggregates=aggregates, order=order, limit=2, after=after)).groups:
+        paged += [each.key for each in page]
+        after = page[-1].place
+        assert len(paged) <= len(found.groups)
+    assert repr(paged) == repr([each.key for each in found.groups])
+
+
+@SETTINGS
+@given(held=documents, later=documents, prefix=st.sampled_from(["", "a", "config", "r"]))
+def test_fields(folders, held, later, prefix):
+    source, table = table_of(folders(), held)
+    for row_id, row in later.items():
+        source.put(row_id, row)
+    table.refresh()
+    live = source.live().values()
+    expected = {name: sum(name in row for row in live) for name in {n for row in live for n in row}}
+    expected = sorted((name, count) for name, count in expected.items() if name.startswith(prefix) and name != "b")
+    assert table.fields(prefix, visible=lambda name: name != "b") == expected
+    paged, after = [], ""
+    while page := table.fields(prefix, after, 2, lambda name: name != "b"):
+        paged += page
+        after = page[-1][0]
+    assert paged == expected
+
+
+def test_a_hidden_field_cannot_be_inferred(tmp_path):
+    rows = {1: {"secret": 3, "open": 1}, 2: {"open": 1}, 3: {"secret": "x", "open": 1}}
+    _, table = table_of(tmp_path, rows)
+    without = {row_id: {"open": 1} for row_id in rows}
+    conditions = [Exists("secret"), IsNull("secret"), Compare("secret", "!=", 4), Not(Compare("secret", "=", 3)), In("secret", (3,))]
+    for condition in [*conditions, Match("secret", "regex", ".*", True)]:
+        for query in (Query(filter=condition, order=(Order("secret"),)), Query(filter=condition, group=("secret",))):
+            found = table.execute(query, lambda field: field != "secret")
+            assert found.ids == ([] if query.group else model.answer(without, query))
+            assert [each.key for each in found.groups] == list(model.groups(without, query) and {(None,): 0}) * bool(query.group)
+    assert table.fields(visible=lambda field: field != "secret") == [("open", 3)]
+    page = table.execute(Query(order=(Order("secret"),), limit=1), lambda field: field != "secret")
+    assert page.place(0) == table_of(tmp_path / "other", without)[1].execute(Query(order=(Order("secret"),), limit=1)).place(0)
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        (Query(after="nonsense!"), Invalid),
+        (Query(after="AAAA"), Invalid),
+        (Query(limit=-1), TooLarge),
+        (Query(limit=100_001), TooLarge),
+        (Query(filter=Match("a", "regex", "(")), Invalid),
+        (Query(filter=Match("a", "regex", "(?=a)")), Invalid),
+        (Query(filter=Match("a", "regex", "((a{100}){100}){100}")), Invalid),
+        (Query(filter=Match("a", "contains", "a" * 5000)), Invalid),
+        (Query(filter=Match("a", "like", "a" * 5000)), Invalid),
+        (Query(filter=Match("a", "regex", "\ud800")), Invalid),
+        (Query(filter=And(tuple(Exists("a") for _ in range(1000)))), TooLarge),
+        (Query(group=("a",), order=(Order("b"),)), Invalid),
+        (Query(group=("a", "a")), Invalid),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(tmp_path, query, error):
+    _, table = table_of(tmp_path, {1: {"a": "x"}})
+    with pytest.raises(error):
+        table.execute(query)
+
+
+def test_deep_trees_are_refused(tmp_path):
+    _, table = table_of(tmp_path, {1: {"a": "x"}})
+    tree = Ids((1,))
+    for _ in range(63):
+        tree = Not(tree)
+    assert table.execute(Query(filter=tree)).ids == []
+    with pytest.raises(TooLarge):
+        table.execute(Query(filter=Not(tree)))
+
+
+def test_a_cursor_is_for_one_order(tmp_path):
+    _, table = table_of(tmp_path, {1: {"a": 1}, 2: {"a": 2}})
+    place = table.execute(Query(order=(Order("a"),), limit=1)).place(0)
+    assert table.execute(Query(order=(Order("a"),), after=place)).ids == [2]
+    with pytest.raises(Invalid, match="another query"):
+        table.execute(Query(order=(Order("a", True),), after=place))
+
+
+def test_lone_surrogates_are_text_like_any_other(tmp_path):
+    _, table = table_of(tmp_path, {1: {"a": "\ud800x", "\udfff": 1}, 2: {"a": "\ue000"}})
+    found = table.execute(Query(filter=Compare("a", "<", "\ue000"), order=(Order("a"),)))
+    assert found.ids == [1]
+    assert table.execute(Query(order=(Order("a"),), after=found.place(0))).ids == [2]
+    assert table.fields() == [("a", 2), ("\udfff", 1)]
