@@ -111,7 +111,7 @@ def info(store: Store, view: View, ctx: Context, found: Found) -> RunInfo:
         notes="" if fields.covers(hidden, "notes") else run.notes,
         tags={tag: text for tag, text in run.tags.items() if not fields.covers(hidden, f"tags.{tag}")},
         config=fields.without(_decode(run.config), hidden, "config"),
-        summary=fields.without(summary(view, run, numbers), hidden, "summary"),
+        summary=fields.without(summary(store, view, run, numbers), hidden, "summary"),
         goals=run.goals,
         info=fields.without(_decode(run.info), hidden, "info"),
         step=max((stat.step for stat in numbers.values()), default=-1),
@@ -124,7 +124,7 @@ def info(store: Store, view: View, ctx: Context, found: Found) -> RunInfo:
     )
 
 
-def summary(view: View, run: Run, numbers: dict[int, Stat]) -> dict[str, Any]:
+def summary(store: Store, view: View, run: Run, numbers: dict[int, Stat]) -> dict[str, Any]:
     """The latest value of each key, and over them what was set by hand."""
     latest: dict[int, tuple[int, int, Any]] = {
         key: (stat.step, stat.time, number(stat)) for key, stat in numbers.items()
@@ -132,7 +132,8 @@ def summary(view: View, run: Run, numbers: dict[int, Stat]) -> dict[str, Any]:
     for (_, key), last in view.scan(LAST_OBJECTS, run.stream):
         if key not in latest or latest[key][:2] < (last.step, last.time):
             latest[key] = (last.step, last.time, _decode(last.value) if last.value else None)
-    found = {keys.name_of(view, run.project, key): value for key, (_, _, value) in sorted(latest.items())}
+    names_of = keys.names(store).of
+    found = {names_of(view, run.project, key): value for key, (_, _, value) in sorted(latest.items())}
     return {**found, **_decode(run.summary)}
 
 
@@ -142,9 +143,9 @@ def number(stat: Stat) -> int | float:
     return int(stat.value) if whole else stat.value
 
 
-def key_stats(view: View, run: Run, stat: Stat) -> KeyStats:
+def key_stats(store: Store, view: View, run: Run, stat: Stat) -> KeyStats:
     """A key's statistics as they are shown."""
-    name = keys.name_of(view, run.project, stat.key)
+    name = keys.names(store).of(view, run.project, stat.key)
     goal = run.goals.get(name)
     return KeyStats(
         key=name,

@@ -21,14 +21,17 @@ def past(store: Store, run: Run, step: int) -> Past:
         objects = {key: last for (_, key), last in view.scan(LAST_OBJECTS, run.stream)}
         highest = [stat.step for stat in numbers.values()] + [last.step for last in objects.values()]
         if max(highest, default=-1) < step:
-            return _named(view, run, numbers, objects)
+            return _named(store, view, run, numbers, objects)
     return _counted(store, run, step)
 
 
-def _named(view: View, run: Run, numbers: dict[int, Stat], objects: dict[int, LastObject]) -> Past:
+def _named(
+    store: Store, view: View, run: Run, numbers: dict[int, Stat], objects: dict[int, LastObject]
+) -> Past:
+    names_of = keys.names(store).of
     return Past(
-        tuple((keys.name_of(view, run.project, key), stats.pack([stat])) for key, stat in numbers.items()),
-        tuple((keys.name_of(view, run.project, key), last) for key, last in objects.items()),
+        tuple((names_of(view, run.project, key), stats.pack([stat])) for key, stat in numbers.items()),
+        tuple((names_of(view, run.project, key), last) for key, last in objects.items()),
     )
 
 

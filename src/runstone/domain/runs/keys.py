@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from runstone.domain.store import Store
 from runstone.errors import TooLarge
 from runstone.storage.index import View
 from runstone.storage.state import State
@@ -12,13 +13,14 @@ from runstone.storage.tables import KEY_IDS, KEY_NAMES
 MAX_KEYS = 1_000_000
 #: The row of KEY_NAMES that says how many there are; no key is called so.
 _COUNT = ""
+_REMEMBERED = 1 << 18
 
 
-def number(state: State, project: int, names: Iterable[str]) -> dict[str, int]:
+def number(state: State, project: int, wanted: Iterable[str]) -> dict[str, int]:
     """The numbers of keys, in ``apply``; new names get the next ones, in the order given."""
     found: dict[str, int] = {}
     held = count = state.get(KEY_NAMES, project, _COUNT) or 0
-    for name in names:
+    for name in wanted:
         key = state.get(KEY_NAMES, project, name)
         if key is None:
             key, count = count, count + 1
@@ -34,15 +36,32 @@ def number(state: State, project: int, names: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def find(view: View, project: int, names: Iterable[str]) -> dict[str, int]:
+def find(view: View, project: int, wanted: Iterable[str]) -> dict[str, int]:
     """The numbers of those names that were ever logged."""
-    found = ((name, view.get(KEY_NAMES, project, name)) for name in names if name)
+    found = ((name, view.get(KEY_NAMES, project, name)) for name in wanted if name)
     return {name: key for name, key in found if key is not None}
 
 
-def name_of(view: View, project: int, key: int) -> str:
-    """The name of a key."""
-    return view.get(KEY_IDS, project, key) or f"key {key}"
+class Names:
+    """The names of keys by number, remembered: a number never means another name."""
+
+    def __init__(self, store: Store) -> None:
+        self._names: dict[tuple[int, int], str] = {}
+
+    def of(self, view: View, project: int, key: int) -> str:
+        """The name of a key."""
+        name = self._names.get((project, key))
+        if name is None:
+            name = view.get(KEY_IDS, project, key) or f"key {key}"
+            if len(self._names) >= _REMEMBERED:
+                self._names.clear()
+            self._names[project, key] = name
+        return name
+
+
+def names(store: Store) -> Names:
+    """The names of a store's keys."""
+    return store.part("keys", Names)
 
 
 def listed(view: View, project: int, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:

@@ -54,7 +54,8 @@ def statistics(
         found = finding.find(store, view, ctx, name)
         hidden = fields.hidden_from(store, view, ctx, found)
         shown = [
-            finding.key_stats(view, found.run, stat) for stat in stats.of(view, found.run.stream).values()
+            finding.key_stats(store, view, found.run, stat)
+            for stat in stats.of(view, found.run.stream).values()
         ]
     wanted = [
         each

@@ -175,7 +175,7 @@ def _asked(
 def _readable(store: Store, ctx: Context, found: Found, numbers: Iterable[int]) -> dict[str, int]:
     with store.index.read() as view:
         hidden = fields.hidden_from(store, view, ctx, found)
-        named = {keys.name_of(view, found.project.id, number): number for number in numbers}
+        named = {keys.names(store).of(view, found.project.id, number): number for number in numbers}
     return {key: number for key, number in named.items() if not fields.covers(hidden, f"summary.{key}")}
 
 

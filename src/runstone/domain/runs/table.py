@@ -41,11 +41,11 @@ class Runs:
         found: list[dict[str, Any] | None] = []
         for start in range(0, len(ids), 1024):
             with self._store.index.read() as view:
-                found += [row(view, run_id) for run_id in ids[start : start + 1024]]
+                found += [row(self._store, view, run_id) for run_id in ids[start : start + 1024]]
         return found
 
 
-def row(view: View, run_id: int) -> dict[str, Any] | None:
+def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
     """A run as flat fields, named as in :mod:`runstone.query`; None when there is no such run.
 
     ``id`` is the run's name and ``name`` what it is shown as; times are microseconds, ``duration`` seconds.
@@ -79,10 +79,11 @@ def row(view: View, run_id: int) -> dict[str, Any] | None:
     for tag, text in run.tags.items():
         fields[f"tags.{tag}"] = text
     flatten(fields, "config", _decode(run.config))
+    names_of = keys.names(store).of
     for key, stat in numbers.items():
-        name = keys.name_of(view, run.project, key)
+        name = names_of(view, run.project, key)
         _statistics(fields, f"summary.{name}", stat, run.goals.get(name, ""))
-    flatten(fields, "summary", finding.summary(view, run, numbers))
+    flatten(fields, "summary", finding.summary(store, view, run, numbers))
     return fields
 
 
