@@ -353,6 +353,16 @@ def test_a_rebuild_leaves_blocks_to_be_made_again(store, tmp_path):
         again.close()
 
 
+def test_a_map_that_is_full_grows(tmp_path):
+    store = SeriesStore(tmp_path / "index", map_size=1 << 20)
+    for start in range(0, 90_000, 30_000):
+        store.append_batch(7, regular(30_000, start))
+    store.compact_all()
+    assert store.series.check(7).points == 180_000
+    assert store.series.check(7).problems == []
+    store.close()
+
+
 def test_a_key_without_an_id_is_refused(store):
     store.append(7, [(1, 1, {"unknown": 1.0})])
     with pytest.raises(Corrupt, match="not in the dictionary: 'unknown'"):

@@ -105,7 +105,7 @@ class Series:
         with self._index.read() as view:
             return self._keys(view, spans, self._tails(view, spans, None))
 
-    def compact(self, budget: int = 65_536, *, stream: int | None = None, everything: bool = False) -> int:
+    def compact(self, budget: int = 131_072, *, stream: int | None = None, everything: bool = False) -> int:
         """Takes one step of compaction, about ``budget`` points' worth; the work done, or 0 when nothing is due.
 
         Of ``stream``, or of the one that waits longest among those with enough arrivals, or with ``everything`` among all.
