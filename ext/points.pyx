@@ -388,8 +388,10 @@ cdef object _decode_axis(_Batch read, object source, points_axis* axis, size_t r
     return base + numpy.frombuffer(source, numpy.dtype("<u4"), rows, axis.at + 8).astype(numpy.int64)
 
 
-def decode(batch, /):
+def decode(batch, skip=frozenset(), /):
     """The frames of a batch as numpy arrays: a list of ``(steps, times, columns)``, a column being ``(name, kind, values)``.
+
+    Columns whose name is in ``skip`` are left out.
 
     Steps, times and ints are int64, floats float64; objects are ``(offsets, bytes)``: row i is the MessagePack value
     ``bytes[offsets[i]:offsets[i + 1]]``. Arrays share the memory of ``batch`` where the format allows. ValueError as `check`.
@@ -407,6 +409,9 @@ def decode(batch, /):
         columns = []
         for k in range(frame.keys):
             column = &read.batch.columns[frame.first_column + k]
+            name = read.name(column)
+            if name in skip:
+                continue
             if column.kind == POINTS_OBJECT:
                 table = 4 * (<size_t>frame.rows + 1)
                 values = (
@@ -416,7 +421,7 @@ def decode(batch, /):
             else:
                 kind = numpy.dtype("<f8" if column.kind == POINTS_FLOAT else "<i8")
                 values = numpy.frombuffer(view, kind, frame.rows, column.data)
-            columns.append((read.name(column), column.kind, values))
+            columns.append((name, column.kind, values))
         frames.append((
             _decode_axis(read, view, &frame.steps, frame.rows, numpy),
             _decode_axis(read, view, &frame.times, frame.rows, numpy),

@@ -108,6 +108,9 @@ def test_check_and_decode_find_what_the_plain_version_wrote(frame):
             assert packed == [reference.value_order(kind, value) for value in columns[name]]
         else:
             assert shown(values.tolist()) == shown(columns[name])
+    for name in columns:
+        [(_, _, others)] = points.decode(batch, {name, "other"})
+        assert [other for other, _, _ in others] == [other for other in columns if other != name]
     assert points.count(batch) == (rows, rows * len(columns), min(steps), max(steps))
 
 

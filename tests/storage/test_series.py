@@ -297,6 +297,15 @@ def test_a_history_of_forks_is_read_without_a_copy(store):
     assert store.series.keys(spans) == [LOSS, KEYS["acc"]]
 
 
+def test_several_keys_are_read_as_of_one_moment(store):
+    store.append_batch(7, regular(100))
+    store.compact_all()
+    store.append(7, [(200, 1, {"acc": 5, "note": "x"}), (201, 2, {"loss": 1.0})])
+    found = store.series.columns([(7, None)], [LOSS, KEYS["acc"], KEYS["note"], KEYS["lr"]], limit=1000)
+    assert [len(points) for points in found.values()] == [101, 101, 1, 0]
+    assert found[KEYS["note"]].rows() == [(200, 1, "x")]
+
+
 def test_damage_is_found(store):
     store.append_batch(7, regular(1000))
     store.compact_all()

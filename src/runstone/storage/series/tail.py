@@ -59,26 +59,35 @@ def read_tail(
     """
     wanted = None if keys is None else frozenset(keys)
     columns: dict[int, list[Points]] = {}
-    entries = 0
-    for seq in arrivals(view, stream, start, stop):
+    # What is asked for is mostly one key of many: the others are not even decoded once they are known.
+    ids: dict[str, int] = {}
+    skip: set[str] = set()
+    entries = arrivals(view, stream, start, stop)
+    for seq in entries:
         stored = view.get(LOG_PAYLOADS, seq)
-        entries += 1
         if stored is None or stored.payload is None:
             continue
         try:
-            frames = batches.decode(batch_of(stored.payload, stream))
+            frames = batches.decode(batch_of(stored.payload, stream), skip)
         except (ValueError, msgspec.DecodeError) as error:
             raise Corrupt(f"log entry {seq} should hold points of stream {stream}: {error}") from error
-        ids = key_ids(view, stream, {name for _, _, found in frames for name, _, _ in found})
+        unknown = {name for _, _, found in frames for name, _, _ in found} - ids.keys()
+        if unknown:
+            ids.update(_look_up(view, stream, seq, unknown, key_ids))
+            skip = {name for name, number in ids.items() if wanted is not None and number not in wanted}
         for steps, times, found in frames:
             for name, kind, values in found:
-                if name not in ids:
-                    raise Corrupt(
-                        f"log entry {seq} holds points of a key that is not in the dictionary: {name!r}"
-                    )
-                if wanted is None or ids[name] in wanted:
+                if name not in skip:
                     columns.setdefault(ids[name], []).append(of_column(steps, times, kind, values))
-    return Tail(columns, entries)
+    return Tail(columns, len(entries))
+
+
+def _look_up(view: View, stream: int, seq: int, names: set[str], key_ids: KeyIds) -> dict[str, int]:
+    found = key_ids(view, stream, names)
+    for name in names:
+        if name not in found:
+            raise Corrupt(f"log entry {seq} holds points of a key that is not in the dictionary: {name!r}")
+    return {name: found[name] for name in names}
 
 
 def arrivals(view: View, stream: int, start: int, stop: int | None = None) -> list[int]:
