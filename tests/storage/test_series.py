@@ -176,7 +176,7 @@ def test_series_are_lists_of_points():
     run_state_machine_as_test(
         SeriesMachine,
         settings=settings(
-            max_examples=int(os.environ.get("RUNSTONE_SERIES_EXAMPLES", "40")),
+            max_examples=int(os.environ.get("RUNSTONE_SERIES_EXAMPLES", "25")),
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
