@@ -6,6 +6,7 @@ import math
 import struct
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -325,3 +326,39 @@ def test_last_is_the_greatest_step_time_and_value():
     [summary] = points.summaries(points.encode_rows(rows))
     assert summary == ("a", points.FLOAT, 4, 1, -3.0, 2.0, -2.0, summary[7], (5, 2, -1.0), 4, 5)
     assert summary[7][:2] == (4, 9)
+
+
+@given(st.lists(FRAMES, max_size=4), st.sets(NAMES))
+def test_gathered_points_are_those_of_the_batches(frames, wanted):
+    expected: dict[str, list[Any]] = {}
+    for steps, times, columns in frames:
+        for name, values in columns.items():
+            if name in wanted:
+                expected.setdefault(name, []).extend(zip(steps, times, values, strict=True))
+    asked: list[str] = []
+
+    def resolve(name: str) -> str | None:
+        asked.append(name)
+        return name if name in wanted else None
+
+    found = points.gather([batch_of(frame) for frame in frames], resolve)
+    assert sorted(asked) == sorted({name for _, _, columns in frames for name in columns})
+    read = {}
+    for name, (steps, times, kinds, bits, objects) in found.items():
+        floats, ints = np.frombuffer(bits, np.float64).tolist(), np.frombuffer(bits, np.int64).tolist()
+        values = [
+            floats[n]
+            if kind == points.FLOAT
+            else ints[n]
+            if kind == points.INT
+            else msgspec.msgpack.decode(objects[ints[n]])
+            for n, kind in enumerate(kinds)
+        ]
+        whole = [np.frombuffer(column, np.int64).tolist() for column in (steps, times)]
+        read[name] = list(zip(*whole, values, strict=True))
+    assert {name: shown(value) for name, value in read.items()} == {n: shown(v) for n, v in expected.items()}
+
+
+def test_a_batch_that_is_not_one_ends_a_gathering():
+    with pytest.raises(ValueError, match="points batch"):
+        points.gather([reference.batch([]), b"noise"], lambda name: 1)

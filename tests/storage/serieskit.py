@@ -38,12 +38,13 @@ def key_ids(view: View, stream: int, names: Iterable[str]) -> Mapping[str, int]:
 class SeriesStore:
     """An index with its log and its series."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, map_size: int = 4 << 30) -> None:
         self.path = path
+        self.map_size = map_size
         self.open()
 
     def open(self) -> None:
-        self.index = Index(self.path, map_size=1 << 30)
+        self.index = Index(self.path, map_size=self.map_size)
         self.log = ChangeLog(self.index)
         self.series = Series(self.index, key_ids)
 

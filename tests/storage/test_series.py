@@ -176,7 +176,7 @@ def test_series_are_lists_of_points():
     run_state_machine_as_test(
         SeriesMachine,
         settings=settings(
-            max_examples=int(os.environ.get("RUNSTONE_SERIES_EXAMPLES", "40")),
+            max_examples=int(os.environ.get("RUNSTONE_SERIES_EXAMPLES", "25")),
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -297,6 +297,15 @@ def test_a_history_of_forks_is_read_without_a_copy(store):
     assert store.series.keys(spans) == [LOSS, KEYS["acc"]]
 
 
+def test_several_keys_are_read_as_of_one_moment(store):
+    store.append_batch(7, regular(100))
+    store.compact_all()
+    store.append(7, [(200, 1, {"acc": 5, "note": "x"}), (201, 2, {"loss": 1.0})])
+    found = store.series.columns([(7, None)], [LOSS, KEYS["acc"], KEYS["note"], KEYS["lr"]], limit=1000)
+    assert [len(points) for points in found.values()] == [101, 101, 1, 0]
+    assert found[KEYS["note"]].rows() == [(200, 1, "x")]
+
+
 def test_damage_is_found(store):
     store.append_batch(7, regular(1000))
     store.compact_all()
@@ -351,6 +360,16 @@ def test_a_rebuild_leaves_blocks_to_be_made_again(store, tmp_path):
         assert again.series.check(7).problems == []
     finally:
         again.close()
+
+
+def test_a_map_that_is_full_grows(tmp_path):
+    store = SeriesStore(tmp_path / "index", map_size=1 << 20)
+    for start in range(0, 90_000, 30_000):
+        store.append_batch(7, regular(30_000, start))
+    store.compact_all()
+    assert store.series.check(7).points == 180_000
+    assert store.series.check(7).problems == []
+    store.close()
 
 
 def test_a_key_without_an_id_is_refused(store):

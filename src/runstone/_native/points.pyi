@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from typing_extensions import Buffer
@@ -24,3 +24,6 @@ def encode_rows(rows: list[tuple[int, int, dict[str, Any]]], /) -> bytes: ...
 def encode_columns(
     steps: Buffer | range, times: Buffer | range, columns: Mapping[str, Buffer | list[Any]], /
 ) -> bytes: ...
+def gather(
+    batches: Iterable[Buffer], resolve: Callable[[str], int | None], /
+) -> dict[int, tuple[bytes, bytes, bytes, bytes, list[bytes]]]: ...

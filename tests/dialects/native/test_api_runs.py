@@ -163,3 +163,39 @@ def test_series_over_http(people: dict[str, Caller], run: str):
     assert max_.get(f"{run}/series?key=nothing").code == "missing"
     assert max_.get(f"{run}/series?key=loss&limit=0").code == "invalid"
     assert people["eve"].post("/api/v1/series/query", {"runs": [name], "keys": ["loss"]}).code == "missing"
+
+
+def test_questions_over_http(people: dict[str, Caller]):
+    max_ = people["max"]
+    for number in range(5):
+        made = max_.post(
+            "/api/v1/runs/lab/asked", {"name": f"r{number}", "config": {"n": number, "opt": "ab"[number % 2]}}
+        )
+        made.expect(201)
+    where = "/api/v1/run-queries/lab/asked"
+    page = max_.post(
+        f"{where}/query", {"filter": "config.n >= 1", "order": "config.n desc", "limit": 2, "total": True}
+    )
+    assert [run["name"] for run in page.expect(200)["items"]] == ["r4", "r3"] and page.json["total"] == 4
+    rest = max_.post(
+        f"{where}/query",
+        {"filter": {"config.n": {"$gte": 1}}, "order": "config.n desc", "after": page.json["next"]},
+    )
+    assert [run["name"] for run in rest.expect(200)["items"]] == ["r2", "r1"]
+    groups = max_.post(
+        f"{where}/group",
+        {"by": ["config.opt"], "figures": ["count()", "max(config.n)"], "order": "config.opt"},
+    )
+    assert [(each["key"], each["figures"]) for each in groups.expect(200)["items"]] == [
+        (["a"], [3, 4]),
+        (["b"], [2, 3]),
+    ]
+    assert max_.get(f"{where}/fields?prefix=config.").expect(200)["items"] == [
+        {"field": "config.n", "runs": 5},
+        {"field": "config.opt", "runs": 5},
+    ]
+    assert max_.post(f"{where}/query", {"filter": "config.n >"}).code == "invalid"
+    assert (
+        max_.post(f"{where}/group", {"by": ["config.opt"], "figures": ["median(config.n)"]}).code == "invalid"
+    )
+    assert people["eve"].post(f"{where}/query", {}).code == "missing"

@@ -19,7 +19,7 @@ from runstone.storage.tables import BlockEntry, SeriesBlock, SeriesCells
 BLOCK = 8192
 #: A block with fewer points has coarse cells only.
 FINE_FROM = 1024
-#: At most so many cells cut by step, and as many cut by time.
+#: So many cells cut by step or one more, and as many cut by time.
 _COARSE, _FINE = 16, 64
 _LEVEL = 6
 
@@ -60,31 +60,24 @@ def decode_block(block: SeriesBlock) -> Points:
 
 
 def _decode_block(block: SeriesBlock) -> Points:
+    steps, times = ints_of(block.steps, block.count), ints_of(block.times, block.count)
+    if not block.kinds:
+        floats = floats_of(block.floats, block.count)
+        return Points(steps, times, np.zeros(block.count, np.uint8), floats.view(np.int64), [])
     kinds = _decode_kinds(block)
     counts = [int(count) for count in np.bincount(kinds, minlength=OBJECT + 1)]
     if len(counts) > OBJECT + 1:
         raise ValueError("a value is of an unknown kind")
-    if counts[FLOAT] == block.count:
-        bits = floats_of(block.floats, block.count).view(np.int64)
-    elif counts[INT] == block.count:
-        bits = ints_of(block.ints, block.count)
-    else:
-        bits = np.empty(block.count, np.int64)
-        bits[kinds == FLOAT] = floats_of(block.floats, counts[FLOAT]).view(np.int64)
-        bits[kinds == INT] = ints_of(block.ints, counts[INT])
-        bits[kinds == OBJECT] = np.arange(counts[OBJECT])
-    return Points(
-        ints_of(block.steps, block.count),
-        ints_of(block.times, block.count),
-        kinds,
-        bits,
-        _decode_objects(block, counts[OBJECT]),
-    )
+    bits = np.empty(block.count, np.int64)
+    bits[kinds == FLOAT] = floats_of(block.floats, counts[FLOAT]).view(np.int64)
+    bits[kinds == INT] = ints_of(block.ints, counts[INT])
+    bits[kinds == OBJECT] = np.arange(counts[OBJECT])
+    return Points(steps, times, kinds, bits, _decode_objects(block, counts[OBJECT]))
 
 
 def _decode_kinds(block: SeriesBlock) -> Bytes:
-    if len(block.kinds) <= 1:
-        return np.full(block.count, block.kinds[0] if block.kinds else FLOAT, np.uint8)
+    if len(block.kinds) == 1:
+        return np.full(block.count, block.kinds[0], np.uint8)
     return np.frombuffer(_inflate(block.kinds, block.count), np.uint8)
 
 
@@ -175,9 +168,9 @@ def cells_of(table: SeriesCells) -> Cells:
 
 
 def _shift(low: int, high: int, cells: int) -> int:
-    """The least shift at which a range falls into so few cells."""
+    """The least shift at which a range falls into so few cells, or one more where it begins within one."""
     shift = max(0, (high - low).bit_length() - cells.bit_length())
-    while (high >> shift) - (low >> shift) >= cells:
+    while (high >> shift) - (low >> shift) > cells:
         shift += 1
     return shift
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from runstone.storage.series.reading import Span
 from runstone.storage.series.tail import Tail
 from runstone.storage.tables import SERIES_CELLS, BlockEntry, SeriesGroup
 
+#: Rows of a block or group: the first, and the one after the last.
+Rows = tuple[int, int]
 #: Up to so many buckets are cut as asked.
 _FEW = 32
 _FINE_CELLS = 64
@@ -162,8 +165,8 @@ class _Source:
                 late = self._add_mixed(target, group, late, width)
             else:
                 needed = target.add_cells(*unpacked(group.cells), None)
-                for entry, first, stop in _by_block(group.blocks, needed):
-                    self._add_part(target, entry, first, stop, width)
+                for entry, parts in _by_block(group.blocks, needed):
+                    self._add_parts(target, entry, parts, width)
         add_points(target, late)
 
     def _concerns(self, entries: Sequence[BlockEntry], low: int, last: int) -> bool:
@@ -181,44 +184,49 @@ class _Source:
                 late = joined([late.take(slice(0, begin)), late.take(slice(end, None))])
                 continue
             floats = flat(np.concatenate([block.coarse.floats.ravel(), block.coarse.terms]))
-            for first, stop in target.add_cells(flat(block.coarse.ints), floats, None):
-                self._add_part(target, block.entry, first, stop, width)
+            needed = target.add_cells(flat(block.coarse.ints), floats, None)
+            if needed:
+                self._add_parts(target, block.entry, needed, width)
         return late
 
-    def _add_part(self, target: Buckets, entry: BlockEntry, first: int, stop: int, width: int) -> None:
-        """Adds rows ``first`` to ``stop`` of a block, whose coarse cells lie across edges."""
-        needed = [(first, stop)]
+    def _add_parts(self, target: Buckets, entry: BlockEntry, parts: list[Rows], width: int) -> None:
+        """Adds stretches of a block's rows, whose coarse cells lie across edges."""
         span = entry.max_time - entry.min_time if self._by_time else entry.last_step - entry.first_step
         if entry.count >= FINE_FROM and span // _FINE_CELLS < width:
             packed = directory.packed_key(self._stream, self._key, first_of(entry))
             body = self._view.get_body(SERIES_CELLS, packed)
             if body is not None:
-                needed = target.add_cells(*unpacked(SERIES_CELLS.decode(body)), (first, stop))
-        if needed:
+                ints, floats = unpacked(SERIES_CELLS.decode(body))
+                parts = [part for within in parts for part in target.add_cells(ints, floats, within)]
+        if parts:
             points = directory.read_block(self._view, self._stream, self._key, entry)
-            for begin, end in needed:
-                add_points(target, points.take(slice(begin, end)))
+            chosen = np.zeros(len(points), bool)
+            for first, stop in parts:
+                chosen[first:stop] = True
+            add_points(target, points, chosen)
 
 
-def add_points(target: Buckets, points: Points) -> None:
-    """Adds points one by one."""
-    numeric = (points.kinds != OBJECT).view(np.uint8)
+def add_points(target: Buckets, points: Points, chosen: Any = True) -> None:
+    """Adds points one by one: all, or those of a mask."""
+    numeric = (points.kinds != OBJECT) & chosen
     target.add_points(flat(points.steps), flat(points.times), flat(points.floats()), flat(numeric))
 
 
-def _by_block(
-    entries: Sequence[BlockEntry], needed: list[tuple[int, int]]
-) -> Iterator[tuple[BlockEntry, int, int]]:
-    """Row ranges of a group, as (block, first, stop) with those that touch joined."""
+def _by_block(entries: Sequence[BlockEntry], needed: list[Rows]) -> Iterator[tuple[BlockEntry, list[Rows]]]:
+    """Stretches of a group's rows as those of each block, joined where they touch."""
     place, offset = 0, 0
-    waiting: tuple[int, int] | None = None
+    parts: list[Rows] = []
     for first, stop in needed:
-        if waiting is not None and (first >= offset + entries[place].count or waiting[1] != first):
-            yield entries[place], waiting[0] - offset, waiting[1] - offset
-            waiting = None
         while first >= offset + entries[place].count:
+            if parts:
+                yield entries[place], parts
+                parts = []
             offset += entries[place].count
             place += 1
-        waiting = (first, stop) if waiting is None else (waiting[0], stop)
-    if waiting is not None:
-        yield entries[place], waiting[0] - offset, waiting[1] - offset
+        begin, end = first - offset, stop - offset
+        if parts and parts[-1][1] == begin:
+            parts[-1] = (parts[-1][0], end)
+        else:
+            parts.append((begin, end))
+    if parts:
+        yield entries[place], parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,12 +148,13 @@ def joined(parts: Sequence[Points]) -> Points:
     )
 
 
-def of_column(steps: Ints, times: Ints, kind: int, values: Any) -> Points:
-    """The points of a column of a points batch, as ``points.decode`` gives it."""
-    kinds = np.full(len(steps), kind, np.uint8)
-    if kind != OBJECT:
-        return Points(steps, times, kinds, values.view(np.int64), [])
-    offsets, data = values
-    ends = offsets.tolist()
-    objects = [bytes(data[start:stop]) for start, stop in itertools.pairwise(ends)]
-    return Points(steps, times, kinds, np.arange(len(steps)), objects)
+def of_columns(columns: tuple[bytes, bytes, bytes, bytes, list[bytes]]) -> Points:
+    """The points of one key as ``points.gather`` gives them."""
+    steps, times, kinds, bits, objects = columns
+    return Points(
+        np.frombuffer(steps, np.int64),
+        np.frombuffer(times, np.int64),
+        np.frombuffer(kinds, np.uint8),
+        np.frombuffer(bits, np.int64),
+        objects,
+    )

@@ -56,10 +56,18 @@ class Series:
         At least ``limit`` of them if there are, up to the end of a position: ``after=page.last()`` goes on behind a page, and an
         empty page is the end. Identical points of one stream are one.
         """
-        _at_least_one(limit, "limit")
         asked = Range(low, high, by_time, after)
+        return self.columns(spans, [key], asked, limit=limit)[key]
+
+    def columns(
+        self, spans: Sequence[Span], keys: Sequence[int], asked: Range | None = None, *, limit: int = PAGE
+    ) -> dict[int, Points]:
+        """What :meth:`points` answers for several keys, as of one moment; ``limit`` is for each."""
+        _at_least_one(limit, "limit")
         with self._index.read() as view:
-            return reading.read_points(view, spans, key, self._tails(view, spans, [key]), asked, limit)
+            tails = self._tails(view, spans, keys)
+            asked = Range() if asked is None else asked
+            return {key: reading.read_points(view, spans, key, tails, asked, limit) for key in keys}
 
     def rows(
         self,
@@ -105,7 +113,7 @@ class Series:
         with self._index.read() as view:
             return self._keys(view, spans, self._tails(view, spans, None))
 
-    def compact(self, budget: int = 65_536, *, stream: int | None = None, everything: bool = False) -> int:
+    def compact(self, budget: int = 131_072, *, stream: int | None = None, everything: bool = False) -> int:
         """Takes one step of compaction, about ``budget`` points' worth; the work done, or 0 when nothing is due.
 
         Of ``stream``, or of the one that waits longest among those with enough arrivals, or with ``everything`` among all.

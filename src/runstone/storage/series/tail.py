@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from runstone._native import points as batches
 from runstone.errors import Corrupt
 from runstone.storage.index import View
-from runstone.storage.series.points import Points, joined, none, of_column
+from runstone.storage.series.points import Points, none, of_columns
 from runstone.storage.tables import ARRIVALS, LOG_PAYLOADS, SERIES_COMPACTED, Compacted
 
 #: (view, stream, names) -> the ids of those names; a name without one may be left out.
@@ -35,13 +35,13 @@ def batch_field(payload: bytes, stream: int) -> bytes:
 class Tail:
     """Points that arrived, by key id, in the order of the log; and how many log entries they came in."""
 
-    columns: dict[int, list[Points]]
+    columns: dict[int, Points]
     entries: int = 0
 
     def points(self, key: int) -> Points:
         """The points of a key in order, identical ones once."""
         found = self.columns.get(key)
-        return joined(found).ordered() if found else none()
+        return none() if found is None else found.ordered()
 
 
 def read_tail(
@@ -58,27 +58,26 @@ def read_tail(
     A payload that is no longer kept has no points. Raises :class:`Corrupt` for one that is not a points batch.
     """
     wanted = None if keys is None else frozenset(keys)
-    columns: dict[int, list[Points]] = {}
-    entries = 0
-    for seq in arrivals(view, stream, start, stop):
+    entries = arrivals(view, stream, start, stop)
+
+    def resolve(name: str) -> int | None:
+        found = key_ids(view, stream, (name,)).get(name)
+        if found is None:
+            raise Corrupt(f"stream {stream} has points of a key that is not in the dictionary: {name!r}")
+        return found if wanted is None or found in wanted else None
+
+    try:
+        found = batches.gather(_batches(view, stream, entries, batch_of), resolve)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise Corrupt(f"a log entry should hold points of stream {stream}: {error}") from error
+    return Tail({key: of_columns(columns) for key, columns in found.items()}, len(entries))
+
+
+def _batches(view: View, stream: int, entries: Sequence[int], batch_of: BatchOf) -> Iterator[bytes]:
+    for seq in entries:
         stored = view.get(LOG_PAYLOADS, seq)
-        entries += 1
-        if stored is None or stored.payload is None:
-            continue
-        try:
-            frames = batches.decode(batch_of(stored.payload, stream))
-        except (ValueError, msgspec.DecodeError) as error:
-            raise Corrupt(f"log entry {seq} should hold points of stream {stream}: {error}") from error
-        ids = key_ids(view, stream, {name for _, _, found in frames for name, _, _ in found})
-        for steps, times, found in frames:
-            for name, kind, values in found:
-                if name not in ids:
-                    raise Corrupt(
-                        f"log entry {seq} holds points of a key that is not in the dictionary: {name!r}"
-                    )
-                if wanted is None or ids[name] in wanted:
-                    columns.setdefault(ids[name], []).append(of_column(steps, times, kind, values))
-    return Tail(columns, entries)
+        if stored is not None and stored.payload is not None:
+            yield batch_of(stored.payload, stream)
 
 
 def arrivals(view: View, stream: int, start: int, stop: int | None = None) -> list[int]:
