@@ -246,7 +246,7 @@ class Delivery:
                 self._orphan = Orphan(place, self._opened().sink, self._encode, self.tell.warn)
             if not self._orphan.step():
                 self._orphan = None
-        except (RunstoneError, NotCreated, OSError) as error:
+        except Exception as error:  # trouble with another's journal is none of this run's
             self.tell.warn("orphan", f"a journal that was left is not delivered yet: {error}")
             if isinstance(error, TryAgain):
                 self._end_sweep()
