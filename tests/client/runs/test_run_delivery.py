@@ -245,6 +245,36 @@ deliver(Path({str(spool)!r}))
     assert_once(server, numbers)
 
 
+def test_a_stretch_counts_as_delivered_only_when_all_of_it_is(server, spool, start):
+    server.fault, server.fault_kind = 500, "update"
+    run = start()
+    run.log({"n": 0})
+    run.config["lr"] = 0.5
+    run.use("demo/data:v1")
+    until(lambda: server.faults > 1)
+    assert server.values("n") == [0]
+    run._outbox._delivery.stop()
+    run._outbox._delivery._thread.join(10)
+    run._outbox._place.release()
+    server.fault = 0
+    (report,) = deliver(spool, retries=AGAIN)
+    assert report.error == ""
+    assert_once(server, [0])
+    assert [update["config"] for update in server.of("update")] == [{"lr": 0.5}]
+    assert len(server.of("operations")) == 1
+
+
+def test_a_flush_does_not_wait_for_the_next_attempt(server, start):
+    server.stop()
+    run = start(pace=msgspec.structs.replace(PACE, retries=Retries(first=60.0, longest=60.0)))
+    run.log({"n": 0})
+    until(lambda: run.status.state == "waiting")
+    server.start()
+    assert run.flush(10)
+    assert_once(server, [0])
+    run.finish()
+
+
 def test_the_next_run_on_the_host_delivers_what_was_left(server, start, spool, left):
     server.fault = 500
     process = writer(spool, server.url, run="old")

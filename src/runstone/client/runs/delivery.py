@@ -128,6 +128,8 @@ class Delivery:
                 self._moved.notify_all()
             if not self._done:
                 self._pause(pause)
+        if self._courier is not None:
+            self._courier.sink.close()
 
     def _pause(self, seconds: float) -> None:
         with suppress(Empty):
@@ -275,7 +277,5 @@ class Delivery:
         self._end_sweep()
         self.journal.close()
         self.place.remove()
-        if self._courier is not None:
-            self._courier.sink.close()
         self.status.state = "done"
         self._done = True
