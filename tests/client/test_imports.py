@@ -21,7 +21,16 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("module", ["runstone.client", "runstone.client.fetch", "runstone.client.remote"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "runstone.client",
+        "runstone.client.fetch",
+        "runstone.client.remote",
+        "runstone.client.runs.run",
+        "runstone.client.runs.remote",
+    ],
+)
 def test_nothing_slow_is_loaded(module):
     script = f"import sys; sys.path[:] = {sys.path!r}; import {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -52,7 +52,9 @@ def start(server, spool):
 
     def starting(run="r1", *, first_step=0, fields=None, **changes):
         made = Run(
-            spec_of(run, **(fields or {})), options_for(server.url, spool, **changes), first_step=first_step
+            spec_of(run, **(fields or {})),
+            options_for(server.url, **({"spool": spool} | changes)),
+            first_step=first_step,
         )
         started.append(made)
         return made

@@ -76,7 +76,7 @@ def filled(journal, count=60):
 @pytest.mark.parametrize("damage", ["zeros", "short", "flipped"])
 def test_a_tail_torn_at_any_byte_costs_only_what_it_touches(made, damage):
     journal = made(first_segment=8192)
-    records, ends = filled(journal, 30)
+    records, ends = filled(journal, 16)
     (path,) = found_in(journal.directory)
     whole = path.read_bytes()
     journal.close()

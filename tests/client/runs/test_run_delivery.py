@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from runserver import RunServer
 from conftest import PACE, options_for, spec_of
 from runstone.client.http import Retries
 from runstone.client.runs.orphans import deliver
+from runstone.client.runs.records import POINTS, encode, framed
 from runstone.client.runs.run import Run
-from runstone.client.runs.segment import found_in
-from runstone.client.runs.spool import Place, read_rejected
+from runstone.client.runs.segment import Segment, found_in
+from runstone.client.runs.spool import Place, fallbacks, rejected_in
 
 WRITER = Path(__file__).with_name("writer.py")
 SRC = Path(__file__).parents[3] / "src"
@@ -131,7 +133,7 @@ def test_a_refused_batch_is_recorded_and_the_rest_goes_on(server, start, told, s
     assert server.values("n") == [0, 2]
     assert (run.status.rejected, run.status.delivered) == (1, 2)
     (directory,) = spool.glob("v1/*")
-    (rejected,) = read_rejected(directory)
+    (rejected,) = rejected_in(directory)
     assert (rejected.kind, rejected.code, rejected.reason) == ("points", "invalid", "told to")
     assert rejected.content == [[7, 9, {"n": 1}]] and str(directory) in told()
     assert found_in(directory) == [], "only what was refused is kept"
@@ -161,8 +163,6 @@ def test_a_run_that_the_store_refuses_is_kept(server, start, left):
 
 
 def test_a_row_that_no_batch_can_hold_is_rejected_alone(server, start, spool):
-    from runstone.client.runs.records import POINTS, encode
-
     run = start()
     run.log({"n": 0})
     run._append(POINTS, encode((1, 2, {"": 3})))
@@ -170,7 +170,7 @@ def test_a_row_that_no_batch_can_hold_is_rejected_alone(server, start, spool):
     assert run.finish()
     assert server.values("n") == [0, 1] and run.status.rejected == 1
     (directory,) = spool.glob("v1/*")
-    (rejected,) = read_rejected(directory)
+    (rejected,) = rejected_in(directory)
     assert rejected.content == [[1, 2, {"": 3}]] and "key" in rejected.reason
 
 
@@ -243,6 +243,36 @@ deliver(Path({str(spool)!r}))
         one.wait(60)
     assert kills > 1
     assert_once(server, numbers)
+
+
+def test_a_stretch_counts_as_delivered_only_when_all_of_it_is(server, spool, start):
+    server.fault, server.fault_kind = 500, "update"
+    run = start()
+    run.log({"n": 0})
+    run.config["lr"] = 0.5
+    run.use("demo/data:v1")
+    until(lambda: server.faults > 1)
+    assert server.values("n") == [0]
+    run._outbox._delivery.stop()
+    run._outbox._delivery._thread.join(10)
+    run._outbox._place.release()
+    server.fault = 0
+    (report,) = deliver(spool, retries=AGAIN)
+    assert report.error == ""
+    assert_once(server, [0])
+    assert [update["config"] for update in server.of("update")] == [{"lr": 0.5}]
+    assert len(server.of("operations")) == 1
+
+
+def test_a_flush_does_not_wait_for_the_next_attempt(server, start):
+    server.stop()
+    run = start(pace=msgspec.structs.replace(PACE, retries=Retries(first=60.0, longest=60.0)))
+    run.log({"n": 0})
+    until(lambda: run.status.state == "waiting")
+    server.start()
+    assert run.flush(10)
+    assert_once(server, [0])
+    run.finish()
 
 
 def test_the_next_run_on_the_host_delivers_what_was_left(server, start, spool, left):
@@ -451,6 +481,82 @@ def test_records_that_found_no_room_are_counted_and_told_of(server, start, told,
         line["text"] for sent in server.of("lines") for line in sent["lines"] if line["stream"] == "runstone"
     ]
     assert sum(int(text.split()[0]) for text in texts) == dropped == run.status.dropped
+
+
+def test_a_spool_that_cannot_be_written_is_replaced(server, start, tmp_path, told):
+    (tmp_path / "file").write_text("")
+    run = start(spool=tmp_path / "file" / "spool")
+    run.log({"n": 0})
+    place = Path(run.status.journal)
+    assert place.parent.parent in fallbacks() and str(place) in told()
+    assert (place.parent.parent.stat().st_mode & 0o777) == 0o700
+    assert run.finish()
+    assert_once(server, [0])
+    assert not place.exists()
+
+
+def test_a_spool_that_is_removed_ends_no_training(server, start, spool):
+    run = start()
+    run.log({"n": 0})
+    assert run.flush(10)
+    server.fault = 500
+    shutil.rmtree(spool)
+    for number in range(1, 5000):
+        run.log({"n": number, "fill": "x" * 200})
+    until(lambda: run.status.volatile)
+    server.fault = 0
+    assert run.finish()
+    assert_once(server, list(range(5000)))
+
+
+def test_durable_does_not_wait_for_ever(server, start, told):
+    run = start(durable=True, durable_seconds=0.2)
+    run.log({"n": 0})
+    server.fault = 500
+    begun = time.monotonic()
+    run.log({"n": 1})
+    assert 0.2 <= time.monotonic() - begun < 5 and "not in the store" in told()
+    server.fault = 0
+    run.log({"n": 2})
+    assert server.values("n") == [0, 1, 2]
+    run.finish()
+
+
+def test_a_journal_that_cannot_be_read_disturbs_no_other(server, start, spool, left, told):
+    server.stop()
+    for run in ("a", "b"):
+        process = writer(spool, server.url, run=run, count=50)
+        for _ in range(50):
+            process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+        logged(process)
+    server.start()
+    bad, _ = left()
+    segment = Segment.open(found_in(bad)[0])
+    with open(segment.path, "r+b") as file:
+        file.write(framed(0, POINTS, b"\xc1"))
+    segment.close()
+    run = start("new", pace=msgspec.structs.replace(PACE, sweep=0.05))
+    run.log({"m": 1})
+    until(lambda: left() == sorted([bad, Path(run.status.journal)]))
+    until(lambda: "was left is not delivered" in told())
+    assert run.finish() and server.values("n") == list(range(50))
+    (report,) = deliver(spool, retries=AGAIN)
+    assert report.error and report.journal == bad
+
+
+def test_what_is_no_journal_is_passed_over(server, spool):
+    base = spool / "v1"
+    for name in ("empty", "no-head", "newer", ".new-half"):
+        (base / name).mkdir(parents=True)
+    for name in ("no-head", "newer"):
+        (base / name / f"{0:016x}.segment").write_bytes(bytes(100))
+    (base / "newer" / "head").write_text('{"format": 2}')
+    (base / "file").write_text("")
+    assert deliver(spool) == []
+    assert (base / "newer" / "head").exists() and (base / "no-head").exists()
+    for name in ("empty", ".new-half"):
+        assert (base / name).exists(), "it may be somebody's who is about to write"
 
 
 def test_servers_are_not_confused(spool, tmp_path):

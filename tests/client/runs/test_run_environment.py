@@ -1,5 +1,6 @@
 """What is recorded of the place that a run runs in."""
 
+import json
 import os
 import subprocess
 import sys
@@ -88,17 +89,25 @@ def test_packages_are_the_installed_ones():
         assert found[name] == metadata.version(name)
 
 
-def test_the_command_is_this_process_s():
+def test_the_command_is_this_process_s_without_its_secrets():
     script = (
-        "from runstone.client.runs.environment import command; import json; print(json.dumps(command()[-2:]))"
+        "from runstone.client.runs.environment import command; import json; print(json.dumps(command()[3:]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, "--store", "https://me:pw@example.org/x"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == '["--store", "https://example.org/x"]'
+    words = [
+        "--store",
+        "https://me:pw@example.org/x",
+        "--wandb-key",
+        "abc",
+        "--API_TOKEN=abc",
+        "--keys",
+        "k",
+        "--key",
+        "-v",
+    ]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        "--store", "https://example.org/x", "--wandb-key", "***", "--API_TOKEN=***", "--keys", "k", "--key", "-v"
+    ]  # fmt: skip
 
 
 # Samples of the machine

@@ -7,9 +7,15 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from runstone._native.points import decode_rows, encode_rows
+from runstone.client.runs import values
+from runstone.client.runs.records import encode
 from runstone.errors import Invalid, TooLarge
 
 
@@ -86,6 +92,35 @@ def test_what_can_never_be_logged_is_refused_at_once_and_named(server, start, da
                 run.log(data)
             assert named in caught.value.message
     assert [row[2] for row in server.rows()] == [{"fine": 1.0}]
+
+
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=3), st.just(object())
+)  # fmt: skip
+_keys = st.one_of(
+    st.text(max_size=4), st.sampled_from(["_type", "a" * 200, "ä" * 150, "\ud800", "a\0"]), st.integers(0, 2)
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_keys, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.dictionaries(_keys, _values, max_size=4))
+def test_what_log_takes_fits_into_a_batch(data):
+    try:
+        checked = values.checked(data)
+        payload = encode((1, 2, checked))
+    except Invalid:
+        return
+    except UnicodeEncodeError as error:
+        assert isinstance(values.not_encodable(checked, error), Invalid)
+        assert "ud800" in repr(data)
+        return
+    batch = encode_rows([tuple(msgspec.msgpack.decode(payload))])
+    assert len(decode_rows(batch)) <= 1
 
 
 def test_nesting_and_size_have_limits(server, start):
@@ -249,7 +284,7 @@ def test_a_signal_handler_may_log_at_any_moment(server, start):
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
-        deadline, logged = time.monotonic() + 1.0, 0
+        deadline, logged = time.monotonic() + 0.4, 0
         while time.monotonic() < deadline:
             run.log({"main": logged})
             logged += 1

@@ -42,8 +42,8 @@ class Console:
             *whole, state.held = (state.held + text).split("\n")
             for line in whole:
                 self._end(stream, state, _shown(line))
-            # What a carriage return has overwritten is gone; the last one may yet belong to a line end.
-            state.held = state.held[state.held.rfind("\r", 0, -1) + 1 :]
+            # What was overwritten is gone. Carriage returns at the end have overwritten nothing yet.
+            state.held = _shown(state.held) + ("\r" if state.held.endswith("\r") else "")
             while len(state.held) > MAX_LINE:
                 piece, state.held = state.held[:MAX_LINE], state.held[MAX_LINE:]
                 self._end(stream, state, piece)
@@ -75,4 +75,4 @@ class Console:
 
 def _shown(line: str) -> str:
     """What a terminal shows of a line in which the cursor went back to its beginning."""
-    return line.removesuffix("\r").rpartition("\r")[2]
+    return line.rstrip("\r").rpartition("\r")[2]

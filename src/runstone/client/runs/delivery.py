@@ -128,6 +128,8 @@ class Delivery:
                 self._moved.notify_all()
             if not self._done:
                 self._pause(pause)
+        if self._courier is not None:
+            self._courier.sink.close()
 
     def _pause(self, seconds: float) -> None:
         with suppress(Empty):
@@ -246,7 +248,7 @@ class Delivery:
                 self._orphan = Orphan(place, self._opened().sink, self._encode, self.tell.warn)
             if not self._orphan.step():
                 self._orphan = None
-        except (RunstoneError, NotCreated, OSError) as error:
+        except Exception as error:  # trouble with another's journal is none of this run's
             self.tell.warn("orphan", f"a journal that was left is not delivered yet: {error}")
             if isinstance(error, TryAgain):
                 self._end_sweep()
@@ -275,7 +277,5 @@ class Delivery:
         self._end_sweep()
         self.journal.close()
         self.place.remove()
-        if self._courier is not None:
-            self._courier.sink.close()
         self.status.state = "done"
         self._done = True

@@ -19,6 +19,8 @@ GIT_SECONDS = 10.0
 MAX_DIFF = 512 << 10
 _MAX_WORDS, _MAX_WORD = 256, 1024
 _SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_OPTION = re.compile(r"-{1,2}[\w-]*(key|token|password|passwd|secret|credentials?)", re.IGNORECASE)
+_HIDDEN = "***"
 
 
 def capture(directory: str | os.PathLike[str] | None = None) -> dict[str, Any]:
@@ -37,9 +39,18 @@ def capture(directory: str | os.PathLike[str] | None = None) -> dict[str, Any]:
 
 
 def command() -> list[str]:
-    """The command line of this process, cut to 256 words of 1,024 characters; passwords in URLs are left out."""
-    words = sys.orig_argv or sys.argv
-    return [_SECRET.sub("", word[:_MAX_WORD]) for word in words[:_MAX_WORDS]]
+    """The command line of this process, cut to 256 words of 1,024 characters, without what is secret by its name or in a URL."""
+    found: list[str] = []
+    hidden = False
+    for word in (sys.orig_argv or sys.argv)[:_MAX_WORDS]:
+        name, equals, _ = word.partition("=")
+        if hidden and not word.startswith("-"):
+            word = _HIDDEN
+        hidden = bool(_SECRET_OPTION.fullmatch(name))
+        if hidden and equals:
+            word, hidden = f"{name}={_HIDDEN}", False
+        found.append(_SECRET.sub("", word[:_MAX_WORD]))
+    return found
 
 
 def host() -> dict[str, Any]:
@@ -142,5 +153,5 @@ class Capture:
             found = capture(self._directory)
             if not self._stopped:
                 self._take(found)
-        except (OSError, ValueError, RunstoneError) as error:
+        except (OSError, ValueError, RuntimeError, RunstoneError) as error:
             logger().warning("what the run was started with is not recorded: %s", error)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from runstone.client.http import Retries
 from runstone.client.runs.batches import Encode
-from runstone.client.runs.courier import Courier, NotCreated, Tell
+from runstone.client.runs.courier import Courier, Tell
 from runstone.client.runs.records import read, scan
 from runstone.client.runs.segment import Segment
 from runstone.client.runs.sink import Sink
-from runstone.client.runs.spool import Head, Place, default_spool, journals
+from runstone.client.runs.spool import Head, Place, default_spool, fallbacks, journals
 from runstone.client.runs.status import Teller
 from runstone.errors import RunstoneError, TryAgain
 
@@ -102,15 +102,16 @@ def deliver(
 ) -> list[Delivered]:
     """Delivers every journal of a spool whose process is gone; what became of each.
 
-    ``connect`` gives the sink of a journal's destination, by default a server's with the key of ``RUNSTONE_API_KEY``; it raises
-    :class:`RunstoneError` for one that it cannot reach. A store that is away is tried again as ``retries`` say, and then left.
+    ``spool`` is by default the user's, and where journals go when that cannot be written. ``connect`` gives the sink of a journal's
+    destination, by default a server's with the key of ``RUNSTONE_API_KEY``; it raises :class:`RunstoneError` for one that it cannot
+    reach. A store that is away is tried again as ``retries`` say, and then left.
     """
     connect = connect or _to_server
     found: list[Delivered] = []
     sinks: dict[str, Sink] = {}
     away: dict[str, str] = {}
     try:
-        for place in claimed(spool or default_spool(), lambda head: True):
+        for place in _all_claimed([spool] if spool else [default_spool(), *fallbacks()]):
             head = place.head
             told = Delivered(place.path, head.spec.path, head.destination)
             found.append(told)
@@ -133,6 +134,11 @@ def deliver(
     return found
 
 
+def _all_claimed(spools: list[Path]) -> Iterator[Place]:
+    for spool in spools:
+        yield from claimed(spool, lambda head: True)
+
+
 def _deliver_one(orphan: Orphan, told: Delivered, retries: Retries) -> bool:
     """Delivers a journal or lets it go; whether the store is away, so that others need not try."""
     attempt, is_away = 0, False
@@ -147,8 +153,8 @@ def _deliver_one(orphan: Orphan, told: Delivered, retries: Retries) -> bool:
                 break
             time.sleep(retries.wait(attempt, error.details.get("retry_after")))
             continue
-        except (RunstoneError, NotCreated) as error:
-            told.error = str(error)
+        except Exception as error:  # the other journals are delivered all the same
+            told.error = str(error) or type(error).__name__
             break
         finally:
             told.delivered, told.rejected = orphan.courier.delivered, orphan.courier.rejected

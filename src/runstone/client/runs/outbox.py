@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +18,7 @@ from runstone.client.runs.journal import LIMIT, Full, Journal
 from runstone.client.runs.orphans import default_encode
 from runstone.client.runs.records import FINISH, LINE, Finish, Line, encode
 from runstone.client.runs.sink import RunSpec, Sink
-from runstone.client.runs.spool import FORMAT, Head, Place, default_spool
+from runstone.client.runs.spool import FORMAT, Head, Place, default_spool, fallbacks
 from runstone.client.runs.status import Status
 from runstone.errors import RunstoneError
 
@@ -53,7 +53,7 @@ class Outbox:
         self.pid = os.getpid()
         self.status = Status()
         self._tick = tick
-        self._place = _placed(spec, options)
+        self._place, elsewhere = _placed(spec, options)
         self.spec = self._place.head.spec
         self.status.journal = str(self._place.path)
         self._journal = Journal(self._place.path, limit=options.limit)
@@ -67,8 +67,11 @@ class Outbox:
             tick=self._on_tick,
         )
         self._next_wake = STRETCH
+        self._counting = threading.RLock()
         self._dropped_since = 0
         self._told_dropped = 0
+        if elsewhere:
+            self._delivery.tell.warn("spool", f"{elsewhere}; this run's journal is in {self._place.path}")
         self._delivery.start()
 
     def append(self, kind: int, payload: bytes) -> int:
@@ -84,33 +87,51 @@ class Outbox:
         return end
 
     def _drop(self, full: Full) -> None:
-        self._dropped_since = self._dropped_since or time.time_ns() // 1000
-        self.status.dropped += 1
+        self._count_dropped(1)
         self._delivery.tell.warn(
             "full", f"no room for what is logged, which is dropped and counted: {full.why}"
         )
 
+    def _count_dropped(self, count: int) -> None:
+        with self._counting:
+            self._dropped_since = self._dropped_since or time.time_ns() // 1000
+            self.status.dropped += count
+
     def _on_tick(self) -> None:
         self._tick()
-        self.status.dropped += self._journal.take_lost()
-        dropped = self.status.dropped
-        if dropped > self._told_dropped:
-            count, since = dropped - self._told_dropped, self._dropped_since
-            text = f"{count} records (what was logged, printed or changed) were dropped since {_shown(since)}: no room"
-            line = Line(OWN_STREAM, dropped, "warning", time.time_ns() // 1000, text)
-            with suppress(Full):
-                self._journal.append(LINE, encode(line))
-                self._told_dropped, self._dropped_since = dropped, 0
-                self._delivery.tell.warn("dropped", text)
+        if lost := self._journal.take_lost():
+            self._count_dropped(lost)
+        with self._counting:
+            self._tell_dropped()
 
-    def wait(self, position: int, timeout: float, patience: float | None = None) -> bool:
-        """Waits until the store has everything before a position; see :meth:`Delivery.flush`."""
-        return self._delivery.flush(position, timeout, patience=patience)
+    def _tell_dropped(self) -> None:
+        """Adds a console line about what was dropped, once there is room for it."""
+        dropped = self.status.dropped
+        if dropped == self._told_dropped:
+            return
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._dropped_since // 1_000_000))
+        text = (
+            f"{dropped - self._told_dropped} records (what was logged, printed or changed) were dropped "
+            f"since {since}: there was no room"
+        )
+        line = Line(OWN_STREAM, dropped, "warning", time.time_ns() // 1000, text)
+        with suppress(Full):
+            self._journal.append(LINE, encode(line))
+            self._told_dropped, self._dropped_since = dropped, 0
+            self._delivery.tell.warn("dropped", text)
+
+    def wait(self, position: int, timeout: float) -> None:
+        """Waits until the store has everything before a position; says so when that takes too long."""
+        if not self._delivery.flush(position, timeout):
+            why = self.status.error or "out of time"
+            self._delivery.tell.warn(
+                "durable", f"not in the store after {timeout:g} s, but in the journal: {why}"
+            )
 
     def flush(self, timeout: float, patience: float | None = None) -> bool:
         """Waits until the store has everything that was added so far."""
         self._tick()
-        return self.wait(self._journal.end, timeout, patience)
+        return self._delivery.flush(self._journal.end, timeout, patience=patience)
 
     def seal(self) -> None:
         """Takes what is still held back; nothing more will be asked for."""
@@ -140,19 +161,15 @@ def _nothing() -> None:
     pass
 
 
-def _shown(time_us: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time_us // 1_000_000)) + " UTC"
-
-
-def _placed(spec: RunSpec, options: Options) -> Place:
-    """A place in the spool or, where that cannot be had, in memory that outlives the process; raises what the spool's fault was."""
+def _placed(spec: RunSpec, options: Options) -> tuple[Place, str]:
+    """A place in the spool or, where that cannot be had, in a fallback, and then why; raises the spool's fault if there is none."""
     spool = options.spool or default_spool()
     try:
-        return Place.create(spool, _head(spec, options))
-    except RunstoneError:
-        for base in ("/dev/shm", "/tmp"):
-            with suppress(OSError, RunstoneError):
-                return Place.create(_private(Path(base)), _head(spec, options))
+        return Place.create(spool, _head(spec, options)), ""
+    except RunstoneError as error:
+        for other in fallbacks():
+            with suppress(RunstoneError):
+                return Place.create(other, _head(spec, options)), error.message
         raise
 
 
@@ -167,13 +184,3 @@ def _head(spec: RunSpec, options: Options) -> Head:
         pid=os.getpid(),
         spec=msgspec.structs.replace(spec, process=id_),
     )
-
-
-def _private(base: Path) -> Path:
-    """A directory of this user alone, where everybody may make directories."""
-    path = base / f"runstone-spool-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    held = path.lstat()
-    if not stat.S_ISDIR(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
-        raise PermissionError(f"{path} is not this user's own")
-    return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time as clock
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -48,6 +49,7 @@ class Run:
         self._finished = ""
         self._tags, self._notes = tuple(spec.tags), spec.notes
         self._owner = os.getpid()
+        self._opening = threading.RLock()
         self._console = Console(self._append)
         self.config = Config(spec.config, self._change)
         self.summary = Summary(self._change)
@@ -148,15 +150,16 @@ class Run:
 
     def _reopened(self, kind: int, payload: bytes) -> int:
         """The first record of a forked child: its journal is made now, for a child that logs nothing needs none."""
-        if self._outbox is None:
-            try:
-                outbox = self._open()
-            except RunstoneError as error:
-                logger().warning("run %s: nothing is logged: %s", self.path, error)
-                self._add = _nowhere
-                return 0
-            _at_exit_of_child(outbox)
-            self._add = outbox.append
+        with self._opening:
+            if self._outbox is None:
+                try:
+                    outbox = self._open()
+                except RunstoneError as error:
+                    logger().warning("run %s: nothing is logged: %s", self.path, error)
+                    self._add = _nowhere
+                    return 0
+                _at_exit_of_child(outbox)
+                self._add = outbox.append
         return self._add(kind, payload)
 
     def console(self, text: str, stream: str = "stdout", level: str = "info") -> None:
@@ -265,6 +268,7 @@ class Run:
         self._helpers = []
         if not self._finished:
             self._console.after_fork(self._append)
+            self._opening = threading.RLock()
             self._add = self._reopened
 
 

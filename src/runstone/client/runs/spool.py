@@ -14,9 +14,9 @@ Layout of ``<spool>/v1``::
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the store refused: ``content`` is what it would have been, ``id`` its command id in hexadecimal."""
+    """Something that the store refused: ``content`` is what it would have been as JSON can say it, ``id`` its command id in hexadecimal."""
 
     id: str
     kind: str
@@ -136,10 +136,6 @@ class Place:
         finally:
             os.close(handle)
 
-    def rejections(self) -> list[Rejected]:
-        """What was refused, each once; a line that is torn is passed over."""
-        return list({each.id: each for each in read_rejected(self.path)}.values())
-
     def release(self) -> None:
         """Lets the journal go: whoever finds it may deliver it. In a forked child, the lock stays with the parent."""
         handle, self._handle = self._handle, -1
@@ -149,8 +145,9 @@ class Place:
 
     def remove(self) -> None:
         """Removes what was delivered: everything or, if something was refused, all but that."""
-        for path in found_in(self.path):
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # somebody tidied up
+            for path in found_in(self.path):
+                path.unlink(missing_ok=True)
         (self.path / "spare").unlink(missing_ok=True)
         if not (self.path / "rejected").exists():
             (self.path / "delivered").unlink(missing_ok=True)
@@ -165,15 +162,15 @@ def _packed(position: int) -> bytes:
     return position.to_bytes(8, "little")
 
 
-def read_rejected(path: Path) -> Iterator[Rejected]:
-    """The lines of a journal's ``rejected`` file."""
-    try:
-        lines = (path / "rejected").read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        with suppress(msgspec.DecodeError):
-            yield msgspec.json.decode(line, type=Rejected)
+def rejected_in(path: Path) -> list[Rejected]:
+    """What was refused of a journal, each once; a line that is torn is passed over."""
+    found: dict[str, Rejected] = {}
+    with suppress(FileNotFoundError):
+        for line in (path / "rejected").read_bytes().splitlines():
+            with suppress(msgspec.DecodeError):
+                each = msgspec.json.decode(line, type=Rejected)
+                found[each.id] = each
+    return list(found.values())
 
 
 def journals(spool: Path) -> list[Path]:
@@ -211,3 +208,16 @@ def default_spool() -> Path:
     if path.exists() and not path.is_dir():
         raise Invalid(f"{path} is a file, and cannot be the spool; set RUNSTONE_SPOOL to a directory")
     return path
+
+
+def fallbacks() -> list[Path]:
+    """Directories of this user alone that take journals when the spool cannot; made if need be, those that can be."""
+    found = []
+    for base in ("/dev/shm", "/tmp"):
+        path = Path(base) / f"runstone-spool-{os.getuid()}"
+        with suppress(OSError):
+            path.mkdir(mode=0o700, exist_ok=True)
+            held = path.lstat()
+            if stat.S_ISDIR(held.st_mode) and held.st_uid == os.getuid() and not held.st_mode & 0o077:
+                found.append(path)
+    return found

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from runstone.errors import RunstoneError
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MIB = 1 << 20
@@ -146,5 +148,8 @@ class Sampler:
             ):  # a kernel that tells otherwise: better no sample than no run
                 continue
             before = after
-            self._take(number, found)
+            try:
+                self._take(number, found)
+            except RunstoneError:  # the run was finished meanwhile
+                return
             number += 1
