@@ -73,6 +73,7 @@ class RunServer:
     async def _main(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=64 << 20)
+        app.router.add_route("*", "/api/v1/lineage", self._handle)
         app.router.add_route("*", "/api/v1/runs/{namespace}/{project}", self._handle)
         app.router.add_route("*", "/api/v1/runs/{namespace}/{project}/{run}", self._handle)
         app.router.add_route("*", "/api/v1/runs/{namespace}/{project}/{run}/{kind}", self._handle)
@@ -89,6 +90,8 @@ class RunServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         kind = request.match_info.get("kind") or ("update" if request.method == "PATCH" else "create")
+        if request.path == "/api/v1/lineage":
+            kind = "edge"
         fails = self.fault and self.fault_kind in ("", kind)
         if fails and self.fault == "hang":
             self.faults += 1
@@ -106,11 +109,11 @@ class RunServer:
         return web.json_response({})
 
     def _accept(self, kind: str, request: web.Request, body: bytes) -> None:
-        id_ = request.headers["Idempotency-Key"]
-        if kind == "update" and msgspec.msgpack.decode(body).keys() == {"time"}:
+        if kind == "heartbeat":
             self.beats += 1
             return
-        assert len(bytes.fromhex(id_)) == 16
+        id_ = request.headers["Idempotency-Key"]
+        assert len(bytes.fromhex(id_.partition("-")[0])) == 16
         self.arrivals[id_] += 1
         if id_ in self.bodies:
             if self.bodies[id_] != body:

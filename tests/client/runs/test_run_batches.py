@@ -6,8 +6,8 @@ import threading
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runkit import spec_of
 
-from conftest import spec_of
 from runstone._native.points import decode_rows, encode_rows
 from runstone.client.runs.batches import Stretch, requests
 from runstone.client.runs.console import MAX_LINE, Console

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from runkit import PACE, options_for, spec_of
 from runserver import RunServer
 
-from conftest import PACE, options_for, spec_of
 from runstone.client.http import Retries
 from runstone.client.runs.orphans import deliver
 from runstone.client.runs.records import POINTS, encode, framed
@@ -261,7 +261,7 @@ def test_a_stretch_counts_as_delivered_only_when_all_of_it_is(server, spool, sta
     assert report.error == ""
     assert_once(server, [0])
     assert [update["config"] for update in server.of("update")] == [{"lr": 0.5}]
-    assert len(server.of("operations")) == 1
+    assert len(server.of("edge")) == 1
 
 
 def test_a_flush_does_not_wait_for_the_next_attempt(server, start):
@@ -373,7 +373,7 @@ def test_eight_processes_of_one_run_deliver_all_of_it(server, spool):
     for rank in range(8):
         own = [n for n in server.values("n") if n // 10_000 == rank]
         assert own == sorted(own), "each process's points are in its order"
-    assert len({spec["process"] for spec in server.of("create")}) == 8
+    assert len({each.id for each in server.accepted if each.kind == "create"}) == 8
     assert list(spool.glob("v1/*")) == []
 
 
@@ -399,7 +399,7 @@ def test_a_forked_child_has_a_journal_of_its_own(server, start):
     assert sorted(server.values("child")) == [
         rank * 1000 + number for rank in range(3) for number in range(200)
     ]
-    assert len({spec["process"] for spec in server.of("create")}) == 4
+    assert len({each.id for each in server.accepted if each.kind == "create"}) == 4
     assert len(server.of("finish")) == 1, "a child that ends does not end the run"
 
 

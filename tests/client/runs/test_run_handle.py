@@ -168,15 +168,15 @@ def test_config_summary_tags_and_notes(server, start):
         assert dict(run.config) == {"lr": 0.25, "opt": {"name": "adam", "betas": [0.9, 0.99]}}
         assert (run.tags, run.notes, dict(run.summary)) == (("a", "b"), "läuft", {"best": 3})
     (spec,) = server.of("create")
-    assert spec["config"] == {"lr": 0.1, "seed": 1} and spec["run"] == "r1" and len(spec["process"]) == 32
+    assert spec["config"] == {"lr": 0.1, "seed": 1} and spec["name"] == "r1" and spec["tags"] == {"a": ""}
     updates = server.of("update")
     assert [update["config"] for update in updates if "config" in update] == [
         {"lr": 0.5, "opt": {"name": "adam", "betas": [0.9, 0.99]}},
         {"lr": 0.25},
     ]
-    assert updates[0]["removed"] == ["seed"]
+    assert updates[0]["remove"] == ["config.seed"]
     merged = {name: value for update in updates for name, value in update.items()}
-    assert (merged["summary"], merged["tags"], merged["notes"]) == ({"best": 3}, ["a", "b"], "läuft")
+    assert (merged["summary"], merged["tags"], merged["notes"]) == ({"best": 3}, {"a": "", "b": ""}, "läuft")
 
 
 def test_console_lines_come_whole_and_progress_is_one_line(server, start):
@@ -189,7 +189,11 @@ def test_console_lines_come_whole_and_progress_is_one_line(server, start):
             run.console(f"\r{percent} %")
             time.sleep(0.04)
         run.console("\ndone")
-    lines = [line for sent in server.of("lines") for line in sent["lines"]]
+    lines = [
+        line | {"number": number}
+        for sent in server.of("lines")
+        for number, line in enumerate(sent["lines"], sent["first"])
+    ]
     last = {(line["stream"], line["number"]): (line["level"], line["text"]) for line in lines}
     assert last == {
         ("stdout", 0): ("info", "hello"),
@@ -206,9 +210,9 @@ def test_operations_come_in_order(server, start):
     with start() as run:
         run.use("lab/demo/data@prod")
         run.produce("lab/demo/model:v3")
-    assert [(each["name"], each["arguments"]["version"]) for each in server.of("operations")] == [
-        ("use", "lab/demo/data@prod"),
-        ("produce", "lab/demo/model:v3"),
+    assert server.of("edge") == [
+        {"source": "lab/demo/data@prod", "relation": "used_by", "target": "run:lab/demo/r1"},
+        {"source": "run:lab/demo/r1", "relation": "produced", "target": "lab/demo/model:v3"},
     ]
 
 
@@ -315,6 +319,6 @@ def test_system_metrics_are_sampled_beside_the_run_s_own_steps(server, start):
 def test_the_environment_is_recorded_beside_the_run(server, start):
     run = start(environment=True)
     run.finish()
-    (found,) = [update["environment"] for update in server.of("update")]
+    (found,) = [update["info"] for update in server.of("update") if "info" in update]
     assert found["packages"]["pytest"] == pytest.__version__
     assert found["python"]["version"].startswith("3.") and found["host"]["cpus"] > 0 and found["command"]
