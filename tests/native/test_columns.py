@@ -133,7 +133,7 @@ def test_number_keys_have_the_order_of_numbers(values):
     keys = np.zeros(len(values), np.uint64)
     columns.number_keys(np.array(values, np.float64), keys)
     assert keys.tolist() == [reference.number_key(each) for each in values]
-    ordered = sorted((each for each in values if each == each))
+    ordered = sorted(each for each in values if each == each)
     assert ordered == [each for _, each in sorted(zip(keys.tolist(), values, strict=True)) if each == each]
 
 
