@@ -1,7 +1,9 @@
 """Same question, same rows, whichever language asked."""
 
 import pytest
-from tests.domain.queries import golden, model
+from tests.domain.queries import arrow_rows, golden, model
+
+from runstone.domain.queries.sql import run_sql
 
 ROWS = golden.dataset()
 NAMED = [pytest.param(each, id=each.name) for each in golden.QUESTIONS]
@@ -27,3 +29,13 @@ def test_the_set_is_wide():
     assert [name for name, size in zip(golden.QUESTIONS, sizes, strict=True) if not size] == [
         question for question in golden.QUESTIONS if question.name == "nothing"
     ]
+
+
+@pytest.mark.parametrize("question", [each for each in NAMED if each.values[0].sql is not None])
+def test_sql_finds_the_same_rows(question):
+    expected = model.execute(dict(question.queries())["tree"], ROWS)
+    order = "" if "ORDER BY" in question.sql else " ORDER BY row DESC"
+    found = run_sql(
+        f"SELECT row FROM runs {question.sql}{order}", {"runs": arrow_rows.runs(ROWS)}, isolated=False
+    )
+    assert found["row"].to_pylist() == expected
