@@ -7,6 +7,7 @@ database of its own, in memory, with DuckDB's own locks closed: no files, networ
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -223,6 +224,6 @@ def _interrupted(database: duckdb.DuckDBPyConnection, watch: Watch) -> Iterator[
 def _told(error: Exception) -> str:
     """The first lines of DuckDB's message, with help for the commonest slip."""
     message = str(error).strip().split("\n\n")[0][:500]
-    if "config" in message or "summary" in message or "tags" in message:
+    if re.search(r'"(config|summary|tags)" not found', message):
         message += '; a name with a dot stands in double quotes, as in "config.lr"'
     return message
