@@ -355,7 +355,12 @@ sql_process.main()
         ("SELECT " + "[" * 65, "nests brackets deeper than 64"),
         ("SELECT " + "1+" * 40_000 + "1", "the most is 65536"),
         ("SELECT " + "1+" * 30_000 + "1", "Max expression depth"),
-        ("SELECT " + "NOT " * 10_000 + "true", "Max expression depth"),
+        ("SELECT " + "NOT " * 10_000 + "true", "more than 64 signs in a row"),
+        ("SELECT " + "- " * 30_000 + "1", "more than 64 signs in a row"),
+        (r"SELECT e'\'', " + "- " * 20_000 + "1, ''", "more than 64 signs in a row"),
+        ("SELECT $a$ $$ $a$, " + "- " * 20_000 + "1, $$", "more than 64 signs in a row"),
+        ("SELECT " + "/*" * 30_000, "cannot be read|one statement"),
+        ("SELECT " + "-/* */~" * 5_000 + "1", "more than 64 signs in a row"),
         ("SELECT " + "CASE WHEN true THEN " * 2000 + "1" + " END" * 2000, "Max expression depth"),
     ],
 )

@@ -24,7 +24,13 @@ _EXPRESSIONS = frozenset(
         *("LAMBDA", "LAMBDA_REF", "OPERATOR", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", "WINDOW"),
     }
 )  # fmt: skip
-_QUOTED = re.compile(r"'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|--[^\n]*|\$\$.*?\$\$", re.DOTALL)
+#: Signs in a row (``- - - 1``) take DuckDB's parser minutes.
+_SIGNS = re.compile(rf"(?:[-+~!@]\s*+|\bnot\s++){{{MAX_BRACKETS}}}", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"""\be'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'|"(?:[^"]|"")*+"|--[^\n]*+"""
+    r"""|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)""",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 class Named(NamedTuple):
@@ -38,8 +44,11 @@ def check_size(sql: str) -> None:
     """Refuses what would keep the parser busy: TooLarge names the limit."""
     if len(sql) > MAX_SQL:
         raise TooLarge(f"the statement has {len(sql)} characters; the most is {MAX_SQL}")
+    bare = _QUOTED.sub(" ", sql)
+    if _SIGNS.search(bare):
+        raise TooLarge(f"the statement has more than {MAX_BRACKETS} signs in a row")
     depth = 0
-    for bracket in re.findall(r"[(\[{)\]}]", _QUOTED.sub("", sql)):
+    for bracket in re.findall(r"[(\[{)\]}]", bare):
         depth += 1 if bracket in "([{" else -1
         if depth > MAX_BRACKETS:
             raise TooLarge(f"the statement nests brackets deeper than {MAX_BRACKETS}")
