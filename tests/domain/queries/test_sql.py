@@ -380,7 +380,7 @@ WORDS = (
 PIECES = WORDS.split()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join) | st.text(max_size=30))
 def test_any_text_is_answered_or_refused(statement):
     try:
