@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.domain.queries import golden, model
 from tests.domain.queries.filters_mlflow import FILTERS, ORDERS
@@ -55,21 +55,25 @@ def holds(compile):
             model.execute(Query(filter=found), ROWS)
 
 
+@settings(deadline=None)
 @given(SOUP | st.text() | mutated(FILTERS_OF_MLFLOW), GRAMMARS)
 def test_any_text_as_mlflow_filter(source, grammar):
     holds(lambda: mlflow.condition(source, grammar, datasets=lambda *clause: And(())))
 
 
+@settings(deadline=None)
 @given(SOUP | mutated(ORDERS), GRAMMARS)
 def test_any_text_as_mlflow_order(source, grammar):
     holds(lambda: mlflow.orders([source], grammar))
 
 
+@settings(deadline=None)
 @given(SOUP | st.text() | mutated(FILTERS_OF_TEXT))
 def test_any_text_as_filter(source):
     holds(lambda: text.condition(source))
 
 
+@settings(deadline=None)
 @given(SOUP)
 def test_any_text_as_order(source):
     holds(lambda: text.orders(source))
@@ -88,18 +92,21 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, JSON, max_size=3) | JSON)
 def test_any_json_as_filter(document):
     holds(lambda: mongo.condition(document))
     holds(lambda: mongo.condition(json.dumps(document)))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FILTERS_OF_MONGO), st.data())
 def test_mutated_filters(document, data):
     source = data.draw(mutated([json.dumps(document)]))
     holds(lambda: mongo.condition(source))
 
 
+@settings(deadline=None)
 @given(JSON, GRAMMARS)
 def test_any_json_as_mlflow_order(document, grammar):
     holds(lambda: mlflow.orders([document], grammar))

@@ -110,6 +110,7 @@ def test_the_genuine_mlflow_finds_the_same_rows(question):
         ("params.a = '1'", Compare("config.a", "=", "1", True)),
         ("params.a ILIKE 'x%'", Match("config.a", "ilike", "x%", True)),
         ("params.a IS NOT NULL", Not(IsNull("config.a"))),
+        ("tags.`mlflow.runName` LIKE 'a%'", Match("name", "like", "a%")),
         ("tags.a = 'it''s'", Compare("tags.a", "=", "it''s")),
         ("run_id NOT IN ('x', 'y')", And((Not(IsNull("id")), Not(In("id", ("x", "y")))))),
         ("run_id IN ('x' 'y', \"z\")", In("id", ("xy", "z"))),

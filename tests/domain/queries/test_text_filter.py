@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from tests.domain.queries.trees import CONDITIONS, ORDERS
 
 from runstone.domain.queries import text
@@ -163,12 +163,14 @@ def test_a_name_of_another_table_is_taken_if_it_is_known():
         text.condition("state = 'x'", {"version"})
 
 
+@settings(deadline=None)
 @given(CONDITIONS)
 def test_a_tree_comes_back_from_its_text(condition):
     printed = text.condition_text(condition)
     assert same(text.condition(printed, None), condition)
 
 
+@settings(deadline=None)
 @given(ORDERS)
 def test_orders_come_back_from_their_text(orders):
     assert text.orders(text.orders_text(orders), None) == orders

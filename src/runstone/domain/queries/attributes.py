@@ -22,11 +22,13 @@ RUN: dict[str, Kind] = {
     "command": "text",
     "artifact_uri": "text",
     "created": "time",
+    "started": "time",
     "updated": "time",
     "heartbeat": "time",
     "ended": "time",
     "duration": "number",
     "steps": "number",
+    "points": "number",
 }
 
 #: What a field's name begins with when it is not an attribute.

@@ -113,6 +113,8 @@ def _identifier(source: str, grammar: Grammar, attributes: Collection[str]) -> t
 
 
 def _field(kind: str, key: str, grammar: Grammar) -> str:
+    if kind == "tag" and key in grammar.tag_fields:
+        return grammar.tag_fields[key]
     return grammar.attributes[key].field if kind == "attribute" else grammar.fields[kind] + key
 
 

@@ -44,6 +44,8 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True):
     #: What a key stands behind, by kind of name.
     fields: Mapping[str, str]
     order_attributes: Mapping[str, str]
+    #: Tags that are another name of a field.
+    tag_fields: Mapping[str, str] = {}
     #: The order when none is asked for, and what stands behind one that is.
     orders: tuple[Order, ...]
     last_orders: tuple[Order, ...]
@@ -109,6 +111,7 @@ RUNS = Grammar(
         "datasets": "dataset",
     },
     fields={"metric": "summary.", "parameter": "config.", "tag": "tags."},
+    tag_fields={"mlflow.runName": "name"},
     order_attributes={name: each.field for name, each in (_RUN_TIMES | _RUN_TEXTS).items()},
     orders=(Order("created", True), Order("id")),
     last_orders=(Order("created", True), Order("id")),

@@ -7,7 +7,7 @@
             | "all(" filter, ... ")" | "any(" filter, ... ")" | "rows(" number, ... ")"
     test    = what ("=" | "!=" | "<" | "<=" | ">" | ">=") value
             | what ["not"] "in" "(" value, ... ")"
-            | what ("contains" | "~" | ["not"] "like" | ["not"] "ilike" | "!~") "text"
+            | what (["not"] ("contains" | "~" | "like" | "ilike") | "!~") "text"
             | field "exists" | field "is" ["not"] "null"
     what    = field | "text(" field ")"            a scalar by its text
     value   = "text" | 'text' | number | nan | inf | true | false | null | 2026-01-31 | 2026-01-31T12:00:00Z

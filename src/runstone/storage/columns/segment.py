@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from runstone.errors import Corrupt
 from runstone.storage.columns import layout, scalars
 from runstone.storage.columns.lanes import BoolLane, Column, Lane, NumberLane, TextLane
 
@@ -23,8 +22,14 @@ Ids = npt.NDArray[np.int64]
 KEPT_FIELDS = 1024
 
 
-class Damaged(Corrupt):
-    """A segment's bytes fail their check; ``details["segment"]`` names it."""
+class Damaged(
+    Exception
+):  # an order to the table to make the segment again; what cannot be mended leaves it as Corrupt
+    """The bytes of a segment fail their check."""
+
+    def __init__(self, message: str, segment: int) -> None:
+        super().__init__(message)
+        self.segment = segment
 
 
 class Segment:

@@ -340,7 +340,7 @@ class ColumnTable:
 
     def _rebuild(self, damage: Damaged) -> None:
         """Makes a damaged segment again from the source: same rows, as they are now."""
-        wrong = damage.details["segment"]
+        wrong = damage.segment
         with self._sealing(wait=True):
             state = self._state
             base = state.manifest
