@@ -1,13 +1,17 @@
 """Same question, same rows, whichever language asked."""
 
 import pytest
-from tests.domain.queries import arrow_rows, golden, model
+from tests.domain.queries import arrow_rows, columnar, golden, model
 
 from runstone.domain.queries.sql import run_sql
 
 ROWS = golden.dataset()
 #: What answers a tree: ``execute(query, rows) -> ids`` in the query's order. The model first; every engine is one more.
-EXECUTORS = [pytest.param(model.execute, id="model")]
+EXECUTORS = [
+    pytest.param(model.execute, id="model"),
+    pytest.param(columnar.in_memory, id="columns"),
+    pytest.param(columnar.sealed, id="segments"),
+]
 NAMED = [pytest.param(each, id=each.name) for each in golden.QUESTIONS]
 
 

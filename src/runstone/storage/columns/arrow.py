@@ -19,12 +19,12 @@ from runstone.storage.columns.bitmaps import Bits
 from runstone.storage.columns.lanes import BoolLane, Column, Lane, NumberLane, TextLane
 from runstone.storage.columns.parts import View
 
-#: The column of row ids.
-ID = "id"
+#: The column of row ids; a field may be called ``id``.
+ID = "row"
 
 
 def table_of(views: Sequence[View], fields: Sequence[str], visible: Callable[[str], bool]) -> pa.Table:
-    """All live rows with their ids (column ``id``) and some fields, in no order; a hidden field is all null."""
+    """All live rows with their ids (column ``row``) and some fields, in no order; a hidden field is all null."""
     views = [view for view in views if view.count]
     arrays = [pa.chunked_array([_kept(view, pa.array(view.part.ids)) for view in views], pa.int64())]
     for field in fields:
