@@ -1,6 +1,7 @@
 """Delivery: each point arrives once, in order, whatever happens to the server, the network and the process."""
 
 import gc
+import math
 import multiprocessing
 import os
 import random
@@ -13,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from runserver import RunServer
 
@@ -23,6 +25,7 @@ from runstone.client.runs.records import POINTS, encode, framed
 from runstone.client.runs.run import Run
 from runstone.client.runs.segment import Segment, found_in
 from runstone.client.runs.spool import Place, fallbacks, rejected_in
+from runstone.errors import Invalid
 
 WRITER = Path(__file__).with_name("writer.py")
 SRC = Path(__file__).parents[3] / "src"
@@ -262,6 +265,32 @@ def test_a_stretch_counts_as_delivered_only_when_all_of_it_is(server, spool, sta
     assert_once(server, [0])
     assert [update["config"] for update in server.of("update")] == [{"lr": 0.5}]
     assert len(server.of("operations")) == 1
+
+
+def test_a_config_comes_as_it_was_given_whoever_delivers_it(server, spool, start):
+    config = {
+        "nan": math.nan,
+        "np": np.float32(0.5),
+        "bytes": b"\xff",
+        "huge": 2**70,
+        "deep": {"a": (1, None)},
+    }
+    server.fault = "cut"
+    run = start(fields={"config": config, "details": {"x": np.int64(1)}})
+    until(lambda: server.faults > 1)
+    run._outbox._delivery.stop()
+    run._outbox._delivery._thread.join(10)
+    run._outbox._place.release()
+    server.fault = 0
+    (report,) = deliver(spool, retries=AGAIN)
+    assert report.error == "" and server.changed == []
+    (spec,) = server.of("create")
+    assert math.isnan(spec["config"].pop("nan")) and spec["details"] == {"x": 1}
+    assert spec["config"] == {"np": 0.5, "bytes": b"\xff", "huge": str(2**70), "deep": {"a": [1, None]}}
+    assert max(server.arrivals.values()) > 2
+    for wrong in ({"a": object()}, {"a": "\ud800"}, {"a": "x" * (1 << 20)}):
+        with pytest.raises(Invalid, match=r"'a'|run lab"):
+            start(fields={"config": wrong})
 
 
 def test_a_flush_does_not_wait_for_the_next_attempt(server, start):
@@ -551,7 +580,7 @@ def test_what_is_no_journal_is_passed_over(server, spool):
         (base / name).mkdir(parents=True)
     for name in ("no-head", "newer"):
         (base / name / f"{0:016x}.segment").write_bytes(bytes(100))
-    (base / "newer" / "head").write_text('{"format": 2}')
+    (base / "newer" / "head").write_bytes(msgspec.msgpack.encode({"format": 2}))
     (base / "file").write_text("")
     assert deliver(spool) == []
     assert (base / "newer" / "head").exists() and (base / "no-head").exists()
