@@ -1,5 +1,6 @@
 """Delivery: each point arrives once, in order, whatever happens to the server, the network and the process."""
 
+import errno
 import gc
 import math
 import multiprocessing
@@ -20,8 +21,9 @@ from runserver import RunServer
 
 from conftest import PACE, options_for, spec_of
 from runstone.client.http import Retries
+from runstone.client.runs import journal as journal_module
 from runstone.client.runs.orphans import deliver
-from runstone.client.runs.records import POINTS, encode, framed
+from runstone.client.runs.records import CUT, HEADER, POINTS, encode, framed
 from runstone.client.runs.run import Run
 from runstone.client.runs.segment import Segment, found_in
 from runstone.client.runs.spool import Place, fallbacks, rejected_in
@@ -536,6 +538,27 @@ def test_a_spool_that_is_removed_ends_no_training(server, start, spool):
     server.fault = 0
     assert run.finish()
     assert_once(server, list(range(5000)))
+
+
+def test_nothing_is_sent_before_its_end_is_in_the_journal(server, start, monkeypatch):
+    """On a file system that allocates late, there may be no room even for a cut."""
+    real, full = Segment.write, True
+
+    def write(self, at, data):
+        if full and HEADER.unpack_from(data)[2] == CUT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, at, data)
+
+    monkeypatch.setattr(journal_module, "is_mappable", lambda directory: False)
+    monkeypatch.setattr(Segment, "write", write)
+    run = start()
+    for number in range(10):
+        run.log({"n": number})
+    until(lambda: "No space" in run.status.error)
+    assert server.of("points") == []
+    full = False
+    assert run.finish()
+    assert_once(server, list(range(10)))
 
 
 def test_durable_does_not_wait_for_ever(server, start, told):
