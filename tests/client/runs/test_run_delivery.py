@@ -425,6 +425,7 @@ def test_a_forked_child_has_a_journal_of_its_own(server, start):
     for child in children:
         child.join(30)
         assert child.exitcode == 0
+    assert len(server.values("child")) == 600, "a child of multiprocessing delivers before it ends"
     assert run.finish()
     assert_once(server, list(range(200)))
     assert sorted(server.values("child")) == [
