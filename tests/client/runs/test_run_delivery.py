@@ -1,6 +1,8 @@
 """Delivery: each point arrives once, in order, whatever happens to the server, the network and the process."""
 
+import errno
 import gc
+import math
 import multiprocessing
 import os
 import random
@@ -13,16 +15,19 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from runkit import PACE, options_for, spec_of
 from runserver import RunServer
 
 from runstone.client.http import Retries
+from runstone.client.runs import journal as journal_module
 from runstone.client.runs.orphans import deliver
-from runstone.client.runs.records import POINTS, encode, framed
+from runstone.client.runs.records import CUT, HEADER, POINTS, encode, framed
 from runstone.client.runs.run import Run
 from runstone.client.runs.segment import Segment, found_in
 from runstone.client.runs.spool import Place, fallbacks, rejected_in
+from runstone.errors import Invalid
 
 WRITER = Path(__file__).with_name("writer.py")
 SRC = Path(__file__).parents[3] / "src"
@@ -264,6 +269,32 @@ def test_a_stretch_counts_as_delivered_only_when_all_of_it_is(server, spool, sta
     assert len(server.of("edge")) == 1
 
 
+def test_a_config_comes_as_it_was_given_whoever_delivers_it(server, spool, start):
+    config = {
+        "nan": math.nan,
+        "np": np.float32(0.5),
+        "bytes": b"\xff",
+        "huge": 2**70,
+        "deep": {"a": (1, None)},
+    }
+    server.fault = "cut"
+    run = start(fields={"config": config, "details": {"x": np.int64(1)}})
+    until(lambda: server.faults > 1)
+    run._outbox._delivery.stop()
+    run._outbox._delivery._thread.join(10)
+    run._outbox._place.release()
+    server.fault = 0
+    (report,) = deliver(spool, retries=AGAIN)
+    assert report.error == "" and server.changed == []
+    (spec,) = server.of("create")
+    assert math.isnan(spec["config"].pop("nan")) and spec["details"] == {"x": 1}
+    assert spec["config"] == {"np": 0.5, "bytes": b"\xff", "huge": str(2**70), "deep": {"a": [1, None]}}
+    assert max(server.arrivals.values()) > 2
+    for wrong in ({"a": object()}, {"a": "\ud800"}, {"a": "x" * (1 << 20)}):
+        with pytest.raises(Invalid, match=r"'a'|run lab"):
+            start(fields={"config": wrong})
+
+
 def test_a_flush_does_not_wait_for_the_next_attempt(server, start):
     server.stop()
     run = start(pace=msgspec.structs.replace(PACE, retries=Retries(first=60.0, longest=60.0)))
@@ -394,6 +425,7 @@ def test_a_forked_child_has_a_journal_of_its_own(server, start):
     for child in children:
         child.join(30)
         assert child.exitcode == 0
+    assert len(server.values("child")) == 600, "a child of multiprocessing delivers before it ends"
     assert run.finish()
     assert_once(server, list(range(200)))
     assert sorted(server.values("child")) == [
@@ -509,6 +541,27 @@ def test_a_spool_that_is_removed_ends_no_training(server, start, spool):
     assert_once(server, list(range(5000)))
 
 
+def test_nothing_is_sent_before_its_end_is_in_the_journal(server, start, monkeypatch):
+    """On a file system that allocates late, there may be no room even for a cut."""
+    real, full = Segment.write, True
+
+    def write(self, at, data):
+        if full and HEADER.unpack_from(data)[2] == CUT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, at, data)
+
+    monkeypatch.setattr(journal_module, "is_mappable", lambda directory: False)
+    monkeypatch.setattr(Segment, "write", write)
+    run = start()
+    for number in range(10):
+        run.log({"n": number})
+    until(lambda: "No space" in run.status.error)
+    assert server.of("points") == []
+    full = False
+    assert run.finish()
+    assert_once(server, list(range(10)))
+
+
 def test_durable_does_not_wait_for_ever(server, start, told):
     run = start(durable=True, durable_seconds=0.2)
     run.log({"n": 0})
@@ -551,7 +604,7 @@ def test_what_is_no_journal_is_passed_over(server, spool):
         (base / name).mkdir(parents=True)
     for name in ("no-head", "newer"):
         (base / name / f"{0:016x}.segment").write_bytes(bytes(100))
-    (base / "newer" / "head").write_text('{"format": 2}')
+    (base / "newer" / "head").write_bytes(msgspec.msgpack.encode({"format": 2}))
     (base / "file").write_text("")
     assert deliver(spool) == []
     assert (base / "newer" / "head").exists() and (base / "no-head").exists()

@@ -16,7 +16,7 @@ import msgspec
 from runstone.client.http import Retries
 from runstone.client.runs.batches import Encode
 from runstone.client.runs.courier import Courier, NotCreated
-from runstone.client.runs.journal import Full, Journal
+from runstone.client.runs.journal import Journal
 from runstone.client.runs.orphans import Orphan, claimed
 from runstone.client.runs.records import CUT
 from runstone.client.runs.sink import Sink
@@ -178,10 +178,8 @@ class Delivery:
         return self._courier
 
     def _cut(self) -> int:
-        # A full journal ends where it is: its reserve has room for one cut after the last record.
-        with suppress(Full):
-            self.journal.append(CUT, b"")
-        return self.journal.end
+        # Without its end in the journal nothing may be sent: another process could take the stretch to be longer.
+        return self.journal.append(CUT, b"")
 
     def _is_urgent(self, pending: int) -> bool:
         return pending >= self.place.head.stretch or self.is_finished or self._target > self.delivered

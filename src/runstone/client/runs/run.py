@@ -42,7 +42,7 @@ class Run:
     """
 
     def __init__(self, spec: RunSpec, options: Options, *, first_step: int = 0) -> None:
-        self._spec = spec
+        self._spec = spec = _checked_spec(spec)
         self._options = options
         self._step = first_step - 1
         self._known: set[str] = set()
@@ -270,6 +270,15 @@ class Run:
             self._console.after_fork(self._append)
             self._opening = threading.RLock()
             self._add = self._reopened
+
+
+def _checked_spec(spec: RunSpec) -> RunSpec:
+    """The spec with plain values: it is written to the journal, and read back from there by whoever delivers it."""
+    plain = msgspec.structs.replace(
+        spec, config=values.checked(spec.config, "config"), details=values.checked(spec.details, "details")
+    )
+    _payload(plain, f"the run {spec.path}")
+    return plain
 
 
 def _is_clean(error: BaseException) -> bool:

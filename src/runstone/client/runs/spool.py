@@ -2,7 +2,7 @@
 
 Layout of ``<spool>/v1``::
 
-    <journal id>/head               what the journal is of, JSON (Head)
+    <journal id>/head               what the journal is of, MessagePack (Head)
     <journal id>/lock               flock, held by the process that writes or delivers the journal
     <journal id>/delivered          how far it is delivered; two slots of position u64 and xxh3-64 of that, written in turn
     <journal id>/<position>.segment the records (records.py); the name is the position of the first byte in hexadecimal
@@ -79,7 +79,7 @@ class Place:
             new.mkdir(mode=0o700)
             lock = FileLock.try_acquire(new / "lock")
             assert lock is not None, "nobody else knows a random name"
-            (new / "head").write_bytes(msgspec.json.encode(head))
+            (new / "head").write_bytes(msgspec.msgpack.encode(head))
             new.rename(path)
             lock.path = path / "lock"
             return cls(path, head, lock)
@@ -94,7 +94,7 @@ class Place:
         if lock is None:
             return None
         try:
-            head = msgspec.json.decode((path / "head").read_bytes(), type=Head)
+            head = msgspec.msgpack.decode((path / "head").read_bytes(), type=Head)
             if head.format == FORMAT:
                 return cls(path, head, lock)
         except (OSError, msgspec.DecodeError):

@@ -74,7 +74,7 @@ def _foreign(value: Any, name: str, depth: int) -> Any:
             if type(found) is not type(value):
                 return plain(found, name, depth + 1)
     raise Invalid(
-        f"the value of {name!r:.80} is a {type(value).__name__}, which cannot be logged; log numbers, text, or lists and "
+        f"the value of {name!r:.80} has the type {type(value).__name__}, which cannot be logged; log numbers, text, or lists and "
         "dictionaries of them"
     )
 
