@@ -174,3 +174,20 @@ def _merged(ranges: list[Range]) -> Iterator[Range]:
         end = max(end, offset + length)
     if end > start:
         yield start, end - start
+
+
+def record_of(file: PageFile, table: str) -> tuple[Page, int]:
+    """The leaf of the main tree with the record of a table, and which of its entries that is."""
+    name = table.encode()
+    page = file.page(file.metas()[1].main.root)
+    while page.branch:
+        place = max(at for at, key in enumerate(page.keys) if at == 0 or key <= name)
+        page = file.page(list(page.children())[place])
+    return page, page.keys.index(name)
+
+
+def root_of(file: PageFile, table: str) -> int:
+    """The number of a table's root page."""
+    page, place = record_of(file, table)
+    at = page.value_at(place) + _ROOT
+    return int.from_bytes(page.data[at : at + 8], "little")

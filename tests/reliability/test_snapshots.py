@@ -10,6 +10,7 @@ import pytest
 import runstone
 from faults.bitflip import flip
 from faults.killer import Victim
+from faults.lmdb_pages import record_of, root_of
 from runstone.domain import content as files
 from runstone.domain import maintenance
 from runstone.domain.context import Context
@@ -181,9 +182,8 @@ def lose_a_pack(backup):
 def damage_the_index(backup):
     path = next(backup.glob("index*/data.mdb"))
     with pages.PageFile(path) as file:
-        root = file.metas()[1].main.root
-        page = file.page(root)
-    flip(path, root * 4096 + page.offsets[3] + 9, 0)
+        page, place = record_of(file, "log_headers")
+    flip(path, page.number * 4096 + page.offsets[place] + 9, 0)
 
 
 def other_index(backup):
@@ -299,9 +299,7 @@ def test_an_index_with_damaged_state_is_rebuilt_from_its_log(store, tmp_path):
     data = tmp_path / "data" / "index" / "data.mdb"
     with pages.PageFile(data) as file:
         walk = pages.check(data)
-        main = file.page(file.metas()[1].main.root)
-        place = main.keys.index(b"alias_history")
-        root = int.from_bytes(main.data[main.value_at(place) + 40 :][:8], "little")
+        root = root_of(file, "alias_history")
         leaf = file.page(root)
     assert walk is not None and walk.tables["alias_history"] > 5 and not leaf.branch
     flip(data, root * 4096 + leaf.offsets[0] + 8 + 9, 2)
@@ -323,8 +321,7 @@ def test_an_index_with_a_damaged_log_is_not_rebuilt(store, tmp_path, table):
     store.library.close()
     data = tmp_path / "data" / "index" / "data.mdb"
     with pages.PageFile(data) as file:
-        main = file.page(file.metas()[1].main.root)
-        root = int.from_bytes(main.data[main.value_at(main.keys.index(table.encode())) + 40 :][:8], "little")
+        root = root_of(file, table)
     flip(data, root * 4096 + 11, 5)
     before = sorted((tmp_path / "data").iterdir())
     with pytest.raises(Corrupt, match=f"page {root}"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 from pathlib import Path
 
+from runstone._native.digests import sha256
 from runstone.client.http import Http
 from runstone.errors import Corrupt
 from runstone.types import FileEntry
@@ -36,7 +36,7 @@ class RemoteRunFile:
         if self._content is None:
             response = self._http.request("GET", self._url)
             content = self._http.body_of(response, min(self.size, MAX_FILE))
-            if len(content) != self.size or sha256(content).hexdigest() != self.sha256:
+            if len(content) != self.size or sha256(content).hex() != self.sha256:
                 raise Corrupt(f"{self.path} came damaged from {self._http.origin}; ask again", path=self.path)
             self._content = content
         return memoryview(self._content)

@@ -287,7 +287,7 @@ def test_a_config_comes_as_it_was_given_whoever_delivers_it(server, spool, start
     (report,) = deliver(spool, retries=AGAIN)
     assert report.error == "" and server.changed == []
     (spec,) = server.of("create")
-    assert math.isnan(spec["config"].pop("nan")) and spec["details"] == {"x": 1}
+    assert math.isnan(spec["config"].pop("nan")) and spec["info"] == {"x": 1}
     assert spec["config"] == {"np": 0.5, "bytes": b"\xff", "huge": str(2**70), "deep": {"a": [1, None]}}
     assert max(server.arrivals.values()) > 2
     for wrong in ({"a": object()}, {"a": "\ud800"}, {"a": "x" * (1 << 20)}):

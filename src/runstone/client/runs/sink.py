@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from typing import Any, Literal, Protocol, get_args
 
@@ -14,7 +14,7 @@ from runstone.errors import Invalid
 
 Resume = Literal["never", "allow", "must"]
 _NAME = re.compile(r"\w[^/:@\0]{0,127}\Z")
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,7 +124,7 @@ def new_spec(namespace: str, project: str, run: str, *, resume: Resume, **fields
         raise Invalid("a run is resumed by its name; give one")
     if run and not _NAME.match(run):
         raise Invalid(f"run {run!r} is not a valid name: begin with a letter or digit, and use none of / : @")
-    name = run or "".join(secrets.choice(_LETTERS) for _ in range(8))
+    name = run or "".join(_LETTERS[byte % len(_LETTERS)] for byte in os.urandom(10))
     return RunSpec(
         namespace=namespace,
         project=project,
