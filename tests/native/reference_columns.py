@@ -9,7 +9,8 @@ OPERATORS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, op
 def words(flags):
     """The words of a bitmap."""
     return [
-        sum(1 << at for at, flag in enumerate(flags[first : first + 64]) if flag) for first in range(0, len(flags), 64)
+        sum(1 << at for at, flag in enumerate(flags[first : first + 64]) if flag)
+        for first in range(0, len(flags), 64)
     ]
 
 
@@ -48,7 +49,10 @@ def top(mask, sources, bound, count):
 
 def group_numbers(mask, codes, values, groups):
     """Count, least, greatest and sum of each group; None for least and greatest of no value."""
-    held = [[v for m, c, v in zip(mask, codes, values, strict=True) if m and c == g and v == v] for g in range(groups)]
+    held = [
+        [v for m, c, v in zip(mask, codes, values, strict=True) if m and c == g and v == v]
+        for g in range(groups)
+    ]
     return [(len(each), min(each, default=None), max(each, default=None), sum(each)) for each in held]
 
 

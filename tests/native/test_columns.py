@@ -54,7 +54,13 @@ def test_compare(size, op, x, data):
 
 
 @SETTINGS
-@given(size=sizes, width=widths, low=st.integers(0, 300), high=st.sampled_from([0, 1, 9, 256, 65536, 2**32, 2**64 - 1]), data=st.data())
+@given(
+    size=sizes,
+    width=widths,
+    low=st.integers(0, 300),
+    high=st.sampled_from([0, 1, 9, 256, 65536, 2**32, 2**64 - 1]),
+    data=st.data(),
+)
 def test_in_range(size, width, low, high, data):
     codes, out = drawn(data, size, st.integers(0, int(np.iinfo(width).max)), width), blank(size)
     columns.in_range(codes, low, high, out)
@@ -62,11 +68,15 @@ def test_in_range(size, width, low, high, data):
 
 
 @SETTINGS
-@given(size=sizes, width=widths, accepted=st.sets(st.integers(0, 300)), words=st.integers(0, 5), data=st.data())
+@given(
+    size=sizes, width=widths, accepted=st.sets(st.integers(0, 300)), words=st.integers(0, 5), data=st.data()
+)
 def test_in_set(size, width, accepted, words, data):
     codes, out = drawn(data, size, st.integers(0, 255), width), blank(size)
     columns.in_set(codes, bits([at in accepted for at in range(64 * words)]), out)
-    assert out.tolist() == reference.words([each in accepted and each < 64 * words for each in codes.tolist()])
+    assert out.tolist() == reference.words(
+        [each in accepted and each < 64 * words for each in codes.tolist()]
+    )
 
 
 @SETTINGS
@@ -80,7 +90,9 @@ def test_scatter_count_and_positions(rows, data):
     hit = {place for place, flag in zip(places, chosen, strict=True) if flag}
     assert out.tolist() == reference.words([at in hit for at in range(rows)])
     assert columns.count(bits(flags)) == len(places)
-    assert columns.count_and(bits(flags), bits(other)) == sum(a and b for a, b in zip(flags, other, strict=True))
+    assert columns.count_and(bits(flags), bits(other)) == sum(
+        a and b for a, b in zip(flags, other, strict=True)
+    )
     found = np.zeros(max(0, len(places) - 1), np.uint32)
     assert columns.positions(bits(flags), found) == len(found)
     assert found.tolist() == places[: len(found)]
@@ -100,7 +112,11 @@ def sources(draw, rows):
         data = noise.integers(0, 5, rows).astype(draw(widths))
         table = np.array([3, 8, 9, 2**64 - 3], np.uint64) if kind == 2 else None
     valid = None if draw(st.booleans()) else (noise.random(rows) < 0.7).tolist()
-    cursor = draw(st.sampled_from([0, 1, 5, 8, reference.number_key(1.5), 0xFFF0000000000001 + 4, 0xFFF8000000000000 - 8, 2**64 - 1]))
+    cursor = draw(
+        st.sampled_from(
+            [0, 1, 5, 8, reference.number_key(1.5), 0xFFF0000000000001 + 4, 0xFFF8000000000000 - 8, 2**64 - 1]
+        )
+    )
     return kind, data, valid, table, draw(st.booleans()), cursor
 
 
@@ -133,7 +149,7 @@ def test_number_keys_have_the_order_of_numbers(values):
     keys = np.zeros(len(values), np.uint64)
     columns.number_keys(np.array(values, np.float64), keys)
     assert keys.tolist() == [reference.number_key(each) for each in values]
-    ordered = sorted((each for each in values if each == each))
+    ordered = sorted(each for each in values if each == each)
     assert ordered == [each for _, each in sorted(zip(keys.tolist(), values, strict=True)) if each == each]
 
 
@@ -146,8 +162,12 @@ def test_groups(size, data):
     least, greatest, sums = np.zeros(7), np.zeros(7), np.zeros(7)
     columns.group_count(bits(mask), codes, rows)
     columns.group_numbers(bits(mask), codes, values, counts, least, greatest, sums)
-    assert rows.tolist() == [sum(m and c == g for m, c in zip(mask, codes.tolist(), strict=True)) for g in range(7)]
-    for at, (count, low, high, total) in enumerate(reference.group_numbers(mask, codes.tolist(), values.tolist(), 7)):
+    assert rows.tolist() == [
+        sum(m and c == g for m, c in zip(mask, codes.tolist(), strict=True)) for g in range(7)
+    ]
+    for at, (count, low, high, total) in enumerate(
+        reference.group_numbers(mask, codes.tolist(), values.tolist(), 7)
+    ):
         assert counts[at] == count and math.isclose(sums[at], total, abs_tol=1e-6)
         assert not count or (least[at], greatest[at]) == (low, high)
 
@@ -156,7 +176,13 @@ entries = st.lists(st.text(alphabet="abAB-", max_size=40).map(str.encode), max_s
 
 
 @settings(max_examples=300, deadline=None)
-@given(held=entries, needle=st.text(alphabet="abAB-", max_size=5).map(str.encode), wide=st.booleans(), fold=st.booleans(), data=st.data())
+@given(
+    held=entries,
+    needle=st.text(alphabet="abAB-", max_size=5).map(str.encode),
+    wide=st.booleans(),
+    fold=st.booleans(),
+    data=st.data(),
+)
 def test_find(held, needle, wide, fold, data):
     if held and data.draw(st.booleans()):
         # A needle that is there, or that crosses from one entry to the next.
@@ -164,9 +190,13 @@ def test_find(held, needle, wide, fold, data):
         start = data.draw(st.integers(0, len(joined)))
         needle = joined[start : start + data.draw(st.integers(0, 30))]
     needle = needle.lower() if fold else needle
-    offsets = np.concatenate([[0], np.cumsum([len(each) for each in held])]).astype(np.int64 if wide else np.int32)
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in held])]).astype(
+        np.int64 if wide else np.int32
+    )
     out = blank(len(held))
-    exact = columns.find(np.frombuffer(b"".join(held), np.uint8), offsets, np.frombuffer(needle, np.uint8), fold, out)
+    exact = columns.find(
+        np.frombuffer(b"".join(held), np.uint8), offsets, np.frombuffer(needle, np.uint8), fold, out
+    )
     assert exact
     assert out.tolist() == reference.words(reference.find(held, needle, fold))
 
@@ -178,7 +208,9 @@ def test_find_where_everything_nearly_fits(fold):
     needle = b"a" * 2000 + b"b"
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in held])]).astype(np.int32)
     out = blank(4)
-    exact = columns.find(np.frombuffer(b"".join(held), np.uint8), offsets, np.frombuffer(needle, np.uint8), fold, out)
+    exact = columns.find(
+        np.frombuffer(b"".join(held), np.uint8), offsets, np.frombuffer(needle, np.uint8), fold, out
+    )
     assert exact or fold
     assert int(out[0]) & 0b0001 and (not exact or int(out[0]) == 0b0001)
 
@@ -206,7 +238,9 @@ def test_what_does_not_fit_is_refused():
         lambda: columns.keys_at(8, source, np.array([8], np.uint32), np.zeros(1, np.uint64)),
         lambda: columns.group_count(bits([True] * 8), codes + 1, counts),
         lambda: columns.group_count(bits([True] * 8), codes, counts[:0]),
-        lambda: columns.group_numbers(bits([True] * 8), codes + 1, eight, counts, eight[:1], eight[1:2], eight[2:3]),
+        lambda: columns.group_numbers(
+            bits([True] * 8), codes + 1, eight, counts, eight[:1], eight[1:2], eight[2:3]
+        ),
         lambda: columns.group_numbers(word, codes, eight[:7], counts, eight[:1], eight[1:2], eight[2:3]),
         lambda: columns.find(pool, np.array([0, 5], np.int32), needle, False, blank(1)),
         lambda: columns.find(pool, np.array([1, 4], np.int32), needle, False, blank(1)),

@@ -20,11 +20,48 @@ from runstone.query import (
 FIELDS = ["a", "b", "config.lr", "ü", "rare"]
 # Few texts and numbers, so that they meet; with the letters that fold beyond ASCII, and ends that look like patterns.
 texts = st.one_of(
-    st.sampled_from(["", "a", "A", "ab", "b", "aab", "ask", "ASK", "a\u017f\u212a", "1", "1.0", "True", "é", "日本", "a%", "_", "x.y"]),
+    st.sampled_from(
+        [
+            "",
+            "a",
+            "A",
+            "ab",
+            "b",
+            "aab",
+            "ask",
+            "ASK",
+            "a\u017f\u212a",
+            "1",
+            "1.0",
+            "True",
+            "é",
+            "日本",
+            "a%",
+            "_",
+            "x.y",
+        ]
+    ),
     st.text(alphabet="abkS.é\n\U0001f600", max_size=6),
 )
 numbers = st.one_of(
-    st.sampled_from([0, 1, -1, 1.0, 0.5, -0.0, 0.0, float("inf"), float("-inf"), float("nan"), 2**53 + 1, -(10**400), 1e300, 5e-324]),
+    st.sampled_from(
+        [
+            0,
+            1,
+            -1,
+            1.0,
+            0.5,
+            -0.0,
+            0.0,
+            float("inf"),
+            float("-inf"),
+            float("nan"),
+            2**53 + 1,
+            -(10**400),
+            1e300,
+            5e-324,
+        ]
+    ),
     st.integers(-3, 3),
     st.floats(width=16),
 )
@@ -40,7 +77,12 @@ fields = st.sampled_from([*FIELDS, "missing"])
 patterns = st.one_of(
     st.tuples(st.just("contains"), texts),
     st.tuples(st.sampled_from(["like", "ilike"]), st.text(alphabet="abAkKsS%_1.é", max_size=6)),
-    st.tuples(st.just("regex"), st.sampled_from(["a", "^a", "a+b", "(?i)ask", "b?$", "^$", "a|b", "[ab]k?", "x\\.y", "1(\\.0)?", "."])),
+    st.tuples(
+        st.just("regex"),
+        st.sampled_from(
+            ["a", "^a", "a+b", "(?i)ask", "b?$", "^$", "a|b", "[ab]k?", "x\\.y", "1(\\.0)?", "."]
+        ),
+    ),
 )
 comparisons = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
 leaves = st.one_of(
@@ -64,4 +106,6 @@ orders = st.lists(st.builds(Order, fields, st.booleans()), max_size=3).map(tuple
 aggregates = st.lists(
     st.builds(Aggregate, st.sampled_from(["count", "min", "max", "mean", "sum"]), fields), max_size=2
 ).map(lambda found: (Aggregate("count"), *found))
-questions = st.builds(lambda tree, order: Query(filter=tree, order=order, limit=1000, total=True), trees, orders)
+questions = st.builds(
+    lambda tree, order: Query(filter=tree, order=order, limit=1000, total=True), trees, orders
+)

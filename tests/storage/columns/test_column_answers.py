@@ -5,14 +5,15 @@ import math
 import column_model as model
 import column_strategies as strategies
 import pytest
+import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstone.errors import Invalid, TooLarge
 from runstone.query import And, Compare, Exists, Ids, In, IsNull, Match, Not, Order, Query
+from runstone.storage.columns import bitmaps, encode, filtering, patterns
 from runstone.storage.columns import rows as rowwise
 from runstone.storage.columns.table import ColumnTable
-
 
 
 def table_of(folder, rows, sealed=True, **limits):
@@ -37,7 +38,9 @@ documents = st.dictionaries(strategies.ids, strategies.rows, max_size=25)
 
 
 @SETTINGS
-@given(held=documents, query=strategies.questions, sealed=st.booleans(), hidden=st.sampled_from(["", "a", "b"]))
+@given(
+    held=documents, query=strategies.questions, sealed=st.booleans(), hidden=st.sampled_from(["", "a", "b"])
+)
 def test_filters_and_orders(folders, held, query, sealed, hidden):
     _, table = table_of(folders(), held, sealed)
     found = table.execute(query, lambda field: field != hidden)
@@ -55,7 +58,9 @@ def test_single_rows(held, query):
 
 
 @SETTINGS
-@given(held=documents, query=strategies.questions, later=documents, size=st.integers(1, 5), sealed=st.booleans())
+@given(
+    held=documents, query=strategies.questions, later=documents, size=st.integers(1, 5), sealed=st.booleans()
+)
 def test_pages(folders, held, query, later, size, sealed):
     """Pages join to the whole, and rows that do not change are in it once whatever else changes between two pages."""
     source, table = table_of(folders(), held, sealed)
@@ -94,7 +99,10 @@ def test_groups(folders, held, tree, group, aggregates, sealed, data):
     found = table.execute(query)
     expected = model.groups(held, query)
     assert found.total == len(expected)
-    shown = {tuple(model.group_value(v) if v != () else () for v in each.key): each.figures for each in found.groups}
+    shown = {
+        tuple(model.group_value(v) if v != () else () for v in each.key): each.figures
+        for each in found.groups
+    }
     assert set(shown) == set(expected)
     for key, figures in expected.items():
         for ours, theirs in zip(shown[key], figures, strict=True):
@@ -102,12 +110,17 @@ def test_groups(folders, held, tree, group, aggregates, sealed, data):
             assert same or (ours != ours and theirs != theirs), (key, shown[key], figures)
     for one, two in zip(found.groups, found.groups[1:], strict=False):
         pairs = [
-            (dict(zip(names, (*one.key, *one.figures), strict=False)), dict(zip(names, (*two.key, *two.figures), strict=False)))
+            (
+                dict(zip(names, (*one.key, *one.figures), strict=False)),
+                dict(zip(names, (*two.key, *two.figures), strict=False)),
+            )
         ]
         signs = [model.in_order(a[o.field], b[o.field], o.descending) for a, b in pairs for o in order]
         assert next((sign for sign in signs if sign), -1) < 0
     paged, after = [], ""
-    while page := table.execute(Query(filter=tree, group=group, aggregates=aggregates, order=order, limit=2, after=after)).groups:
+    while page := table.execute(
+        Query(filter=tree, group=group, aggregates=aggregates, order=order, limit=2, after=after)
+    ).groups:
         paged += [each.key for each in page]
         after = page[-1].place
         assert len(paged) <= len(found.groups)
@@ -123,7 +136,9 @@ def test_fields(folders, held, later, prefix):
     table.refresh()
     live = source.live().values()
     expected = {name: sum(name in row for row in live) for name in {n for row in live for n in row}}
-    expected = sorted((name, count) for name, count in expected.items() if name.startswith(prefix) and name != "b")
+    expected = sorted(
+        (name, count) for name, count in expected.items() if name.startswith(prefix) and name != "b"
+    )
     assert table.fields(prefix, visible=lambda name: name != "b") == expected
     paged, after = [], ""
     while page := table.fields(prefix, after, 2, lambda name: name != "b"):
@@ -136,15 +151,28 @@ def test_a_hidden_field_cannot_be_inferred(tmp_path):
     rows = {1: {"secret": 3, "open": 1}, 2: {"open": 1}, 3: {"secret": "x", "open": 1}}
     _, table = table_of(tmp_path, rows)
     without = {row_id: {"open": 1} for row_id in rows}
-    conditions = [Exists("secret"), IsNull("secret"), Compare("secret", "!=", 4), Not(Compare("secret", "=", 3)), In("secret", (3,))]
+    conditions = [
+        Exists("secret"),
+        IsNull("secret"),
+        Compare("secret", "!=", 4),
+        Not(Compare("secret", "=", 3)),
+        In("secret", (3,)),
+    ]
     for condition in [*conditions, Match("secret", "regex", ".*", True)]:
-        for query in (Query(filter=condition, order=(Order("secret"),)), Query(filter=condition, group=("secret",))):
+        for query in (
+            Query(filter=condition, order=(Order("secret"),)),
+            Query(filter=condition, group=("secret",)),
+        ):
             found = table.execute(query, lambda field: field != "secret")
             assert found.ids == ([] if query.group else model.answer(without, query))
-            assert [each.key for each in found.groups] == list(model.groups(without, query) and {(None,): 0}) * bool(query.group)
+            assert [each.key for each in found.groups] == list(
+                model.groups(without, query) and {(None,): 0}
+            ) * bool(query.group)
     assert table.fields(visible=lambda field: field != "secret") == [("open", 3)]
     page = table.execute(Query(order=(Order("secret"),), limit=1), lambda field: field != "secret")
-    assert page.place(0) == table_of(tmp_path / "other", without)[1].execute(Query(order=(Order("secret"),), limit=1)).place(0)
+    assert page.place(0) == table_of(tmp_path / "other", without)[1].execute(
+        Query(order=(Order("secret"),), limit=1)
+    ).place(0)
 
 
 @pytest.mark.parametrize(
@@ -195,3 +223,69 @@ def test_lone_surrogates_are_text_like_any_other(tmp_path):
     assert found.ids == [1]
     assert table.execute(Query(order=(Order("a"),), after=found.place(0))).ids == [2]
     assert table.fields() == [("a", 2), ("\udfff", 1)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    expression=st.lists(
+        st.sampled_from(
+            [
+                "a",
+                "b",
+                "ab",
+                "^",
+                "$",
+                ".",
+                "*",
+                "?",
+                "+",
+                "{2}",
+                "{1,2}",
+                "|",
+                "(a)",
+                "(?:ab|b)",
+                "[ab]",
+                "[^a]",
+                "\\.",
+                "\\d",
+                "\\b",
+                "(?i)",
+                "\\x61",
+                "\\Aa",
+                "é",
+                "(a",
+                "{",
+                "-",
+            ]
+        ),
+        max_size=7,
+    ).map("".join),
+    held=st.lists(st.text(alphabet="abAB.é-{1", max_size=8), min_size=1, max_size=30),
+)
+def test_what_a_match_must_have_rules_out_no_match(expression, held):
+    """Whatever is looked for before RE2 is asked, the answer is RE2's."""
+    try:
+        compiled = re2.compile(expression)
+    except re2.error:
+        return
+    lane = encode.column_of(encode.field_data(list(range(len(held))), held), len(held)).texts
+    pattern = patterns.compile_match(Match("a", "regex", expression))
+    found = bitmaps.unpack(filtering.match_texts(lane, pattern, bitmaps.every(len(held))), len(held)).tolist()
+    assert found == [compiled.search(text) is not None for text in held]
+
+
+@pytest.mark.parametrize(
+    ("expression", "runs", "prefix"),
+    [
+        ("^run-.*7-(a|b)c+", ["run-", "7-", "c"], "run-"),
+        ("ab*c", ["a", "c"], ""),
+        ("a|b", [], ""),
+        ("(?i)abc", [], ""),
+        ("x{2}y", ["y"], ""),
+        ("\\Afoo\\.bar", ["foo.bar"], "foo.bar"),
+        ("[[:alpha:]]z", ["z"], ""),
+    ],
+)
+def test_what_is_required(expression, runs, prefix):
+    found, begins = patterns.required(expression)
+    assert ([run for run in found if run], begins) == (runs, prefix)

@@ -107,7 +107,9 @@ class Tables(RuleBasedStateMachine):
 
 def view_ids(view):
     try:
-        return [row for at, row in enumerate(view.part.ids.tolist()) if int(view.live[at // 64]) >> (at % 64) & 1]
+        return [
+            row for at, row in enumerate(view.part.ids.tolist()) if int(view.live[at // 64]) >> (at % 64) & 1
+        ]
     except Damaged:
         return []
 
@@ -116,14 +118,19 @@ def test_tables_over_time(tmp_path_factory):
     Tables.folders = tmp_path_factory
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(Tables, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(
+        Tables, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+    )
 
 
 def filled(folder, count=100, **limits):
     source = model.Rows()
     noise = random.Random(4)
     for row_id in range(count):
-        source.put(row_id, {"a": noise.choice([1, 2.5, "x", None, True]), "b": noise.random(), "name": f"run-{row_id:05d}"})
+        source.put(
+            row_id,
+            {"a": noise.choice([1, 2.5, "x", None, True]), "b": noise.random(), "name": f"run-{row_id:05d}"},
+        )
     table = ColumnTable(folder, source, **limits)
     table.refresh()
     return source, table
