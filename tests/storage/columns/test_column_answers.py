@@ -289,3 +289,43 @@ def test_what_a_match_must_have_rules_out_no_match(expression, held):
 def test_what_is_required(expression, runs, prefix):
     found, begins = patterns.required(expression)
     assert ([run for run in found if run], begins) == (runs, prefix)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_missing_null_nan_and_types_that_differ(tmp_path, sealed):
+    nan = float("nan")
+    rows = {
+        1: {"a": None},
+        2: {},
+        3: {"a": nan},
+        4: {"a": 1},
+        5: {"a": "1"},
+        6: {"a": True},
+        7: {"a": [1]},
+        8: {"a": 1.0},
+    }
+    _, table = table_of(tmp_path, rows, sealed)
+    expected = [
+        (Exists("a"), {1, 3, 4, 5, 6, 7, 8}),
+        (IsNull("a"), {1, 2}),
+        (Not(IsNull("a")), {3, 4, 5, 6, 7, 8}),
+        (Compare("a", "=", 1), {4, 8}),
+        (Compare("a", "=", "1"), {5}),
+        (Compare("a", "=", True), {6}),
+        (Compare("a", "!=", 2), {3, 4, 8}),
+        (Compare("a", "!=", nan), {4, 8}),
+        (Compare("a", "=", nan), {3}),
+        (Compare("a", "<=", nan), set()),
+        (Compare("a", ">", 0), {4, 8}),
+        (Compare("a", "=", "1", True), {4, 5}),
+        (Compare("a", "=", 1, True), {4, 5}),
+        (Compare("a", "=", None), set()),
+        (In("a", (True, "1", nan)), {3, 5, 6}),
+        (Match("a", "contains", "1"), {5}),
+        (Match("a", "regex", "^1", True), {4, 5, 8}),
+        (Not(Compare("a", "=", 1)), {1, 2, 3, 5, 6, 7}),
+    ]
+    for condition, ids in expected:
+        assert set(table.execute(Query(filter=condition)).ids) == ids, condition
+    assert table.execute(Query(order=(Order("a"),))).ids == [6, 8, 4, 5, 3, 7, 2, 1]
+    assert table.execute(Query(order=(Order("a", True),))).ids == [5, 8, 4, 6, 3, 7, 2, 1]
