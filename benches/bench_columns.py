@@ -41,8 +41,12 @@ QUESTIONS = {
     "group by a param": Query(
         group=("config.batch_size",), aggregates=(Aggregate("count"), Aggregate("mean", "summary.loss"))
     ),
-    "tag and substring of name": Query(filter=And((Exists("tags.sweep"), Match("name", "contains", "-cedar-frost")))),
-    "tag and regex on name": Query(filter=And((Exists("tags.sweep"), Match("name", "regex", "^sweep-.*7-(amber|dawn)-frost$")))),
+    "tag and substring of name": Query(
+        filter=And((Exists("tags.sweep"), Match("name", "contains", "-cedar-frost")))
+    ),
+    "tag and regex on name": Query(
+        filter=And((Exists("tags.sweep"), Match("name", "regex", "^sweep-.*7-(amber|dawn)-frost$")))
+    ),
     "tag and ilike on name": Query(filter=And((Exists("tags.baseline"), Match("name", "ilike", "%FROST%")))),
 }
 MEMORY = """

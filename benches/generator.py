@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 BLOCK = 8192
-METRICS = [f"summary.{name}" for name in ("loss", "accuracy", "f1", "grad_norm", "perplexity", "throughput", "memory", "lr")]
+METRICS = [
+    f"summary.{name}"
+    for name in ("loss", "accuracy", "f1", "grad_norm", "perplexity", "throughput", "memory", "lr")
+]
 SUFFIXES = ("", ":min", ":max", ":best")
 GRID = {
     "config.optimizer.lr": [3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01],
@@ -23,7 +26,14 @@ GRID = {
     "config.bf16": [True, False],
 }
 #: The chance that a run has the field.
-RARE = {"tags.baseline": 0.02, "tags.sweep": 0.3, "tags.best": 0.001, "notes": 0.05, "config.lora.rank": 0.1, "summary.bleu": 0.1}
+RARE = {
+    "tags.baseline": 0.02,
+    "tags.sweep": 0.3,
+    "tags.best": 0.001,
+    "notes": 0.05,
+    "config.lora.rank": 0.1,
+    "summary.bleu": 0.1,
+}
 
 
 class Runs:
@@ -73,10 +83,15 @@ def make(seed: int, first: int, count: int) -> list[dict[str, Any]]:
     """Runs ``first`` to ``first + count``."""
     noise = np.random.default_rng([seed, first])
     columns: dict[str, list[Any]] = {
-        "name": [f"{'sweep' if n % 3 else 'debug'}-{n:07d}-{word}" for n, word in zip(range(first, first + count), _words(noise, count), strict=True)],
+        "name": [
+            f"{'sweep' if n % 3 else 'debug'}-{n:07d}-{word}"
+            for n, word in zip(range(first, first + count), _words(noise, count), strict=True)
+        ],
         "state": _pick(noise, ["finished", "failed", "running", "crashed"], count),
         "user": _pick(noise, [f"user{n}" for n in range(40)], count),
-        "created": (1.7e15 + np.arange(first, first + count) * 1e7 + noise.integers(0, 1e6, count)).astype(np.int64).tolist(),
+        "created": (1.7e15 + np.arange(first, first + count) * 1e7 + noise.integers(0, 1e6, count))
+        .astype(np.int64)
+        .tolist(),
         "runtime": np.round(noise.exponential(3600, count), 3).tolist(),
         "config.seed": noise.integers(0, 1000, count).tolist(),
         "summary._step": noise.integers(100, 100_000, count).tolist(),
@@ -90,7 +105,9 @@ def make(seed: int, first: int, count: int) -> list[dict[str, Any]]:
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     for field, chance in RARE.items():
         for at in np.flatnonzero(noise.random(count) < chance).tolist():
-            rows[at][field] = "" if field.startswith("tags.") else 8 if field.startswith("config") else float(at) / count
+            rows[at][field] = (
+                "" if field.startswith("tags.") else 8 if field.startswith("config") else float(at) / count
+            )
     return rows
 
 
@@ -100,4 +117,7 @@ def _pick(noise: np.random.Generator, grid: list[Any], count: int) -> list[Any]:
 
 def _words(noise: np.random.Generator, count: int) -> list[str]:
     parts = ["amber", "brisk", "cedar", "dawn", "ember", "frost", "grove", "haze"]
-    return [f"{one}-{two}" for one, two in zip(_pick(noise, parts, count), _pick(noise, parts, count), strict=True)]
+    return [
+        f"{one}-{two}"
+        for one, two in zip(_pick(noise, parts, count), _pick(noise, parts, count), strict=True)
+    ]

@@ -88,21 +88,82 @@ static size_t stride_for(size_t blocks) {
     }
 }
 
+/* The number of an ascending key. */
+static double key_number(uint64_t key) {
+    const uint64_t bits = key >> 63 ? key & ~(UINT64_C(1) << 63) : ~key;
+    double value;
+    memcpy(&value, &bits, 8);
+    return value;
+}
+
+/* Rows of a block (of `n` rows from `first` on) that may come before the row on top of a full heap, whose first key is `worst`: what a
+ * scan of the first source says, so that few rows are looked at one by one. Returns 0 when it can say nothing. */
+static int may_enter(const key_source* source, uint64_t worst, size_t first, size_t n, uint64_t* out) {
+    if (source->kind == SOURCE_KEYS || worst > KEY_LAST) return 0;
+    const uint64_t key = source->descending ? KEY_LAST - worst : worst;
+    if (source->kind == SOURCE_NUMBERS) {
+        /* Keys of other types do not occur here, and no number lies beyond them. */
+        if (key < columns_number_key(-__builtin_inf()) || key > columns_number_key(__builtin_inf())) return 0;
+        columns_compare((const double*)source->data + first, n, source->descending ? COMPARE_GE : COMPARE_LE, key_number(key), out);
+    } else {
+        uint64_t code;
+        if (source->kind == SOURCE_TEXT) {
+            if (key <= KEY_TEXT) return 0;
+            code = (key - KEY_TEXT - 1) / 2;
+        } else {
+            uint64_t low = 0, high = source->entries;
+            /* NaN, the last of a table, has the greatest key. */
+            while (low < high) {
+                const uint64_t middle = low + (high - low) / 2;
+                if (source->table[middle] < key)
+                    low = middle + 1;
+                else
+                    high = middle;
+            }
+            code = low;
+        }
+        const uint8_t* codes = (const uint8_t*)source->data + first * (size_t)source->width;
+        columns_in_range(codes, source->width, n, source->descending ? code : 0, source->descending ? UINT64_MAX : code + 1, out);
+    }
+    if (source->valid)
+        for (size_t i = 0; i < WORDS(n); i++) out[i] &= source->valid[first / 64 + i];
+    return 1;
+}
+
+/* The last rows of a mask below `bound`, when nothing else orders them. */
+static size_t newest(const uint64_t* mask, size_t rows, int64_t bound, size_t k, uint32_t* out) {
+    const size_t end = bound >= 0 && (size_t)bound < rows ? (size_t)bound : rows;
+    size_t size = 0;
+    for (size_t word = WORDS(end); word-- > 0;)
+        for (uint64_t left = mask[word]; left;) {
+            const int bit = 63 - __builtin_clzll(left);
+            left &= ~(UINT64_C(1) << bit);
+            if (word * 64 + (size_t)bit >= end) continue;
+            out[size] = (uint32_t)(word * 64) + (uint32_t)bit;
+            if (++size == k) return size;
+        }
+    return size;
+}
+
 size_t columns_top(const uint64_t* mask, size_t rows, const key_source* sources, int count, int64_t bound, size_t k, uint64_t* keys,
                    uint32_t* out) {
     const size_t words = WORDS(rows), blocks = (words + BLOCK - 1) / BLOCK;
     const size_t stride = blocks ? stride_for(blocks) : 1;
     size_t size = 0, block = 0;
+    uint64_t entering[BLOCK];
     if (!k) return 0;
+    if (!count) return newest(mask, rows, bound, k, out);
     for (size_t turn = 0; turn < blocks; turn++, block = (block + stride) % blocks) {
         const size_t stop = (block + 1) * BLOCK < words ? (block + 1) * BLOCK : words;
+        const size_t first = block * BLOCK * 64, end = stop * 64 < rows ? stop * 64 : rows;
+        const int pruned = size == k && may_enter(sources, keys[0], first, end - first, entering);
         for (size_t word = stop; word-- > block * BLOCK;)
-            for (uint64_t left = mask[word]; left;) {
+            for (uint64_t left = pruned ? mask[word] & entering[word - block * BLOCK] : mask[word]; left;) {
                 const int bit = 63 - __builtin_clzll(left);
                 const uint32_t row = (uint32_t)(word * 64) + (uint32_t)bit;
                 left &= ~(UINT64_C(1) << bit);
                 if (row >= rows) continue;
-                const uint64_t key = count ? key_at(sources, row) : 0;
+                const uint64_t key = key_at(sources, row);
                 if (size == k && (key > keys[0] || !before(sources, count, key, row, keys[0], out[0]))) continue;
                 if (bound >= 0 && !behind_cursor(sources, count, key, row, bound)) continue;
                 if (size < k) {

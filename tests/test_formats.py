@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from runstone.storage.columns import layout, manifest
 from runstone.storage.tables import FORMAT_VERSION, TABLES
 
 INDEX = (Path(__file__).parents[1] / "docs" / "format" / "index.md").read_text()
@@ -25,3 +26,16 @@ def test_every_table_is_documented_as_it_is():
 
 def test_the_format_version_is_documented():
     assert f"Format version {FORMAT_VERSION}." in INDEX
+
+
+def test_the_column_format_is_documented():
+    text = (Path(__file__).parents[1] / "docs" / "format" / "columns.md").read_text()
+    assert f"Version {layout.VERSION}." in text and layout.VERSION == manifest.VERSION
+    assert layout.MAGIC.decode() in text and manifest.MAGIC.decode() in text
+    assert f"| lanes | {layout.LANE.size} each |" in text
+    assert f"| … | {layout.PAGE.size} · pages | the page table |" in text
+    assert (
+        f"| {layout.HEADER.size} | {layout.CHECK.size} | checksum of bytes 0 … {layout.HEADER.size} |" in text
+    )
+    assert f"| {manifest.HEADER.size} | … | for each segment: number (8), rows (4), 0 (4)" in text
+    assert manifest.SEGMENT.size == 8 + 4 + 4

@@ -5,11 +5,13 @@ import math
 import column_model as model
 import column_strategies as strategies
 import pytest
+import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstone.errors import Invalid, TooLarge
 from runstone.query import And, Compare, Exists, Ids, In, IsNull, Match, Not, Order, Query
+from runstone.storage.columns import bitmaps, encode, filtering, patterns
 from runstone.storage.columns import rows as rowwise
 from runstone.storage.columns.table import ColumnTable
 
@@ -221,3 +223,109 @@ def test_lone_surrogates_are_text_like_any_other(tmp_path):
     assert found.ids == [1]
     assert table.execute(Query(order=(Order("a"),), after=found.place(0))).ids == [2]
     assert table.fields() == [("a", 2), ("\udfff", 1)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    expression=st.lists(
+        st.sampled_from(
+            [
+                "a",
+                "b",
+                "ab",
+                "^",
+                "$",
+                ".",
+                "*",
+                "?",
+                "+",
+                "{2}",
+                "{1,2}",
+                "|",
+                "(a)",
+                "(?:ab|b)",
+                "[ab]",
+                "[^a]",
+                "\\.",
+                "\\d",
+                "\\b",
+                "(?i)",
+                "\\x61",
+                "\\Aa",
+                "é",
+                "(a",
+                "{",
+                "-",
+            ]
+        ),
+        max_size=7,
+    ).map("".join),
+    held=st.lists(st.text(alphabet="abAB.é-{1", max_size=8), min_size=1, max_size=30),
+)
+def test_what_a_match_must_have_rules_out_no_match(expression, held):
+    """Whatever is looked for before RE2 is asked, the answer is RE2's."""
+    try:
+        compiled = re2.compile(expression)
+    except re2.error:
+        return
+    lane = encode.column_of(encode.field_data(list(range(len(held))), held), len(held)).texts
+    pattern = patterns.compile_match(Match("a", "regex", expression))
+    found = bitmaps.unpack(filtering.match_texts(lane, pattern, bitmaps.every(len(held))), len(held)).tolist()
+    assert found == [compiled.search(text) is not None for text in held]
+
+
+@pytest.mark.parametrize(
+    ("expression", "runs", "prefix"),
+    [
+        ("^run-.*7-(a|b)c+", ["run-", "7-", "c"], "run-"),
+        ("ab*c", ["a", "c"], ""),
+        ("a|b", [], ""),
+        ("(?i)abc", [], ""),
+        ("x{2}y", ["y"], ""),
+        ("\\Afoo\\.bar", ["foo.bar"], "foo.bar"),
+        ("[[:alpha:]]z", ["z"], ""),
+    ],
+)
+def test_what_is_required(expression, runs, prefix):
+    found, begins = patterns.required(expression)
+    assert ([run for run in found if run], begins) == (runs, prefix)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_missing_null_nan_and_types_that_differ(tmp_path, sealed):
+    nan = float("nan")
+    rows = {
+        1: {"a": None},
+        2: {},
+        3: {"a": nan},
+        4: {"a": 1},
+        5: {"a": "1"},
+        6: {"a": True},
+        7: {"a": [1]},
+        8: {"a": 1.0},
+    }
+    _, table = table_of(tmp_path, rows, sealed)
+    expected = [
+        (Exists("a"), {1, 3, 4, 5, 6, 7, 8}),
+        (IsNull("a"), {1, 2}),
+        (Not(IsNull("a")), {3, 4, 5, 6, 7, 8}),
+        (Compare("a", "=", 1), {4, 8}),
+        (Compare("a", "=", "1"), {5}),
+        (Compare("a", "=", True), {6}),
+        (Compare("a", "!=", 2), {3, 4, 8}),
+        (Compare("a", "!=", nan), {4, 8}),
+        (Compare("a", "=", nan), {3}),
+        (Compare("a", "<=", nan), set()),
+        (Compare("a", ">", 0), {4, 8}),
+        (Compare("a", "=", "1", True), {4, 5}),
+        (Compare("a", "=", 1, True), {4, 5}),
+        (Compare("a", "=", None), set()),
+        (In("a", (True, "1", nan)), {3, 5, 6}),
+        (Match("a", "contains", "1"), {5}),
+        (Match("a", "regex", "^1", True), {4, 5, 8}),
+        (Not(Compare("a", "=", 1)), {1, 2, 3, 5, 6, 7}),
+    ]
+    for condition, ids in expected:
+        assert set(table.execute(Query(filter=condition)).ids) == ids, condition
+    assert table.execute(Query(order=(Order("a"),))).ids == [6, 8, 4, 5, 3, 7, 2, 1]
+    assert table.execute(Query(order=(Order("a", True),))).ids == [5, 8, 4, 6, 3, 7, 2, 1]

@@ -313,3 +313,13 @@ def test_arrow_lies_over_the_map(tmp_path):
     assert changed.column("b").to_pylist() == [float(source.held[n]["b"]) for n in range(5000)]
     assert table.arrow(["b"], lambda field: False).column("b").null_count == 5000
     assert pa.types.is_floating(changed.schema.field("b").type)
+
+
+def test_a_segment_under_another_name_is_found_out(tmp_path):
+    _, table = filled(tmp_path, 40)
+    table.seal()
+    (path,) = tmp_path.glob("*.seg")
+    number = next(iter(table.state.manifest.segments))
+    assert Segment(path, number).rows == 40
+    with pytest.raises(Damaged):
+        Segment(path, number ^ 1)

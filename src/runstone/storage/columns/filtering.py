@@ -31,8 +31,10 @@ from runstone.storage.columns.lanes import BoolLane, Column, NumberLane, Pool, T
 from runstone.storage.columns.parts import Part, View
 
 OPERATORS: dict[Operator, int] = {"=": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">=": 5}
-#: Below this many candidates a pattern is matched against their texts only.
+#: So few values are compared one by one, and so few texts are matched without asking who uses them.
 FEW = 8
+#: More candidates than this are worth another scan before RE2 is asked, which takes about a microsecond each.
+MANY = 1000
 
 Columns = Callable[[str], Column | None]
 
@@ -305,18 +307,22 @@ def entries_matching(lane: TextLane, pattern: patterns.Pattern, low: int, high: 
     """The codes from ``low`` to ``high`` whose texts match; right for those that candidates have."""
     pool = lane.pool
     accepted = bitmaps.none(len(pool))
-    if pattern.needle:
-        sure = _containing(pool, pattern.needle, pattern.fold, accepted) and pattern.exact
+    codes = np.arange(low, high, dtype=np.uint32)
+    if pattern.needles:
+        sure = _containing(pool, pattern.needles[0], pattern.fold, accepted) and pattern.exact
         if sure:
             for extra in pattern.beyond:
                 also = bitmaps.blank(len(pool))
                 _containing(pool, extra, False, also)
                 accepted |= _searched(pool, bitmaps.positions(also & ~accepted), pattern)
             return accepted
+        for needle in pattern.needles[1:]:
+            if kernels.count(accepted) > MANY:
+                also = bitmaps.blank(len(pool))
+                _containing(pool, needle, pattern.fold, also)
+                accepted &= also
         codes = bitmaps.positions(accepted)
         codes = codes[(codes >= low) & (codes < high)]
-    else:
-        codes = np.arange(low, high, dtype=np.uint32)
     if len(codes) > FEW:
         codes = codes[bitmaps.unpack(_used(lane, among), len(pool))[codes]]
     return _searched(pool, codes, pattern)

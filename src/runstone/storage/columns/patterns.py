@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,13 @@ from runstone.storage.columns import scalars
 #: Bytes of a pattern, and of the automaton that RE2 may make of it.
 MAX_PATTERN = 4096
 MAX_AUTOMATON = 1 << 21
+#: How many needles are looked for before RE2 is asked.
+NEEDLES = 3
 
 #: ASCII letters that simple case folding joins with letters outside ASCII: the Kelvin sign and the long s.
 FOLDED_BEYOND_ASCII = {"k": "\u212a", "s": "\u017f"}
 
+_LITERAL = re.compile(r"\^?[\w /:=@,-]+")
 _REPEAT = re.compile(r"\{\d+(?:,\d*)?\}")
 
 
@@ -30,12 +33,12 @@ _REPEAT = re.compile(r"\{\d+(?:,\d*)?\}")
 class Pattern:
     """A compiled pattern.
 
-    Every match has ``needle`` in it (in any ASCII case if ``fold``) and begins with ``prefix``. With ``exact``, all that has the needle
+    Every match has all ``needles`` in it (in any ASCII case if ``fold``) and begins with ``prefix``. With ``exact``, all that has the needle
     matches, but that with ``fold`` texts with a character of ``beyond`` are matched one by one; with ``whole``, all that has the prefix.
     """
 
     search: Callable[[bytes], bool]
-    needle: bytes = b""
+    needles: tuple[bytes, ...] = ()
     fold: bool = False
     exact: bool = False
     beyond: tuple[bytes, ...] = ()
@@ -55,26 +58,38 @@ def _compile(how: str, text: str) -> Pattern:
         if how == "contains":
             if len(encoded) > MAX_PATTERN:
                 raise Invalid(f"a pattern has at most {MAX_PATTERN} bytes, this one has {len(encoded)}")
-            return Pattern(lambda entry: encoded in entry, encoded, exact=True)
+            return Pattern(lambda entry: encoded in entry, (encoded,), exact=True)
         text.encode()
     except UnicodeEncodeError as error:
         raise Invalid("a pattern must be valid Unicode; this one has half of a surrogate pair") from error
     if len(encoded) > MAX_PATTERN:
         raise Invalid(f"a pattern has at most {MAX_PATTERN} bytes, this one has {len(encoded)}")
     if how == "regex":
-        needle, prefix = required(text)
-        return Pattern(_searcher(text), needle.encode(), prefix=prefix.encode())
+        if _LITERAL.fullmatch(text):
+            # Nothing in it is an operator: with ^ a prefix, else a substring.
+            anchored = text.startswith("^")
+            data = text.removeprefix("^").encode()
+            begin = data if anchored else b""
+            return Pattern(_searcher(text), (data,), exact=not anchored, prefix=begin, whole=anchored)
+        runs, prefix = required(text)
+        return Pattern(_searcher(text), _needles(runs[1:] if prefix else runs), prefix=prefix.encode())
     return _like(text) if how == "like" else _ilike(text)
+
+
+def _needles(runs: Sequence[str]) -> tuple[bytes, ...]:
+    """The longest runs: what is long is rare, and soon found."""
+    return tuple(
+        run.encode() for run in sorted({run for run in runs if run}, key=len, reverse=True)[:NEEDLES]
+    )
 
 
 def _like(text: str) -> Pattern:
     pieces = re.split("[%_]", text)
-    needle = max(pieces, key=len).encode()
     prefix = pieces[0].encode()
     bare = "_" not in text
     return Pattern(
         _searcher(_like_expression(text)),
-        needle,
+        _needles(pieces[1:] if pieces[0] else pieces),
         exact=bare and len(pieces) == 3 and not pieces[0] and not pieces[2],
         prefix=prefix,
         whole=bare and len(pieces) == 2 and not pieces[1],
@@ -87,9 +102,9 @@ def _ilike(text: str) -> Pattern:
     if "_" not in text and len(pieces) == 3 and not pieces[0] and not pieces[2] and pieces[1].isascii():
         needle = pieces[1].lower()
         beyond = tuple(other.encode() for letter, other in FOLDED_BEYOND_ASCII.items() if letter in needle)
-        return Pattern(search, needle.encode(), fold=True, exact=True, beyond=beyond)
+        return Pattern(search, (needle.encode(),), fold=True, exact=True, beyond=beyond)
     runs = re.split("[%_kKsS]|[^\x00-\x7f]", text)
-    return Pattern(search, max(runs, key=len).lower().encode(), fold=True)
+    return Pattern(search, _needles([run.lower() for run in runs]), fold=True)
 
 
 def _like_expression(text: str) -> str:
@@ -118,8 +133,8 @@ def _searcher(expression: str) -> Callable[[bytes], bool]:
     return lambda entry: compiled.Match(anchor, entry, 0, len(entry))[0][0] >= 0
 
 
-def required(expression: str) -> tuple[str, str]:
-    """A text that every match of a regular expression has in it, and one that it begins with; empty where none is certain.
+def required(expression: str) -> tuple[list[str], str]:
+    """Texts that every match of a regular expression has in it, and one that it begins with, which is the first of them if there is one.
 
     Only the outermost concatenation is looked at: groups, classes and everything repeated say nothing, an alternative at this level
     or a flag makes all of it uncertain.
@@ -140,10 +155,10 @@ def required(expression: str) -> tuple[str, str]:
         char = expression[at]
         after = expression[at + 1 : at + 2]
         if char == "|":
-            return "", ""
+            return [], ""
         if char == "\\":
             if not after or after in "QExpPC" or after.isdigit():
-                return "", ""
+                return [], ""
             if after.isalnum():
                 if after == "A" and at == 0:
                     anchored = True
@@ -155,13 +170,13 @@ def required(expression: str) -> tuple[str, str]:
         elif char == "(":
             end = _group_end(expression, at)
             if end < 0 or re.match(r"\(\?[a-zA-Z-]*\)", expression[at:]):
-                return "", ""
+                return [], ""
             close(run)
             at = end
         elif char == "[":
             end = _class_end(expression, at)
             if end < 0:
-                return "", ""
+                return [], ""
             close(run)
             at = end
         elif char in "*?" or (char == "{" and _REPEAT.match(expression, at)):
@@ -181,7 +196,7 @@ def required(expression: str) -> tuple[str, str]:
             run += char
             at += 1
     close(run)
-    return max(runs, key=len), prefix
+    return runs, prefix
 
 
 def _group_end(expression: str, at: int) -> int:
