@@ -27,6 +27,8 @@ from runstone.types import (
 )
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from runstone.client.runs.run import Run
     from runstone.domain.content import StoredFile
 
@@ -226,6 +228,17 @@ class Tracking:
         return domain.runs.questions.field_names(
             self.store, self.ctx, project, prefix=prefix, after=after, limit=limit
         )
+
+    def sql(
+        self, project: str, statement: str, *, seconds: float = 10.0, max_rows: int = 1_000_000
+    ) -> pyarrow.Table:
+        """What a read-only SQL statement selects from a project: ``runs``, ``series``, ``versions``, ``aliases``, ``lineage``, ``log``.
+
+        Needs ``runstone[sql]``. Columns of ``runs`` are named as in filters: ``"summary.loss"``, ``"config.lr"``.
+        """
+        from runstone.domain.queries import tables
+
+        return tables.select(self.store, self.ctx, project, statement, seconds=seconds, max_rows=max_rows)
 
     def series(
         self,

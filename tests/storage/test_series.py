@@ -22,19 +22,22 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.storage.serieskit import KEYS, Model, SeriesStore, all_points, shown
+from tests.storage.serieskit import KEYS, Model, SeriesStore, all_points, key_ids, shown
 
 from runstone._native import points as batches
 from runstone.errors import Corrupt, Invalid
 from runstone.storage.recovery import rebuild
 from runstone.storage.series import blocks, directory, pending
+from runstone.storage.series.series import Series
 from runstone.storage.tables import (
     ARRIVALS,
     LOG_PAYLOADS,
     SERIES_BLOCKS,
     SERIES_COMPACTED,
+    SERIES_SWEPT,
     TABLES,
     Stored,
+    Swept,
 )
 
 STREAMS = (7, 8)
@@ -341,6 +344,41 @@ def test_an_erased_payload_takes_only_what_was_not_compacted(store):
     store.compact_all()
     checked = store.series.check(7)
     assert (checked.points, checked.erased, checked.problems) == (200, 2, [])
+
+
+def test_a_dropped_stream_is_made_again_from_what_the_log_holds(store, monkeypatch):
+    monkeypatch.setattr("runstone.storage.series.series._DROPPED", 1)
+    for start in (0, 1000):
+        store.append_batch(7, regular(1000, start))
+    store.append_batch(8, regular(1000))
+    store.compact_all()
+    with store.index.write() as txn:
+        stored = txn.get(LOG_PAYLOADS, 0)
+        txn.put(LOG_PAYLOADS, 0, Stored(stored.salt, None, stored.result))
+    store.series.drop(7)
+    with store.index.read() as view:
+        derived = [t for t in TABLES.values() if t.group == "derived" and t.key.names[0] == "stream"]
+        assert [next(view.scan_bodies(t, t.key.prefix(7)), None) for t in derived] == [None] * 4
+    assert store.series.points([(7, None)], LOSS).first() == (1000, 1_000_000_000)
+    store.close()
+    store.open()
+    assert store.compact_all() == 1
+    assert len(store.series.points([(7, None)], LOSS)) == len(store.series.points([(8, None)], LOSS)) == 1000
+    assert (store.series.check(7).points, store.series.check(8).points) == (2000, 2000)
+
+
+def test_a_process_learns_that_another_dropped_a_stream(store):
+    # Another Series shares nothing with the first but the index, as one in another process.
+    other = Series(store.index, key_ids)
+    store.append_batch(7, regular(1000))
+    store.append_batch(8, regular(1000))
+    assert [other.compact(everything=True) for _ in range(3)] == [2001, 2001, 0]
+    store.series.drop(7)
+    store.append_batch(8, regular(1000, 1000))
+    assert [other.compact(everything=True) > 0 for _ in range(3)] == [True, True, False]
+    with store.index.read() as view:
+        assert view.get(SERIES_COMPACTED, 7).seq == 1
+        assert view.get(SERIES_SWEPT, 0) == Swept(2, 1)
 
 
 def test_a_rebuild_leaves_blocks_to_be_made_again(store, tmp_path):

@@ -6,6 +6,7 @@ Nothing here knows what a request means; whether it may be done is decided in th
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from hashlib import sha256
@@ -298,6 +299,7 @@ class App:
 
 
 _NOBODY = Principal("")
+_UNIQUE = re.compile(r"[0-9a-f]{32}(-[0-9]{1,9})?\Z")
 
 
 def _decoded(headers: Mapping[str, str], name: str) -> str:
@@ -314,7 +316,9 @@ def _command_id(request: Request, principal: Principal) -> bytes:
         return b""
     if not 0 < len(key) <= MAX_KEY:
         raise Invalid(f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
-    text = "\0".join((principal.name, request.method, request.raw_path, key))
+    # A key of 128 random bits names one change, whoever brings it: what one process left undelivered another delivers under its own key.
+    who = "" if _UNIQUE.match(key) else principal.name
+    text = "\0".join((who, request.method, request.raw_path, key))
     return sha256(text.encode("utf-8", "surrogateescape")).digest()[:16]
 
 

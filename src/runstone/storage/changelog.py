@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from runstone.errors import Corrupt, Gone, Invalid, Missing, RunstoneError
 from runstone.storage import merkle
@@ -179,7 +180,7 @@ class ChangeLog:
     ) -> bool:
         twin = accepted.ids.get(submission.id)
         if twin is not None:
-            if twin.command != submission.command:
+            if not _same_change(twin.command, submission.command):
                 raise _reused(submission.id)
             assert twin.receipt is not None
             submission.receipt = Receipt(twin.receipt.seq, twin.receipt.time, twin.receipt.result, True)
@@ -188,7 +189,11 @@ class ChangeLog:
         if seq is None:
             return False
         header, stored = _entry(txn, seq)
-        if header.kind != kind.number or stored.payload not in (None, payload):
+        if header.kind != kind.number:
+            raise _reused(submission.id)
+        if stored.payload not in (None, payload) and not _same_change(
+            kind.decode(stored.payload), submission.command
+        ):
             raise _reused(submission.id)
         submission.receipt = Receipt(seq, header.time, kind.decode_result(stored.result), True)
         return True
@@ -319,6 +324,11 @@ def _within(view: View, low: int, high: int) -> None:
     size = (view.get(HEAD, 0) or Head()).size
     if not 0 <= low <= high <= size:
         raise Missing(f"the log has {size} entries; {low} and {high} do not both lie within it")
+
+
+def _same_change(one: Command, other: Command) -> bool:
+    """Whether two commands change the same; who brings it, and why, is told by the first."""
+    return one == replace(other, actor=one.actor, reason=one.reason)
 
 
 def _reused(command_id: bytes) -> Invalid:

@@ -581,8 +581,15 @@ class Compacted(Record, frozen=True):
     time: int = -(1 << 63)
 
 
+class Swept(Record, frozen=True):
+    """All arrivals before log entry ``seq`` are compacted; ``drops`` counts how often that was taken back, for a dropped stream."""
+
+    seq: int = 0
+    drops: int = 0
+
+
 SERIES_BLOCKS = _derived(96, "series_blocks", "stream:u64 key:u32 step:u64 time:u64", SeriesBlock)
 SERIES_CELLS = _derived(97, "series_cells", "stream:u64 key:u32 step:u64 time:u64", SeriesCells)
 SERIES_GROUPS = _derived(98, "series_groups", "stream:u64 key:u32 step:u64 time:u64", SeriesGroup)
 SERIES_COMPACTED = _derived(99, "series_compacted", "stream:u64", Compacted)
-SERIES_SWEPT = _derived(100, "series_swept", "zero:u8", int)
+SERIES_SWEPT = _derived(100, "series_swept", "zero:u8", Swept)

@@ -76,6 +76,14 @@ def test_a_batch_that_is_sent_again_is_one(people: dict[str, Caller], run: str):
             "step": 0,
         }
     assert people["max"].get(run).expect(200)["points"] == 1
+    assert (
+        people["ann"].call("POST", f"{run}/points", content=batch, headers=fields).expect(200)["points"] == 1
+    )
+    assert people["max"].get(run).expect(200)["points"] == 1, (
+        "what another principal delivers again is the same"
+    )
+    other = encode_rows([(0, 0, {"loss": 2.0})])
+    assert people["ann"].call("POST", f"{run}/points", content=other, headers=fields).code == "invalid"
 
 
 def test_a_run_is_forked_rewound_deleted_restored_and_purged(people: dict[str, Caller], run: str):

@@ -20,6 +20,8 @@ from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
 if TYPE_CHECKING:
     from runstone.storage.columns.table import ColumnTable
 
+#: The most fields of a project that are looked through for a name.
+MAX_FIELDS = 1_000_000
 FUNCTIONS = ("count", "min", "max", "mean", "sum")
 _NOT_DELETED = Compare("deleted", "=", False)
 

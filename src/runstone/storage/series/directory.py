@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -138,3 +139,12 @@ def write_blocks(txn: Txn, stream: int, key: int, old: list[SeriesGroup], blocks
         txn.put_body(
             SERIES_GROUPS, packed_key(stream, key, first_of(part[0].entry)), SERIES_GROUPS.encode(group)
         )
+
+
+def drop_groups(txn: Txn, stream: int, most: int) -> int:
+    """Deletes the first ``most`` groups of a stream with their blocks; how many there were to delete."""
+    found = list(itertools.islice(txn.scan_bodies(SERIES_GROUPS, SERIES_GROUPS.key.prefix(stream)), most))
+    for packed, body in found:
+        key = SERIES_GROUPS.key.unpack(packed)[1]
+        write_blocks(txn, stream, key, [SERIES_GROUPS.decode(body)], [])
+    return len(found)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runstone.storage.index import View
-from runstone.storage.series.tail import compacted
-from runstone.storage.tables import ARRIVALS, ARRIVED, SERIES_SWEPT
+from runstone.storage.index import Txn, View
+from runstone.storage.series.tail import arrivals, compacted
+from runstone.storage.tables import ARRIVALS, ARRIVED, SERIES_SWEPT, Swept
 
 #: Rows that make a stream worth a compaction: of each key so many points, and a block holds no more than twice as many.
 LEAST_ROWS = 4096
@@ -32,11 +32,18 @@ class Pending:
         #: The last (log entry, stream) that has been taken note of.
         self._after: tuple[int, int] | None = None
         self._waiting: dict[int, _Waiting] = {}
+        self._drops = 0
 
     def look(self, view: View) -> bool:
         """Takes note of new arrivals; whether there are more."""
-        if self._after is None and (swept := view.get(SERIES_SWEPT, 0)):
-            self._after = (swept - 1, (1 << 64) - 1)
+        swept = view.get(SERIES_SWEPT, 0) or Swept()
+        if swept.drops != self._drops:
+            # A stream was dropped, here or by another process: what had been compacted of it waits again.
+            self._after = None
+            self._waiting.clear()
+            self._drops = swept.drops
+        if self._after is None and swept.seq:
+            self._after = (swept.seq - 1, (1 << 64) - 1)
         for count, ((seq, stream), rows) in enumerate(view.scan(ARRIVED, after=self._after)):
             if count == _BATCH:
                 return True
@@ -70,9 +77,17 @@ class Pending:
             waiting.rows += arrival.rows
             waiting.entries += 1
 
-    def swept(self) -> int:
-        """The log entry before which nothing waits."""
-        return min(
-            (waiting.first for waiting in self._waiting.values()),
-            default=self._after[0] if self._after else 0,
-        )
+    def sweep(self, txn: Txn) -> None:
+        """Moves the mark before which nothing waits, unless a drop that is not known here has taken it back."""
+        stored = txn.get(SERIES_SWEPT, 0) or Swept()
+        seen = self._after[0] if self._after else 0
+        swept = min((waiting.first for waiting in self._waiting.values()), default=seen)
+        if stored.drops == self._drops and stored.seq < swept:
+            txn.put(SERIES_SWEPT, 0, Swept(swept, stored.drops))
+
+
+def reopen(txn: Txn, stream: int) -> None:
+    """Takes the mark before which nothing waits back to the first arrival of a stream, whose blocks are dropped."""
+    stored = txn.get(SERIES_SWEPT, 0) or Swept()
+    first = next(iter(arrivals(txn, stream, 0)), stored.seq)
+    txn.put(SERIES_SWEPT, 0, Swept(min(first, stored.seq), stored.drops + 1))

@@ -11,18 +11,20 @@ from runstone.storage.index import Index, MapGrown, View
 from runstone.storage.series import directory, picture, reading
 from runstone.storage.series.checking import Checked, check_stream
 from runstone.storage.series.compaction import compact_step
-from runstone.storage.series.pending import Pending
+from runstone.storage.series.pending import Pending, reopen
 from runstone.storage.series.picture import Picture
 from runstone.storage.series.points import Points, Position
 from runstone.storage.series.reading import Range, Row, Span
 from runstone.storage.series.tail import BatchOf, KeyIds, Tail, batch_field, compacted, read_tail
-from runstone.storage.tables import SERIES_SWEPT
+from runstone.storage.tables import SERIES_COMPACTED
 
 T = TypeVar("T")
 
 #: Points of a page unless asked otherwise: about 30 ms of decoding.
 PAGE = 1_000_000
 MAX_BUCKETS = 1 << 16
+#: Groups that one step of dropping a stream deletes: at most 2,048 blocks.
+_DROPPED = 64
 
 
 class Series:
@@ -128,6 +130,22 @@ class Series:
                     return work
             return 0
 
+    def drop(self, stream: int) -> None:
+        """Deletes the blocks of a stream, in steps; what the log still holds of it is compacted anew when it is due.
+
+        For a stream that was deleted, or whose payloads were erased: these go first, or their points come back.
+        """
+        dropped = _DROPPED
+        while dropped == _DROPPED:
+            try:
+                with self._index.write() as txn:
+                    # The mark goes in each step: a compaction between two of them may have set it again.
+                    txn.delete(SERIES_COMPACTED, stream)
+                    dropped = directory.drop_groups(txn, stream, _DROPPED)
+                    reopen(txn, stream)
+            except MapGrown:
+                continue
+
     def check(self, stream: int) -> Checked:
         """Compares the blocks of a stream with the log and with their summaries; it takes the memory that the stream does."""
         return check_stream(self._index, stream, self._key_ids, self._batch_of)
@@ -145,9 +163,7 @@ class Series:
                 with self._index.write() as txn:
                     work = compact_step(txn, stream, budget, self._key_ids, self._batch_of)
                     self._pending.recount(txn, stream)
-                    swept = self._pending.swept()
-                    if swept > (txn.get(SERIES_SWEPT, 0) or 0):
-                        txn.put(SERIES_SWEPT, 0, swept)
+                    self._pending.sweep(txn)
                     return work
             except MapGrown:
                 continue
