@@ -35,6 +35,8 @@ OPERATORS: dict[Operator, int] = {"=": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">="
 FEW = 8
 #: More candidates than this are worth another scan before RE2 is asked, which takes about a microsecond each.
 MANY = 1000
+#: How many needles a pool remembers: a bit for each of its texts.
+KEPT_NEEDLES = 8
 
 Columns = Callable[[str], Column | None]
 
@@ -329,7 +331,15 @@ def entries_matching(lane: TextLane, pattern: patterns.Pattern, low: int, high: 
 
 
 def _containing(pool: Pool, needle: bytes, fold: bool, out: Bits) -> bool:
-    return kernels.find(pool.data, pool.offsets, np.frombuffer(needle, np.uint8), fold, out)
+    """Writes the codes whose texts have a needle in them; whether exactly those. The pool keeps its last answers: pages ask again."""
+    held = pool.found.get((needle, fold))
+    if held is None:
+        exact = kernels.find(pool.data, pool.offsets, np.frombuffer(needle, np.uint8), fold, out)
+        while len(pool.found) >= KEPT_NEEDLES:
+            pool.found.pop(list(pool.found)[0], None)  # noqa: RUF015 - an iterator would break when another thread adds
+        pool.found[needle, fold] = held = (out.copy(), exact)
+    np.copyto(out, held[0])
+    return held[1]
 
 
 def _used(lane: TextLane, among: Bits) -> Bits:

@@ -73,6 +73,11 @@ class Pool:
     data: npt.NDArray[np.uint8]
     offsets: Array
 
+    @functools.cached_property
+    def found(self) -> dict[tuple[bytes, bool], tuple[Bits, bool]]:
+        """What was last looked for in the texts: the codes that had it, and whether exactly those."""
+        return {}
+
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Pool:
         """The pool of texts that are sorted and distinct."""
