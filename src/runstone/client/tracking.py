@@ -11,6 +11,7 @@ import msgspec
 
 from runstone import folders
 from runstone.client.calls import API, Calls, NoneType
+from runstone.client.http import MSGPACK, encoded
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
 from runstone.client.runfiles import RemoteRunFile
@@ -31,9 +32,12 @@ from runstone.types import (
 )
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from runstone.client.runs.run import Run
 
 BATCH = "application/vnd.runstone.points"
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 class _Taken(msgspec.Struct):
@@ -256,6 +260,21 @@ class RemoteTracking(Calls):
         """The fields that runs of a project have, by name, with how many runs have each."""
         path = f"{self._runs_in(project)}/fields"
         return self._list(path, FieldInfo, limit, prefix=prefix or None, after=after or None)
+
+    def sql(
+        self, project: str, statement: str, *, seconds: float = 10.0, max_rows: int = 1_000_000
+    ) -> pyarrow.Table:
+        """What a read-only SQL statement selects from a project: ``runs``, ``series``, ``versions``, ``aliases``, ``lineage``, ``log``.
+
+        Needs ``runstone[sql]``. Columns of ``runs`` are named as in filters: ``"summary.loss"``, ``"config.lr"``.
+        """
+        import pyarrow
+
+        path = f"{API}/sql/" + "/".join(quote(part) for part in self._project_parts(project))
+        body = encoded({"sql": statement, "seconds": seconds, "max_rows": max_rows})
+        headers = {"Content-Type": MSGPACK, "Accept": ARROW}
+        content = self._http.body_of(self._http.request("POST", path, headers=headers, body=body))
+        return pyarrow.ipc.open_stream(content).read_all()
 
     def _runs_in(self, project: str) -> str:
         return f"{API}/run-queries/" + "/".join(quote(part) for part in self._project_parts(project))

@@ -129,6 +129,8 @@ class Route(msgspec.Struct, frozen=True):
     signed: bool = False
     manifest: bool = False
     also: tuple[int, ...] = ()
+    #: Media types that the handler can answer with besides JSON and MessagePack, if Accept names one.
+    also_as: tuple[str, ...] = ()
     #: Request header fields that the route requires, with what they hold.
     needs: Mapping[str, str] = {}
 

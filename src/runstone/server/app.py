@@ -171,7 +171,9 @@ class App:
         self, request: Request, endpoint: Endpoint, principal: Principal, names: dict[str, str]
     ) -> Call:
         route, headers, options = endpoint.route, request.headers, self.core.options
-        packed = route.answer is not None and codec.wants_packed(headers.get("Accept", "*/*"))
+        accept = headers.get("Accept", "*/*")
+        otherwise = any(kind in accept for kind in route.also_as)
+        packed = route.answer is not None and not otherwise and codec.wants_packed(accept)
         query = None
         if not route.signed:
             raw = request.raw_query

@@ -140,6 +140,15 @@ class TrackingContract:
             with pytest.raises(Invalid):
                 store.runs("demo", wrong)
 
+    def test_sql_selects(self, store: Any) -> None:
+        """Rows of a project, as Arrow; and nothing but reading."""
+        for number in range(3):
+            store.create_run(f"demo/r{number}", config={"lr": number / 10})
+        found = store.sql("demo", 'SELECT id, "config.lr" AS lr FROM runs ORDER BY lr DESC')
+        assert found.to_pylist() == [{"id": f"r{n}", "lr": n / 10} for n in (2, 1, 0)]
+        with pytest.raises(Invalid):
+            store.sql("demo", "DROP TABLE runs")
+
     def test_series_are_exact_and_pictures_hold_every_point(self, store: Any) -> None:
         """What was logged comes back as it was, by pages and ranges, and in buckets."""
         store.create_run(RUN)

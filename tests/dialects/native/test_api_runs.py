@@ -207,3 +207,13 @@ def test_questions_over_http(people: dict[str, Caller]):
         max_.post(f"{where}/group", {"by": ["config.opt"], "figures": ["median(config.n)"]}).code == "invalid"
     )
     assert people["eve"].post(f"{where}/query", {}).code == "missing"
+
+
+def test_sql_over_http(people: dict[str, Caller]):
+    max_ = people["max"]
+    max_.post("/api/v1/runs/lab/selected", {"name": "r0", "config": {"n": 3}}).expect(201)
+    where = "/api/v1/sql/lab/selected"
+    found = max_.post(where, {"sql": 'SELECT id, "config.n" FROM runs'}).expect(200)
+    assert found == {"columns": ["id", "config.n"], "rows": [["r0", 3.0]]}
+    assert max_.post(where, {"sql": "DROP TABLE runs"}).code == "invalid"
+    assert people["eve"].post(where, {"sql": "SELECT 1"}).code == "missing"

@@ -17,6 +17,7 @@ from runstone.dialects.native import (
     queries,
     runs,
     series,
+    sql,
     uploads,
     versions,
 )
@@ -35,6 +36,7 @@ _MODULES = (
     points,
     series,
     queries,
+    sql,
     events,
     lineage,
     log,
