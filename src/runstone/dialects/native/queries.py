@@ -10,6 +10,7 @@ from runstone.dialects.native.projects import PROJECT
 from runstone.dialects.native.wire import Limit, Listing, Page, Request, page, project_name
 from runstone.dialects.routing import Call, Route
 from runstone.domain.runs import questions
+from runstone.domain.runs.encoded import EncodedPage
 from runstone.types import FieldInfo, GroupPage, RunPage
 
 RUN_QUERIES = PROJECT.replace("/projects/", "/run-queries/")
@@ -43,13 +44,14 @@ class FieldPage(Page):
     prefix: str = ""
 
 
-def ask(call: Call) -> RunPage:
+def ask(call: Call) -> EncodedPage:
     """Answers ``POST /run-queries/{ns}/{project}/query``."""
     asked: RunQuestion = call.body
-    return questions.ask(
+    return questions.ask_encoded(
         call.store,
         call.ctx,
         project_name(call),
+        call.packed,
         filter=asked.filter,
         order=asked.order,
         limit=asked.limit,

@@ -9,7 +9,8 @@ from runstone import query as tree
 from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.queries import mongo, text
-from runstone.domain.runs import finding, table
+from runstone.domain.runs import encoded, finding, table
+from runstone.domain.runs.encoded import EncodedPage
 from runstone.domain.runs.finding import InProject
 from runstone.domain.store import Store
 from runstone.errors import Invalid
@@ -18,6 +19,7 @@ from runstone.storage.index import View
 from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
 
 if TYPE_CHECKING:
+    from runstone.storage.columns.engine import Answer
     from runstone.storage.columns.table import ColumnTable
 
 #: The most fields of a project that are looked through for a name.
@@ -75,22 +77,53 @@ def ask(
     A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
     :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
     """
-    asked = Query(
+    question = _question(filter, order, limit, after, total, deleted)
+    place, hidden = _place(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    with store.index.read() as view:
+        found = [_shown(store, view, ctx, run_id) for run_id in answer.ids]
+    return RunPage(
+        items=tuple(run for run in found if run is not None), next=_next(answer, limit), total=answer.total
+    )
+
+
+def ask_encoded(
+    store: Store,
+    ctx: Context,
+    project: str,
+    packed: bool,
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 100,
+    after: str = "",
+    total: bool = False,
+    deleted: bool = False,
+) -> EncodedPage:
+    """:func:`ask`, with each run encoded as JSON or, if ``packed``, as MessagePack."""
+    question = _question(filter, order, limit, after, total, deleted)
+    place, hidden = _place(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    held = encoded.of(store)
+    with store.index.read() as view:
+        found = [held.of(view, ctx, place, hidden, run_id, packed) for run_id in answer.ids]
+    return EncodedPage(
+        items=tuple(run for run in found if run is not None), next=_next(answer, limit), total=answer.total
+    )
+
+
+def _question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
+    return Query(
         filter=_restricted(condition_of(filter), deleted),
         order=orders_of(order),
         limit=_limited(limit),
         after=after,
         total=total,
     )
-    place, visible = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible)
-    with store.index.read() as view:
-        found = [_shown(store, view, ctx, place, run_id) for run_id in answer.ids]
-    return RunPage(
-        items=tuple(run for run in found if run is not None),
-        next=answer.place(len(answer.ids) - 1) if answer.ids and len(answer.ids) == limit else "",
-        total=answer.total,
-    )
+
+
+def _next(answer: Answer, limit: int) -> str:
+    return answer.place(len(answer.ids) - 1) if answer.ids and len(answer.ids) == limit else ""
 
 
 def group(
@@ -113,8 +146,8 @@ def group(
         aggregates=tuple(aggregate_of(written) for written in aggregates),
         limit=_limited(limit),
     )
-    place, visible = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible)
+    place, hidden = _place(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, _visible(hidden))
     return GroupPage(
         by=asked.group,
         figures=tuple(aggregate.name for aggregate in asked.aggregates),
@@ -128,8 +161,8 @@ def field_names(
     store: Store, ctx: Context, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
 ) -> list[FieldInfo]:
     """The fields that runs of a project have, by name, with how many have each."""
-    place, visible = _place(store, ctx, project)
-    found = tables(store).of(place.project.id).fields(prefix, after, limit, visible)
+    place, hidden = _place(store, ctx, project)
+    found = tables(store).of(place.project.id).fields(prefix, after, limit, _visible(hidden))
     return [FieldInfo(field=field, runs=count) for field, count in found]
 
 
@@ -169,14 +202,17 @@ def _restricted(condition: Condition, deleted: bool) -> Condition:
     return condition if deleted else And((condition, _NOT_DELETED))
 
 
-def _place(store: Store, ctx: Context, project: str) -> tuple[InProject, Callable[[str], bool]]:
+def _place(store: Store, ctx: Context, project: str) -> tuple[InProject, tuple[str, ...]]:
     with store.index.read() as view:
         place = finding.project(store, view, ctx, project)
-        hidden = fields.hidden_from(store, view, ctx, place)
-    return place, (lambda name: not fields.covers(hidden, name)) if hidden else (lambda name: True)
+        return place, fields.hidden_from(store, view, ctx, place)
 
 
-def _shown(store: Store, view: View, ctx: Context, place: InProject, run_id: int) -> RunInfo | None:
+def _visible(hidden: tuple[str, ...]) -> Callable[[str], bool]:
+    return (lambda name: not fields.covers(hidden, name)) if hidden else (lambda name: True)
+
+
+def _shown(store: Store, view: View, ctx: Context, run_id: int) -> RunInfo | None:
     found = finding.by_id(view, run_id)
     return finding.info(store, view, ctx, found) if found else None
 
