@@ -26,7 +26,7 @@ class LogSomePoints(Command, frozen=True, kw_only=True):
     batch: bytes
 
 
-@applies(60_001, "log_some_points", LogSomePoints)
+@applies(60_100, "log_some_points", LogSomePoints)
 def _log_points(state: State, stamp: Stamp, command: LogSomePoints) -> None:
     note_arrival(state, command.stream, stamp.seq, command.batch)
 
