@@ -1,0 +1,214 @@
+"""Tracking over HTTP: questions about many runs while points arrive, and durable ingest in each form.
+
+The server is a process of its own; the client keeps one connection. RUNSTONE_BENCH_RUNS is how many runs of 50 fields the project has
+(made through the log, as they would be), RUNSTONE_BENCH_TURNS how often each question is asked, RUNSTONE_BENCH_POINTS how many points are
+sent in each form.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import msgspec
+import pytest
+
+import runstone
+from benches.record import record
+from runstone._native.points import encode_columns, encode_rows
+from runstone.domain import names
+from runstone.domain.runs import commands, logging, questions
+from runstone.storage.changelog import Submission
+
+RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
+TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
+POINTS = int(os.environ.get("RUNSTONE_BENCH_POINTS", "20000"))
+BATCH = 2000
+QUESTIONS = {
+    "metric_and_param_by_metric": ("query", {"filter": 'summary.m1 < 0.5 and config.opt = "a"', "order": "summary.m2 desc"}),
+    "newest_100": ("query", {}),
+    "group_by_param": ("group", {"by": ["config.opt"], "figures": ["count()", "mean(summary.m1)"]}),
+    "tag_and_text": ("query", {"filter": 'tags.x exists and name contains "77"'}),
+}  # fmt: skip
+
+
+def fill(path: Path, count: int) -> tuple[float, float]:
+    """Makes runs with 25 parameters and 25 metrics each; seconds to log them, and to make their columns."""
+    pick = random.Random(1)
+    with runstone.open(path) as library:
+        library.create_project("demo")
+        with library.store.index.read() as view:
+            _, project = names.find_project(
+                library.store, view, library.ctx, names.parse_project(library.ctx, "demo")
+            )
+        start = time.perf_counter()
+        for first in range(0, count, BATCH):
+            made = [created(project.id, number, pick) for number in range(first, min(count, first + BATCH))]
+            library.store.log.submit_many(made)
+            logged = [measured(each.receipt.result.id, pick) for each in made]
+            library.store.log.submit_many(logged)
+            assert all(each.receipt for each in logged)
+        logging_took = time.perf_counter() - start
+        start = time.perf_counter()
+        table = questions.tables(library.store).of(project.id)
+        table.seal()
+        while table.maintain():
+            pass
+        return logging_took, time.perf_counter() - start
+
+
+def created(project: int, number: int, pick: random.Random) -> Submission:
+    config = {f"p{place}": pick.random() for place in range(24)} | {"opt": pick.choice("abcde")}
+    tags = {"x": ""} if number % 7 == 0 else {}
+    packed = msgspec.msgpack.encode(config)
+    return Submission(
+        commands.CreateRun(actor="local", project=project, name=f"run-{number:07}", config=packed, tags=tags)
+    )
+
+
+def measured(run: int, pick: random.Random) -> Submission:
+    batch = encode_rows([(0, 1, {f"m{place}": pick.random() for place in range(25)})])
+    return Submission(logging.LogPoints(actor="local", run=run, batch=batch))
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[tuple[Path, Callable[[], int]]]:
+    """Starts a server of a directory; its port."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> int:
+        command = [sys.executable, "-m", "runstone.server", "--data", str(tmp_path / "data"), "--port", "0"]
+        process = subprocess.Popen(
+            [*command, "--log-format", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline().decode()
+        assert "http://127.0.0.1:" in line, line
+        return int(line.rsplit(":", 1)[1].split("/")[0].split()[0])
+
+    yield tmp_path / "data", start
+    for process in started:
+        with process:
+            process.terminate()
+
+
+def memory(port: int) -> float:
+    """Resident MiB of the server, by its own account."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        for line in answer.read().decode().splitlines():
+            if "resident" in line and not line.startswith("#"):
+                return float(line.split()[-1]) / (1 << 20)
+    return 0.0
+
+
+class Client:
+    """One connection that is kept."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def send(self, path: str, body: bytes, kind: str = "application/json") -> Any:
+        self._connection.request("POST", path, body, {"Content-Type": kind})
+        answer = self._connection.getresponse()
+        content = answer.read()
+        assert answer.status in (200, 201), content[:500]
+        return json.loads(content)
+
+    def timed(self, path: str, body: bytes) -> list[float]:
+        spent = []
+        for _ in range(TURNS):
+            start = time.perf_counter()
+            self.send(path, body)
+            spent.append((time.perf_counter() - start) * 1000)
+        return sorted(spent)
+
+
+def shown(spent: list[float]) -> str:
+    return f"p50 {spent[len(spent) // 2]:.2f} p99 {spent[min(len(spent) - 1, len(spent) * 99 // 100)]:.2f} ms"
+
+
+def test_questions_over_http_while_points_arrive(server):
+    data, start = server
+    logged, sealed = fill(data, RUNS)
+    port = start()
+    client, writer = Client(port), Client(port)
+    client.send("/api/v1/runs/local/demo", b'{"name": "live"}')
+    stop = threading.Event()
+
+    def arrive() -> None:
+        step = 0
+        while not stop.wait(0.1):  # 500 points ten times a second
+            rows = [(step + n, step + n, {f"m{k}": 1.0 for k in range(10)}) for n in range(50)]
+            step += 50
+            writer.send(
+                "/api/v1/runs/local/demo/live/points", encode_rows(rows), "application/vnd.runstone.points"
+            )
+
+    thread = threading.Thread(target=arrive)
+    thread.start()
+    figures = {}
+    try:
+        for name, (kind, body) in QUESTIONS.items():
+            path, content = f"/api/v1/run-queries/local/demo/{kind}", json.dumps(body).encode()
+            client.send(path, content)
+            figures[name] = shown(client.timed(path, content))
+    finally:
+        stop.set()
+        thread.join()
+        client.close()
+        writer.close()
+    record(
+        "questions over HTTP, 5,000 points/s arriving",
+        size=f"{RUNS:,} runs of 50 fields, {TURNS} turns",
+        create_and_log=f"{RUNS / logged:,.0f} runs/s",
+        make_columns=f"{sealed / RUNS * 1e6:.0f} us/run",
+        index=f"{(data / 'index' / 'data.mdb').stat().st_blocks * 512 / RUNS:,.0f} B/run",
+        resident=f"{memory(port):.0f} MiB",
+        **figures,
+    )
+
+
+def test_durable_ingest_over_http(server):
+    data, start = server
+    with runstone.open(data) as library:
+        for name in ("binary", "rows", "json"):
+            library.create_run(f"demo/{name}")
+    client = Client(start())
+    figures = {}
+    rows = POINTS // 10
+    values = [float(n) for n in range(rows)]
+    columns = {f"m{k}": memoryview(bytearray(rows * 8)).cast("d") for k in range(10)}
+    for column in columns.values():
+        for place, value in enumerate(values):
+            column[place] = value
+    batch = encode_columns(range(rows), range(rows), columns)
+    begun = time.perf_counter()
+    assert (
+        client.send("/api/v1/runs/local/demo/binary/points", batch, "application/vnd.runstone.points")[
+            "points"
+        ]
+        == rows * 10
+    )
+    figures["binary"] = f"{rows * 10 / (time.perf_counter() - begun):,.0f} points/s"
+    found = [{"step": n, "time": n, "values": {f"m{k}": values[n] for k in range(10)}} for n in range(rows)]
+    parts = [json.dumps({"rows": found[at : at + 2000]}).encode() for at in range(0, rows, 2000)]
+    begun = time.perf_counter()
+    for part in parts:
+        client.send("/api/v1/runs/local/demo/json/rows", part)
+    figures["json"] = f"{rows * 10 / (time.perf_counter() - begun):,.0f} points/s"
+    client.close()
+    record("durable ingest over HTTP", size=f"{rows * 10:,} points", **figures)
