@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runstone import domain
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.types import ConsoleLine, FileEntry, KeyStats, RunInfo
+from runstone.types import ConsoleLine, Event, FileEntry, KeyStats, RunInfo
 
 if TYPE_CHECKING:
     from runstone.domain.content import StoredFile
+
+#: Seconds between two looks at whether anything was committed.
+LOOK = 0.05
 
 
 class Tracking:
@@ -56,6 +60,47 @@ class Tracking:
     def get_run(self, name: str, *, deleted: bool = False) -> RunInfo:
         """A run by name; a deleted one only if asked for."""
         return domain.runs.lifecycle.get(self.store, self.ctx, name, deleted=deleted)
+
+    def list_runs(
+        self,
+        project: str,
+        *,
+        filter: str = "",
+        order: str = "",
+        after: str = "",
+        limit: int = 100,
+        deleted: bool = False,
+    ) -> list[RunInfo]:
+        """The runs of a project that fulfil a filter (``config.lr < 0.01 and summary.loss < 0.5``), in an order (``summary.loss, created desc``).
+
+        Newest first unless told otherwise; ``after`` is the name of the run that the page before ended with.
+        """
+        return domain.runs.browsing.listed(
+            self.store,
+            self.ctx,
+            project,
+            filter=filter,
+            order=order,
+            after=after,
+            limit=limit,
+            deleted=deleted,
+        )
+
+    def events(self, project: str, *, after: int | None = None) -> Iterator[Event]:
+        """What happens in a project from now on, or after a log entry, as it happens; the iterator has no end."""
+        place = domain.events.head(self.store) if after is None else after
+        domain.projects.get(self.store, self.ctx, project)
+        return self._events(project, place)
+
+    def _events(self, project: str, place: int) -> Iterator[Event]:
+        while True:
+            commit = self.store.index.last_commit()
+            found, last = domain.events.since(self.store, self.ctx, project, place)
+            yield from found
+            if last == place:
+                while self.store.index.last_commit() == commit:
+                    time.sleep(LOOK)
+            place = last
 
     def update_run(
         self,

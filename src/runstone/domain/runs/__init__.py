@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runstone.domain.runs import console, files, finding, lifecycle, liveness, points
+    from runstone.domain.runs import browsing, console, files, finding, lifecycle, liveness, points
 
-__all__ = ["console", "files", "finding", "lifecycle", "liveness", "points"]
+__all__ = ["browsing", "console", "files", "finding", "lifecycle", "liveness", "points"]
 
 
 def __getattr__(name: str) -> Any:
