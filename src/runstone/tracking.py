@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,13 +86,13 @@ class Tracking:
             deleted=deleted,
         )
 
-    def events(self, project: str, *, after: int | None = None) -> Iterator[Event]:
-        """What happens in a project from now on, or after a log entry, as it happens; the iterator has no end."""
+    def events(self, project: str, *, after: int | None = None) -> Generator[Event, None, None]:
+        """What happens in a project from now on, or after a log entry, as it happens; an iterator without end, to be closed."""
         place = domain.events.head(self.store) if after is None else after
         domain.projects.get(self.store, self.ctx, project)
         return self._events(project, place)
 
-    def _events(self, project: str, place: int) -> Iterator[Event]:
+    def _events(self, project: str, place: int) -> Generator[Event, None, None]:
         while True:
             commit = self.store.index.last_commit()
             found, last = domain.events.since(self.store, self.ctx, project, place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,15 @@ import msgspec
 
 from runstone import folders
 from runstone.client.calls import API, Calls, NoneType
+from runstone.client.listening import Listening
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
-from runstone.client.response import Response
 from runstone.client.runfiles import RemoteRunFile
 from runstone.client.upload import Uploads
-from runstone.errors import Broken, Invalid, Missing, Unreachable
-from runstone.types import ConsoleLine, Event, FileEntry, KeyStats, PageOf, RunInfo
+from runstone.errors import Invalid, Missing
+from runstone.types import ConsoleLine, FileEntry, KeyStats, PageOf, RunInfo
 
 BATCH = "application/vnd.runstone.points"
-MAX_EVENT = 1 << 20
 
 
 class _Taken(msgspec.Struct):
@@ -100,34 +99,16 @@ class RemoteTracking(Calls):
         path = f"{API}/runs/" + "/".join(quote(part) for part in self._project_parts(project))
         return self._list(path, RunInfo, limit, after=after or None, **asked)
 
-    def events(self, project: str, *, after: int | None = None) -> Iterator[Event]:
-        """What happens in a project from now on, or after a log entry, as it happens; the iterator has no end.
+    def events(self, project: str, *, after: int | None = None) -> Listening:
+        """What happens in a project from now on, or after a log entry, as it happens; an iterator without end, to be closed.
 
         A connection that breaks is made again, and nothing that happened meanwhile is missed.
         """
         path = f"{API}/events/" + "/".join(quote(part) for part in self._project_parts(project))
-        return self._events(path, self._listen(path, after), after)
-
-    def _listen(self, path: str, after: int | None) -> Response:
-        fields = {"Accept": "text/event-stream"}
-        return self._http.request("GET", path + query(after=after), headers=fields)
-
-    def _events(self, path: str, response: Response, place: int | None) -> Iterator[Event]:
-        while True:
-            try:
-                for line in response.lines(MAX_EVENT):
-                    name, _, value = line.partition(b": ")
-                    if name == b"id":
-                        place = int(value)
-                    elif name == b"data":
-                        yield msgspec.json.decode(value, type=Event)
-            except (ValueError, msgspec.DecodeError) as error:
-                raise Broken(f"{self.url} sent what is not an event: {error}") from None
-            except Unreachable:
-                pass  # made again below, which says so if it cannot be
-            finally:
-                response.close()
-            response = self._listen(path, place)
+        headers = {"Accept": "text/event-stream"}
+        return Listening(
+            lambda place: self._http.request("GET", path + query(after=place), headers=headers), after
+        )
 
     def update_run(
         self,
