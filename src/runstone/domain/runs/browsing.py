@@ -42,7 +42,7 @@ def listed(
     principal may not read is as if it were not there.
     """
     condition, orders = text.condition(filter, None), text.orders(order, None)
-    names = [row["name"] for row in _found(store, ctx, project, condition, orders, deleted)]
+    names = _found(store, ctx, project, condition, orders, deleted)
     if after:
         try:
             names = names[names.index(after) + 1 :]
@@ -67,12 +67,13 @@ def _shown(store: Store, ctx: Context, project: str, names: Sequence[str]) -> li
 
 def _found(
     store: Store, ctx: Context, project: str, condition: Condition, orders: Sequence[Order], deleted: bool
-) -> list[Row]:
+) -> list[str]:
+    """The names of the runs that are found, in order."""
     with store.index.read() as view:
         held = finding.project(store, view, ctx, project)
         hidden = fields.hidden_from(store, view, ctx, held)
         ids = sorted((run_id for _, run_id in view.scan(RUN_NAMES, held.project.id)), reverse=True)
-    found: list[Row] = []
+    found: list[tuple[str, Row]] = []
     for start in range(0, len(ids), PIECE):
         ctx.check_deadline()
         with store.index.read() as view:
@@ -80,10 +81,10 @@ def _found(
         for row in rows:
             seen = {name: value for name, value in row.items() if not fields.covers(hidden, name)}
             if (deleted or not row["deleted"]) and matches(condition, seen, row["id"]):
-                found.append(seen)
+                found.append((row["name"], seen))
     for order in reversed(orders):
         found = _ordered(found, order)
-    return found
+    return [name for name, _ in found]
 
 
 def matches(condition: Condition, row: Row, row_id: int) -> bool:
@@ -163,12 +164,12 @@ def _pattern(how: str, pattern: str) -> re.Pattern[str]:
     return re.compile(whole, re.DOTALL | (re.IGNORECASE if how == "ilike" else 0))
 
 
-def _ordered(rows: list[Row], order: Order) -> list[Row]:
+def _ordered(found: list[tuple[str, Row]], order: Order) -> list[tuple[str, Row]]:
     """Rows by a field: values first, then NaN, then what has no order, then nothing, in both directions."""
-    ranked: list[tuple[int, Any, Row]] = []
-    rest: dict[int, list[Row]] = {0: [], 1: [], 2: []}
-    for row in rows:
-        value = row.get(order.field)
+    ranked: list[tuple[int, Any, tuple[str, Row]]] = []
+    rest: dict[int, list[tuple[str, Row]]] = {0: [], 1: [], 2: []}
+    for row in found:
+        value = row[1].get(order.field)
         if value is None:
             rest[2].append(row)
         elif _kind(value) == 3:
