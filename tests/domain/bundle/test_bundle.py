@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import random
 import shutil
 
 import duckdb
@@ -580,3 +581,35 @@ def test_the_bundle_that_hostile_ones_are_made_of_is_good(pristine, other, tmp_p
     sign(tmp_path / "bundle")
     take(other, tmp_path / "bundle")
     assert len(state(other)["runs"]) == 4
+
+
+def test_random_damage_is_refused_or_harmless(pristine, other, tmp_path):
+    """Bytes changed at random in a bundle whose digests were made to fit: a clear refusal, or a project; never anything else."""
+    noise = random.Random(5)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(pristine, bundle)
+    paths = sorted(path for path in manifest_of(bundle)["files"] if not path.startswith("proof"))
+    manifest = (bundle / "manifest.json").read_bytes()
+    refused = 0
+    for number in range(80):
+        path = bundle / noise.choice(paths)
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        place = noise.randrange(len(damaged))
+        if number % 3:
+            damaged[place] ^= 1 << noise.randrange(8)
+        else:
+            del damaged[place : place + noise.randrange(1, 20)]
+        path.write_bytes(damaged)
+        sign(bundle)
+        size = other.store.log.head().size
+        try:
+            take(other, bundle, f"p{number}")
+        except Invalid:
+            refused += 1
+            assert other.store.log.head().size == size
+        else:
+            assert len(state(other, f"p{number}")["runs"]) == 4
+        path.write_bytes(whole)
+        (bundle / "manifest.json").write_bytes(manifest)
+    assert 40 < refused < 80
