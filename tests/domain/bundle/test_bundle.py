@@ -514,7 +514,7 @@ HOSTILE = {
     "long key": parquet_with(key="k" * 500),
     "line out of order": parquet_with("lines", number=5),
     "negative line": parquet_with("lines", number=-5),
-    "line of no stream": parquet_with("lines", stream="stdlog"),
+    "line of no stream": parquet_with("lines", stream=""),
     "record is no JSON": lambda bundle: ((bundle / "runs.jsonl").write_text("{}\n"), sign(bundle)),
     "record is no text": lambda bundle: ((bundle / "runs.jsonl").write_bytes(b'{"name": "\xff"}\n'), sign(bundle)),
     "run name": set_first("runs.jsonl", name="../x"),
