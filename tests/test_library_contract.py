@@ -26,6 +26,6 @@ class TestRemote(StoreContract, TrackingContract):
 
 
 def test_the_twins_have_the_same_methods():
-    # A backup is written where the data directory is; more ways to fetch are the client's.
-    assert same_methods(Library, Remote) == ["backup"]
+    # Backups and bundles are written where the data directory is; more ways to fetch are the client's.
+    assert same_methods(Library, Remote) == ["backup", "export_project", "import_project"]
     assert same_methods(Remote, Library) == ["fetch"]

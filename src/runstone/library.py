@@ -509,6 +509,19 @@ class Library(Tracking):
         """Frees bytes that nothing refers to; what was marked and freed."""
         return as_json(domain.maintenance.gc(self.store, self.ctx, grace_seconds=grace_seconds))
 
+    def export_project(
+        self, project: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Writes a project into an empty directory as an open bundle; its manifest. Needs ``runstone[sql]``."""
+        manifest = domain.bundle.export_project(self.store, self.ctx, project, Path(target), progress)
+        return as_json(manifest)
+
+    def import_project(
+        self, source: str | os.PathLike[str], project: str = "", *, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Makes a project of an open bundle, by default of the name it had; what came of it. Needs ``runstone[sql]``."""
+        return as_json(domain.bundle.import_project(self.store, self.ctx, Path(source), project, progress))
+
     def backup(self, target: str | os.PathLike[str], *, progress: Progress | None = None) -> dict[str, Any]:
         """Copies the store into a directory from which it can be restored; a second time, only what is new."""
         return as_json(domain.maintenance.backup(self.store, self.ctx, Path(target), progress))

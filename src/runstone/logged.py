@@ -9,10 +9,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from runstone import domain
+from runstone.client.runs import orphans
+from runstone.client.runs.orphans import Delivered
 from runstone.client.runs.outbox import Options
 from runstone.client.runs.records import Line, Operation, stretches
 from runstone.client.runs.run import Run
-from runstone.client.runs.sink import Changes, RunSpec
+from runstone.client.runs.sink import Changes, RunSpec, Sink
+from runstone.client.runs.spool import Head
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import TryAgain
@@ -94,3 +97,24 @@ def begin(store: Store, ctx: Context, spec: RunSpec, **options: Any) -> Run:
             **options,
         ),
     )
+
+
+def deliver(spool: Path | None = None) -> list[Delivered]:
+    """Delivers every journal of a spool whose process is gone, to servers and to data directories; what became of each."""
+    opened: dict[str, Store] = {}
+
+    def connect(head: Head) -> Sink:
+        if not head.destination.startswith(DIRECTORY):
+            from runstone.client.runs.remote import RemoteSink
+
+            return RemoteSink.connect(head.destination)
+        path = head.destination.removeprefix(DIRECTORY)
+        if path not in opened:
+            opened[path] = Store(Path(path), create=False)
+        return EmbeddedSink(opened[path], Context())
+
+    try:
+        return orphans.deliver(spool, connect)
+    finally:
+        for store in opened.values():
+            store.close()

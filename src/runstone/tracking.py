@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.types import (
     ConsoleLine,
+    Event,
     FieldInfo,
     FileEntry,
     GroupPage,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
     from runstone.client.runs.run import Run
     from runstone.domain.content import StoredFile
+
+#: Seconds between two looks at whether anything was committed.
+LOOK = 0.05
 
 
 class Tracking:
@@ -105,6 +110,22 @@ class Tracking:
     def get_run(self, name: str, *, deleted: bool = False) -> RunInfo:
         """A run by name; a deleted one only if asked for."""
         return domain.runs.lifecycle.get(self.store, self.ctx, name, deleted=deleted)
+
+    def events(self, project: str, *, after: int | None = None) -> Generator[Event, None, None]:
+        """What happens in a project from now on, or after a log entry, as it happens; an iterator without end, to be closed."""
+        place = domain.events.head(self.store) if after is None else after
+        domain.projects.get(self.store, self.ctx, project)
+        return self._events(project, place)
+
+    def _events(self, project: str, place: int) -> Generator[Event, None, None]:
+        while True:
+            commit = self.store.index.last_commit()
+            found, last = domain.events.since(self.store, self.ctx, project, place)
+            yield from found
+            if last == place:
+                while self.store.index.last_commit() == commit:
+                    time.sleep(LOOK)
+            place = last
 
     def update_run(
         self,

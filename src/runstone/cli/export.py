@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import msgspec
 
-from runstone.cli import names, text
+from runstone.cli import bundles, names, text
 from runstone.cli.command import Command
 from runstone.cli.progress import Progress
 from runstone.cli.session import Session
@@ -35,13 +35,26 @@ FORMAT = "runstone-export/1"
 @click.option(
     "--no-proof", is_flag=True, help="Without the proof, the same version always gives the same tar."
 )
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the project NAME, whole, into an empty directory.",
+)
 @click.pass_obj
-def export_command(session: Session, name: str | None, file: Path, no_proof: bool) -> None:
-    """Write a version as a tar, or all metadata.
+def export_command(
+    session: Session, name: str | None, file: Path, no_proof: bool, bundle: Path | None
+) -> None:
+    """Write a version as a tar, a project as an open bundle, or all metadata.
 
     With NAME: manifest.json, metadata.json, proof.json and the files below files/, in a fixed order with fixed times, to FILE or to
     standard output (-). Without: every namespace, user, project, collection, version, file and alias as JSON Lines on standard output.
     """
+    if bundle is not None:
+        if name is None or str(file) != "-" or no_proof:
+            raise click.UsageError("--bundle takes the name of a project, and neither FILE nor --no-proof.")
+        bundles.export_bundle(session, name, bundle)
+        return
     if name is None:
         with session.open() as store:
             for kind, value in everything(store):

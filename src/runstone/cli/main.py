@@ -22,13 +22,18 @@ COMMANDS = {
     "get": Lazy("get", "Write a version's files into a directory."),
     "ls": Lazy("ls", "List projects, collections, versions or files."),
     "show": Lazy("show", "Show all there is to know about a name."),
+    "runs": Lazy("runs", "List the runs of a project, or write them to a file."),
+    "tail": Lazy("tail", "Follow a run until it ends."),
+    "sql": Lazy("sql", "Select from a project with SQL."),
+    "sync": Lazy("sync", "Deliver what was logged and could not be delivered."),
     "alias": Lazy("alias", "Move, remove and list aliases."),
     "history": Lazy("history", "List every change of an alias or object."),
     "lineage": Lazy("lineage", "Show what a version came from and went into."),
     "verify": Lazy("verify", "Check a version, or the index against the log."),
     "proof": Lazy("proof", "Make and check proofs that need no server."),
-    "rm": Lazy("rm", "Delete a version, or what is empty."),
-    "export": Lazy("export", "Write a version as a tar, or all metadata."),
+    "rm": Lazy("rm", "Delete a version, a run, or what is empty."),
+    "export": Lazy("export", "Write a version as a tar, a project as a bundle, or all metadata."),
+    "import": Lazy("bundles", "Make a project of a bundle."),
     "gc": Lazy("upkeep", "Free the bytes that nothing refers to."),
     "scrub": Lazy("upkeep", "Read every stored byte and withdraw damage."),
     "backup": Lazy("backup", "Copy the store into a directory."),
@@ -40,8 +45,8 @@ COMMANDS = {
     "completion": Lazy("completion", "Print a script that completes commands in a shell."),
 }
 
-EPILOG = """A NAME is namespace/project/collection, with @alias or :v3 for a version; without a namespace, your own.
-'runstone COMMAND --help' says more, and docs/cli.md says all."""
+EPILOG = """A NAME is namespace/project/collection, with @alias or :v3 for a version; without a namespace, your own. A run is
+run:namespace/project/run. 'runstone COMMAND --help' says more, and docs/cli.md says all."""
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -11,6 +11,7 @@ from runstone.types import (
     AliasInfo,
     AliasStep,
     CollectionInfo,
+    KeyStats,
     LogRecord,
     NamespaceInfo,
     ProjectInfo,
@@ -115,6 +116,11 @@ def alias_steps(store: Store, collection: str, alias: str) -> Iterator[AliasStep
 def changes(store: Store, name: str) -> Iterator[LogRecord]:
     """Every change of an object, from the first."""
     return every(lambda last: store.history(name, after=last.seq if last else -1, limit=PAGE))
+
+
+def key_stats(store: Store, run: str) -> Iterator[KeyStats]:
+    """The statistics of all keys of a run."""
+    return every(lambda last: store.run_stats(run, after=last.key if last else "", limit=PAGE))
 
 
 def users(store: Store) -> Iterator[UserInfo]:

@@ -10,10 +10,13 @@ import click
 from runstone.cli import names, output, text
 from runstone.cli.command import Command
 from runstone.cli.session import Session
-from runstone.types import CollectionInfo, NamespaceInfo, ProjectInfo, VersionInfo
+from runstone.types import CollectionInfo, KeyStats, NamespaceInfo, ProjectInfo, RunInfo, VersionInfo
 
 if TYPE_CHECKING:
     from runstone.cli.session import Store
+
+
+RUN = "run:"
 
 
 @click.command("show", cls=Command)
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 def show_command(session: Session, name: str) -> None:
     """Show all there is to know about a name.
 
-    A namespace, a project, a collection with its aliases, or a version in whatever state it is.
+    A namespace, a project, a collection with its aliases, a version in whatever state it is, or a run (run:namespace/project/run).
     """
+    if name.startswith(RUN):
+        _show_run(session, name.removeprefix(RUN))
+        return
     with session.open() as store:
         found = names.find(store, name)
         aliases = _aliases(store, found)
@@ -33,6 +39,52 @@ def show_command(session: Session, name: str) -> None:
 
         answer = msgspec.to_builtins(found) | {"aliases": aliases}
     session.answer(answer, lambda: text.pairs(list(described(found, aliases))))
+
+
+def _show_run(session: Session, name: str) -> None:
+    with session.open() as store:
+        run = store.get_run(name, deleted=True)
+        # A deleted run's keys are shown when it is back.
+        stats = [] if run.deleted else list(names.key_stats(store, run.path))
+    import msgspec
+
+    answer = msgspec.to_builtins(run) | {"keys": stats}
+    session.answer(answer, lambda: [*text.pairs(list(_run(run))), *_keys(stats)])
+
+
+def _run(run: RunInfo) -> Iterable[tuple[str, str]]:
+    yield "run", run.path
+    yield "display name", run.display_name
+    yield "state", f"{run.state}, deleted {text.moment(run.deleted)}" if run.deleted else run.state
+    yield "started", f"{text.moment(run.started)} by {run.by}"
+    yield "finished", text.moment(run.finished) if run.finished else ""
+    yield "group", run.group
+    yield "job type", run.job_type
+    yield "sweep", run.sweep
+    yield "forked from", f"{run.parent} at step {run.forked}" if run.parent else ""
+    yield "tags", ", ".join(f"{tag}={value}" if value else tag for tag, value in run.tags.items())
+    yield "notes", run.notes
+    yield (
+        "logged",
+        f"{text.count(run.points, 'point')}, {text.count(run.lines, 'line')}, up to step {run.step}",
+    )
+    yield "config", _metadata(run.config)
+    yield "summary", _metadata(run.summary)
+    yield "info", _metadata(run.info)
+
+
+def _keys(stats: list[KeyStats]) -> list[str]:
+    if not stats:
+        return []
+    rows = [
+        [
+            each.key,
+            str(each.points),
+            *(f"{value:.6g}" for value in (each.last, each.min, each.max, each.mean)),
+        ]
+        for each in stats
+    ]
+    return ["", *text.table(["KEY", "POINTS", "LAST", "MIN", "MAX", "MEAN"], rows, range(1, 6))]
 
 
 def _aliases(store: Store, found: names.Found) -> dict[str, int]:

@@ -12,6 +12,7 @@ import msgspec
 from runstone import folders
 from runstone.client.calls import API, Calls, NoneType
 from runstone.client.http import MSGPACK, encoded
+from runstone.client.listening import Listening
 from runstone.client.names import Name
 from runstone.client.origin import query, quote, quote_path
 from runstone.client.runfiles import RemoteRunFile
@@ -142,6 +143,17 @@ class RemoteTracking(Calls):
     def get_run(self, name: str, *, deleted: bool = False) -> RunInfo:
         """A run by name; a deleted one only if asked for."""
         return self._get(self._run(name) + query(deleted="true" if deleted else None), RunInfo)
+
+    def events(self, project: str, *, after: int | None = None) -> Listening:
+        """What happens in a project from now on, or after a log entry, as it happens; an iterator without end, to be closed.
+
+        A connection that breaks is made again, and nothing that happened meanwhile is missed.
+        """
+        path = f"{API}/events/" + "/".join(quote(part) for part in self._project_parts(project))
+        headers = {"Accept": "text/event-stream"}
+        return Listening(
+            lambda place: self._http.request("GET", path + query(after=place), headers=headers), after
+        )
 
     def update_run(
         self,

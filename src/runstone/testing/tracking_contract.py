@@ -237,3 +237,67 @@ class TrackingContract:
         store.link("demo/data@v1", "used_by", f"run:local/{RUN}")
         graph = store.lineage("demo/data@v1", direction="downstream")
         assert ("run", f"local/{RUN}") in {(node.kind, node.name) for node in graph.nodes}
+
+    def test_runs_are_listed_by_filter_and_order(self, store: Any) -> None:
+        """Conditions, orders and pages; a run that lacks what is asked for comes last, and a deleted one not at all."""
+        for number, loss in enumerate((0.3, 0.1, math.nan, 0.2)):
+            store.create_run(
+                f"demo/r{number}",
+                config={"lr": 10.0**-number, "opt": {"name": "adam"}},
+                tags={"odd": ""} if number % 2 else {},
+            )
+            store.log_rows(f"demo/r{number}", [(0, 1, {"loss": loss})])
+        store.create_run("demo/none")
+        store.create_run("demo/gone")
+        store.delete_run("demo/gone")
+
+        def listed(filter: str = "", order: str = "", **options: Any) -> list[str]:
+            return [run.name for run in store.runs("demo", filter, order=order, **options).items]
+
+        assert listed() == ["none", "r3", "r2", "r1", "r0"]
+        assert listed(deleted=True)[0] == "gone"
+        assert listed(order="summary.loss") == ["r1", "r3", "r0", "r2", "none"]
+        assert listed(order="summary.loss desc") == ["r0", "r3", "r1", "r2", "none"]
+        assert listed(order="config.opt.name, name") == ["r0", "r1", "r2", "r3", "none"]
+        assert listed("summary.loss < 0.25") == ["r3", "r1"]
+        assert listed("not summary.loss < 0.25", "name") == ["none", "r0", "r2"]
+        assert listed("tags.odd exists and config.lr <= 0.1") == ["r3", "r1"]
+        assert listed("name in ('r0', 'none') or summary.loss = nan") == ["none", "r2", "r0"]
+        assert listed("name like 'r%' and config.opt.name ilike 'AD_M' and not name contains '2'") == [
+            "r3",
+            "r1",
+            "r0",
+        ]
+        assert listed("config.lr = '1'") == [] and listed("text(config.lr) = '1.0'") == ["r0"]
+        assert listed("summary.loss is null") == ["none"]
+        assert listed(order="name", limit=2) == ["none", "r0"]
+        after = store.runs("demo", order="name", limit=2).next
+        assert listed(order="name", after=after, limit=2) == ["r1", "r2"]
+        for wrong in (
+            {"filter": "config.lr <"},
+            {"order": "a b"},
+            {"after": "nobody"},
+        ):
+            with pytest.raises(Invalid):
+                store.runs("demo", **wrong)
+        with pytest.raises(Missing):
+            store.runs("nothing")
+
+    def test_what_happens_is_told(self, store: Any) -> None:
+        """Events come in the order of the log, from where the listener stands, and again from any place."""
+        store.create_run(RUN)
+        events = store.events("demo")
+        store.log_rows(RUN, [(3, 1, {"loss": 0.5})])
+        store.log_lines(RUN, [(1, "stdout", "", "x")])
+        store.finish_run(RUN)
+        found = [next(events) for _ in range(3)]
+        assert [(event.kind, event.name) for event in found] == [
+            ("points", f"local/{RUN}"), ("lines", f"local/{RUN}"), ("run", f"local/{RUN}")
+        ]  # fmt: skip
+        assert found[0].detail == {"points": 1, "step": 3}
+        again = store.events("demo", after=found[0].seq)
+        assert next(again) == found[1]
+        for each in (events, again):
+            each.close()
+        with pytest.raises(Missing):
+            store.events("nothing")

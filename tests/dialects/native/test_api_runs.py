@@ -6,7 +6,7 @@ import math
 
 import msgspec
 import pytest
-from calling import Caller
+from calling import Caller, segment
 
 from runstone._native.points import encode_rows
 
@@ -217,3 +217,31 @@ def test_sql_over_http(people: dict[str, Caller]):
     assert found == {"columns": ["id", "config.n"], "rows": [["r0", 3.0]]}
     assert max_.post(where, {"sql": "DROP TABLE runs"}).code == "invalid"
     assert people["eve"].post(where, {"sql": "SELECT 1"}).code == "missing"
+
+
+def test_runs_are_listed_page_by_page_and_hidden_fields_are_not_there(people: dict[str, Caller]):
+    path = "/api/v1/runs/lab/listed"
+    for number in range(5):
+        value = {"name": f"r{number}", "config": {"lr": number, "user": f"u{number % 2}"}}
+        people["max"].post(path, value).expect(201)
+    field = "/api/v1/projects/lab/listed/fields/config.user"
+    assert people["ann"].put(field, {"class": "pii"}).status in (200, 204)
+    assert people["max"].delete(f"{path}/r4").status == 204
+
+    def listed(who: str, asked: str) -> tuple[list[str], str]:
+        page = people[who].get(f"{path}?{asked}").expect(200)
+        return [item["name"] for item in page["items"]], page["next"]
+
+    names, after = listed("ria", "limit=3")
+    assert names == ["r3", "r2", "r1"]
+    assert listed("ria", f"limit=3&after={segment(after)}") == (["r0"], "")
+    assert listed("ria", "deleted=true&limit=1")[0] == ["r4"]
+    assert listed("ria", "filter=config.lr%20%3E%3D%202&order=config.lr") == (["r2", "r3"], "")
+    assert listed("ann", "filter=config.user%20%3D%20%22u1%22")[0] == ["r3", "r1"]
+    assert listed("ria", "filter=config.user%20%3D%20%22u1%22") == ([], "")
+    assert listed("ria", "order=config.user") == listed("ria", "order=config.user%20desc")
+    assert listed("ann", "order=config.user")[0] == ["r2", "r0", "r3", "r1"]
+    assert "user" not in people["ria"].get(path).expect(200)["items"][0]["config"]
+    assert people["eve"].get(path).code == "missing"
+    assert people["ria"].get(f"{path}?filter=lr%20%3C").code == "invalid"
+    assert people["ria"].get(f"{path}?unknown=1").code == "invalid"

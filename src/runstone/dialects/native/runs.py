@@ -21,8 +21,10 @@ from runstone.dialects.native.wire import (
     project_name,
 )
 from runstone.dialects.routing import BYTES, Call, Download, Raw, Reply, Route
-from runstone.domain.runs import console, files, lifecycle, liveness
+from runstone.domain.runs import console, files, lifecycle, liveness, questions
+from runstone.domain.runs.encoded import EncodedPage
 from runstone.types import ConsoleLine, FileEntry, RunInfo
+from runstone.types import RunPage as Runs
 
 RUNS = PROJECT.replace("/projects/", "/runs/")
 RUN = RUNS + "/{run}"
@@ -117,6 +119,14 @@ class Placed(Answer):
     first: int
 
 
+class RunPage(Page):
+    """Which runs: those that fulfil a filter text, in an order; deleted ones too if asked for."""
+
+    filter: str = ""
+    order: str = ""
+    deleted: bool = False
+
+
 class LinePage(Request):
     """Which console lines: from number ``start`` on, or the last (``tail``); that hold ``search`` (any case), of one ``stream``."""
 
@@ -166,6 +176,22 @@ def create(call: Call) -> Reply:
         step=new.step,
     )
     return Reply(run, 200 if resumed else 201)
+
+
+def listing(call: Call) -> EncodedPage:
+    """Answers ``GET /runs/{ns}/{project}``."""
+    asked: RunPage = call.query
+    return questions.ask_encoded(
+        call.store,
+        call.ctx,
+        project_name(call),
+        call.packed,
+        filter=asked.filter,
+        order=asked.order,
+        after=asked.after,
+        limit=asked.limit,
+        deleted=asked.deleted,
+    )
 
 
 def get(call: Call) -> RunInfo:
@@ -304,6 +330,7 @@ ROUTES = (
         also=(200,),
         blocking=True,
     ),
+    Route("GET", RUNS, listing, "A project's runs.", query=RunPage, answer=Runs, blocking=True),
     Route("GET", RUN, get, "A run.", query=ShowRun, answer=RunInfo),
     Route("PATCH", RUN, update, "Changes a run.", body=RunChange, answer=RunInfo, blocking=True),
     Route("DELETE", RUN, delete, "Marks a run as deleted.", status=204, blocking=True),

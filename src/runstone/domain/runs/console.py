@@ -40,7 +40,7 @@ def log(
     A line is ``(time, stream, level, text)``, or an object with these fields. Lines that were there are rewritten. With a ``writer``
     (a stream of one process, any text) ``first`` counts that writer's own lines.
     """
-    checked = tuple(_checked(line) for line in lines)
+    checked = tuple(check(line) for line in lines)
     if not checked:
         raise Invalid("there are no lines to add")
     if len(checked) > MAX_LINES:
@@ -60,7 +60,8 @@ def log(
     return cast("int", store.submit(ctx, command).result)
 
 
-def _checked(line: Any) -> Line:
+def check(line: Any) -> Line:
+    """A console line as it is stored; raises :class:`Invalid`."""
     time, stream, level, text = line if isinstance(line, tuple | list) else (
         line.time, line.stream, line.level, line.text
     )  # fmt: skip
@@ -93,10 +94,10 @@ def read(
         ctx.check_deadline()
         stop = min(total, start + max(limit, 1000))
         with store.index.read() as view:
-            page = list(_page(store, view, run.id, start, stop))
+            lines = list(page(store, view, run.id, start, stop))
         found += [
             line
-            for line in page
+            for line in lines
             if (not stream or line.stream == stream) and (not wanted or wanted in line.text.casefold())
         ]
         start = stop
@@ -111,7 +112,7 @@ def tail(store: Store, ctx: Context, name: str, limit: int = 100) -> list[Consol
     return read(store, ctx, name, start=max(0, (mark.lines if mark else 0) - limit), limit=limit)
 
 
-def _page(store: Store, view: View, run: int, start: int, stop: int) -> Iterator[ConsoleLine]:
+def page(store: Store, view: View, run: int, start: int, stop: int) -> Iterator[ConsoleLine]:
     """Lines ``start`` to ``stop``; a line that no entry has was jumped over, and is empty."""
     lines: dict[int, tuple[int, Line]] = {}
     begin = (run, max(0, start - _REACH))

@@ -1,0 +1,201 @@
+"""Runs on the command line: listed, written to files, shown, followed, deleted, and whole projects there and back."""
+
+import csv
+import io
+import json
+import subprocess
+import threading
+
+import pyarrow.parquet
+import pytest
+from commandline import running
+
+import runstone
+from runstone.cli import exits
+from runstone.domain.bundle import state_of_project
+
+
+@pytest.fixture
+def filled(data):
+    """Three runs, made before any server has the directory."""
+    with runstone.open(data) as library:
+        for number in range(3):
+            name = f"p/r{number}"
+            library.create_run(name, config={"lr": 10.0**-number, "opt": {"name": "adam"}}, tags=["t"])
+            library.log_rows(
+                name, [(step, step, {"loss": 1 / (step + 1 + number), "n": step}) for step in range(5)]
+            )
+            library.log_lines(name, [(1, "stdout", "", f"line {line}") for line in range(15)])
+        library.update_run(
+            "p/r1", summary={"bad": float("nan"), "words": ["a", "b"]}, notes="=1+1,\n\x1b[31m"
+        )
+        library.finish_run("p/r0")
+    return data
+
+
+@pytest.fixture
+def opened(filled, store):
+    """The same by a directory and by a server."""
+    return store
+
+
+def test_runs_are_listed_as_a_table(ok, run, opened):
+    head, *rows = ok("runs", "p").out.splitlines()
+    assert head.split() == ["NAME", "STATE", "STARTED", "DURATION", "STEP"]
+    assert [row.split()[0] for row in rows] == ["r2", "r1", "r0"]
+    head, *rows = ok(
+        "runs", "local/p", "--order", "summary.loss desc", "--filter", "config.lr < 0.5"
+    ).out.splitlines()
+    assert head.split()[-2:] == ["summary.loss", "config.lr"]
+    assert [row.split()[0] for row in rows] == ["r1", "r2"]
+    assert rows[0].split()[-2:] == ["0.166667", "0.1"]
+    assert ok("runs", "p", "-n", "1", "--field", "config.opt.name").out.split()[-1] == "adam"
+    assert [each["name"] for each in ok("runs", "p", "--json", "-n", "2").json] == ["r2", "r1"]
+    assert ok("runs", "p", "--filter", "name = 'x'").out == ""
+    assert ok("runs", "p", "--filter", "name = 'x'", "--json").json == []
+    ran = run("runs", "p", "--filter", "config.lr <")
+    assert (ran.code, ran.out) == (exits.INVALID, "")
+    assert run("runs", "nothing", "--json").problem["code"] == "missing"
+    assert (
+        run("runs", "p", "-o", "x.doc").code
+        == run("runs", "p", "-o", "x", "--format", "table").code
+        == exits.USAGE
+    )
+
+
+def test_more_runs_than_a_page(ok, directory, monkeypatch):
+    monkeypatch.setattr("runstone.cli.runs.PAGE", 2)
+    with runstone.open(directory) as library:
+        for number in range(5):
+            library.create_run(f"p/r{number}")
+    for limit, count in ((0, 5), (3, 3), (4, 4), (9, 5)):
+        assert len(ok("runs", "p", "-n", limit, "--order", "name").out.splitlines()) == count + 1
+
+
+def test_runs_are_written_for_other_programs(ok, opened, tmp_path):
+    assert ok("runs", "p", "-o", "runs.csv", "--order", "name").out.startswith("3 runs in runs.csv: ")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text(), newline="")))
+    assert [(row["name"], row["config.lr"], row["summary.loss"]) for row in rows] == [
+        ("r0", "1.0", "0.2"), ("r1", "0.1", repr(1 / 6)), ("r2", "0.01", repr(1 / 7))
+    ]  # fmt: skip
+    assert (rows[1]["summary.bad"], rows[1]["summary.words"], rows[0]["summary.bad"]) == (
+        "nan",
+        '["a","b"]',
+        "",
+    )
+    table = pyarrow.parquet.read_table(
+        io.BytesIO(_bytes(ok, "runs", "p", "--order", "name", tmp_path=tmp_path))
+    )
+    assert table["config.lr"].to_pylist() == [1.0, 0.1, 0.01]
+    assert table["summary.n"].to_pylist() == [4, 4, 4] and str(table["summary.n"].type) == "int64"
+    assert table["finished"].to_pylist()[1:] == [None, None]
+    written = ok("runs", "p", "--format", "jsonl", "--field", "name", "--field", "summary.bad").out
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert lines == [{"name": name, "summary.bad": None} for name in ("r2", "r1", "r0")]
+    assert ok("runs", "p", "-o", "some.jsonl", "-n", "2", "--json").json["runs"] == 2
+    assert not list(tmp_path.glob(".*part"))
+
+
+def _bytes(ok, *arguments, tmp_path):
+    ok(*arguments, "-o", "runs.parquet")
+    return (tmp_path / "runs.parquet").read_bytes()
+
+
+def test_a_run_is_shown(ok, run, opened):
+    shown = ok("show", "run:p/r0").out
+    for told in (
+        "run       local/p/r0\n",
+        "state     finished\n",
+        "tags      t\n",
+        '"name": "adam"',
+        "logged    10 points, 15 lines, up to step 4",
+    ):
+        assert told in shown
+    assert shown.splitlines()[-1].split() == ["n", "5", "4", "0", "4", "2"]
+    answer = ok("show", "run:p/r1", "--json").json
+    assert (answer["name"], [each["key"] for each in answer["keys"]]) == ("r1", ["loss", "n"])
+    assert "\x1b" not in ok("show", "run:p/r1").out
+    assert run("show", "run:p/none").code == exits.MISSING
+
+
+def test_a_run_is_deleted_brought_back_and_purged(ok, run, opened):
+    assert ok("rm", "run:p/r2").out == "removed run:local/p/r2\n"
+    assert "r2" not in ok("runs", "p").out and "r2" in ok("runs", "p", "--deleted").out
+    assert "deleted" in ok("show", "run:p/r2").out
+    assert ok("rm", "run:p/r2", "--undo", "--json").json == {"restored": "run:local/p/r2"}
+    assert "r2" in ok("runs", "p").out
+    assert run("rm", "run:p/r2", "--purge").code == exits.CONFLICT
+    ok("rm", "run:p/r2")
+    ok("rm", "run:p/r2", "--purge")
+    assert run("rm", "run:p/r2").code == exits.MISSING
+    for wrong in (
+        ("run:p/r1", "--undo", "--purge"),
+        ("run:p/r1", "--with-aliases"),
+        ("p", "--undo"),
+        ("p", "--purge"),
+    ):
+        assert run("rm", *wrong).code == exits.USAGE
+
+
+def test_tail_of_a_run_that_has_ended(ok, run, opened):
+    assert ok("tail", "p/r0", "-n", "2").out.splitlines() == [
+        "line 13", "line 14", "[step 4]  loss 0.2  n 4", "local/p/r0 is finished"
+    ]  # fmt: skip
+    assert ok("tail", "p/r1", "--no-follow", "--no-metrics", "-n", "0").out == "local/p/r1 is running\n"
+    documents = [json.loads(line) for line in ok("tail", "p/r0", "-n", "1", "--json").out.splitlines()]
+    assert [next(iter(each)) for each in documents] == ["line", "summary", "state"]
+    assert documents[0]["line"]["text"] == "line 14" and documents[1]["summary"]["loss"] == 0.2
+    assert run("tail", "p/none").code == exits.MISSING
+
+
+def test_tail_follows_until_the_run_ends(opened, ok, run):
+    whole = runstone.connect(opened) if opened.startswith("http") else runstone.open(opened)
+    with whole as library, running("tail", "p/r1", "-n", "1", stderr=subprocess.DEVNULL) as tail:
+        timer = threading.Timer(60, tail.kill)
+        timer.start()
+        try:
+            assert tail.stdout.readline() == "line 14\n"
+            assert tail.stdout.readline().startswith("[step 4]")
+            library.log_lines("p/r2", [(1, "stdout", "", "of another run")])
+            library.log_lines("p/r1", [(1, "stderr", "", f"new {line}\x1b[2J") for line in range(3)])
+            assert [tail.stdout.readline() for _ in range(3)] == [
+                f"new {line}\\x1b[2J\n" for line in range(3)
+            ]
+            library.log_rows("p/r1", [(9, 1, {"loss": 0.01})])
+            assert tail.stdout.readline().startswith("[step 9]  loss 0.01  n 4")
+            library.finish_run("p/r1", "failed")
+            assert tail.stdout.readline() == "local/p/r1 is failed\n"
+            assert tail.stdout.read() == "" and tail.wait(30) == 0
+        finally:
+            timer.cancel()
+
+
+def test_a_project_goes_into_a_bundle_and_comes_back(ok, run, filled, monkeypatch, folder, tmp_path):
+    monkeypatch.setenv("RUNSTONE_STORE", str(filled))
+    ok("put", folder, "p/m", "--alias", "prod")
+    ran = ok("export", "p", "--bundle", "out")
+    assert ran.out == "local/p in out: 3 runs, 30 points, 45 lines, 1 collection, 1 version, 4 files\n"
+    assert ok("export", "p", "--bundle", "again", "--json").json["counts"]["points"] == 30
+    assert run("export", "p", "--bundle", "out").code == exits.INVALID
+    done = ok("import", "out", "--store", "other", "--json").json
+    assert (done["project"], done["outside"]) == ("local/p", 0)
+    assert (
+        ok("import", "out", "q", "--store", "other").out
+        == "local/q from out: 3 runs, 30 points, 45 lines, 1 collection, 1 version, 4 files\n"
+    )
+    with runstone.open(filled) as one, runstone.open("other") as other:
+        before = state_of_project(one.store, one.ctx, "p")
+        assert (
+            before
+            == state_of_project(other.store, other.ctx, "p")
+            == state_of_project(other.store, other.ctx, "q")
+        )
+    assert run("import", "out").code == exits.CONFLICT
+    (tmp_path / "out" / "runs.jsonl").write_text("")
+    ran = run("import", "out", "r", "--store", "other", "--json")
+    assert (ran.code, ran.out, ran.problem["code"]) == (exits.INVALID, "", "digest_mismatch")
+    assert run("import", "nowhere").code == run("export", "--bundle", "x").code == exits.USAGE
+    for command in (("export", "p", "--bundle", "x"), ("import", "out")):
+        assert run(*command, "--store", "http://127.0.0.1:9").code == exits.INVALID
+    assert run("export", "p", "--bundle", "x", "--store", "nowhere").code == exits.MISSING
+    assert not (tmp_path / "x").exists()
