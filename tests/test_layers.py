@@ -24,6 +24,7 @@ BELOW = {
         "cli",
         "config",
         "library",
+        "logged",
         "verifier",
         "__init__",
     },

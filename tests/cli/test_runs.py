@@ -41,7 +41,7 @@ def opened(filled, store):
 
 def test_runs_are_listed_as_a_table(ok, run, opened):
     head, *rows = ok("runs", "p").out.splitlines()
-    assert head.split() == ["NAME", "STATE", "STARTED", "DURATION", "STEP"]
+    assert head.split() == ["NAME", "STATE", "STARTED", "DURATION", "STEPS"]
     assert [row.split()[0] for row in rows] == ["r2", "r1", "r0"]
     head, *rows = ok(
         "runs", "local/p", "--order", "summary.loss desc", "--filter", "config.lr < 0.5"
@@ -88,7 +88,7 @@ def test_runs_are_written_for_other_programs(ok, opened, tmp_path):
     )
     assert table["config.lr"].to_pylist() == [1.0, 0.1, 0.01]
     assert table["summary.n"].to_pylist() == [4, 4, 4] and str(table["summary.n"].type) == "int64"
-    assert table["finished"].to_pylist()[1:] == [None, None]
+    assert table["ended"].to_pylist()[1:] == [None, None]
     written = ok("runs", "p", "--format", "jsonl", "--field", "name", "--field", "summary.bad").out
     lines = [json.loads(line) for line in written.splitlines()]
     assert lines == [{"name": name, "summary.bad": None} for name in ("r2", "r1", "r0")]

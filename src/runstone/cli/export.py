@@ -45,7 +45,7 @@ FORMAT = "runstone-export/1"
 def export_command(
     session: Session, name: str | None, file: Path, no_proof: bool, bundle: Path | None
 ) -> None:
-    """Write a version as a tar, a project as an open bundle, or all metadata.
+    """Write a version, a project, or all metadata.
 
     With NAME: manifest.json, metadata.json, proof.json and the files below files/, in a fixed order with fixed times, to FILE or to
     standard output (-). Without: every namespace, user, project, collection, version, file and alias as JSON Lines on standard output.
