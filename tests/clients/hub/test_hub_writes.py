@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -30,7 +33,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import _http
 
+from runstone.config import ServerOptions
 from runstone.dialects.hub import changes, lfs
+from runstone.server.background import Background
 
 
 @pytest.fixture
@@ -374,3 +379,29 @@ def test_a_part_that_breaks_off_is_sent_again(hub: Hub, repo: str, tmp_path):
     wrong = batch | {"objects": [{"oid": "0" * 64, "size": 3}]}
     (told,) = httpx2.post(where, json=wrong, headers=headers).json()["objects"]
     assert httpx2.put(told["actions"]["upload"]["href"], content=b"abc").status_code == 400
+
+
+def test_the_command_line_uploads_with_the_environment_alone(hub: Hub, files, tmp_path):
+    given = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": hub.tokens["ann"],
+        "HF_HOME": str(tmp_path / "home"),
+    }
+    source = written(tmp_path / "up", files)
+    tool = Path(sys.executable).with_name("hf")
+    command = [str(tool), "upload", "lab/by-hand", str(source), "--commit-message", "By hand"]
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert stored(hub, "lab/models/by-hand", tmp_path) == files
+    assert hub.api().list_repo_commits("lab/by-hand")[0].authors == ["ann"]
+
+
+def test_a_local_server_needs_no_key(tmp_path, files):
+    with Background(ServerOptions(data=str(tmp_path / "data"), port=0, log_format="off")) as server:
+        api = HfApi(endpoint=server.url, token="hf_anything")
+        assert api.whoami()["name"] == "local"
+        api.create_repo("mine")
+        api.upload_folder(repo_id="local/mine", folder_path=written(tmp_path / "m", files))
+        found = snapshot_download("local/mine", endpoint=server.url, token=False)
+        assert contents(Path(found)) == files
