@@ -8,6 +8,8 @@ import http.client
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +30,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+from runstone.types import FileEntry
 
 
 @pytest.fixture
@@ -277,3 +281,45 @@ def test_the_environment_alone_is_enough(hub: Hub, model, files, tmp_path):
     program = f"from huggingface_hub import snapshot_download; print(snapshot_download({repo!r}))"
     done = subprocess.run([sys.executable, "-c", program], env=given, capture_output=True, text=True)
     assert contents(Path(done.stdout.strip())) == files, done.stderr
+
+
+def test_versions_that_are_withdrawn_are_not_there(hub: Hub, model):
+    path, repo = model
+    api = hub.api()
+    _, first = api.list_repo_commits(repo)
+    hub.library.delete_version(f"{path}@v1", reason="wrong data")
+    for revision in (first.commit_id, "v1"):
+        with pytest.raises(RevisionNotFoundError, match="wrong data"):
+            api.model_info(repo, revision=revision)
+    assert len(api.list_repo_commits(repo)) == 1
+    with pytest.raises(RepositoryNotFoundError, match="write owner/name"):
+        api.model_info("gpt2")
+
+
+def test_bytes_elsewhere_are_fetched_there_without_the_key(hub: Hub, tmp_path):
+    seen = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.path, self.headers["Authorization"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"there")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.2", 0), Elsewhere) as other:
+        threading.Thread(target=other.serve_forever).start()
+        hub.library.create_project("lab/far", exist_ok=True)
+        hub.library.create_collection("lab/far/m")
+        url = f"http://127.0.0.2:{other.server_port}/far/x.bin"
+        hub.library.commit("lab/far/m", [FileEntry(path="x.bin", size=5, url=url, etag="one")])
+        token = hub.tokens["ria"]
+        told = get_hf_file_metadata(hf_hub_url("lab/far.m", "x.bin", endpoint=hub.url), token=token)
+        assert (told.size, told.location) == (5, url)
+        got = snapshot_download("lab/far.m", endpoint=hub.url, token=token)
+        assert contents(Path(got)) == {"x.bin": b"there"}
+        other.shutdown()
+    assert seen == [("/far/x.bin", None)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from hashlib import sha256
 
 from msgspec.structs import replace
 
+from runstone.dialects.hub import revisions
 from runstone.dialects.hub.naming import KINDS
 from runstone.dialects.hub.problem import ENTRY, missing
 from runstone.dialects.hub.wire import Anything, repo_and_commit
@@ -13,6 +15,7 @@ from runstone.dialects.routing import BYTES, Call, Download, Raw, Route
 from runstone.domain import content
 from runstone.domain.context import Context
 from runstone.errors import Conflict, Invalid, Missing
+from runstone.types import FileEntry
 
 FOLLOWED = ("https://", "http://")
 #: Parts of a User-Agent that name a library; what is not here (Python's version, torch's) is not who fetches.
@@ -31,7 +34,8 @@ def resolve(kind: str, call: Call) -> Download | Raw:
     except Missing:
         raise missing(ENTRY, f"{repo.id} has no file {path:.500} at {commit.id}", commit.id) from None
     except Invalid as error:
-        return _elsewhere(error, headers)
+        (entry,) = revisions.files(call.store, call.ctx, repo, commit, prefix=path, limit=1)
+        return _elsewhere(error, entry, headers)
     if call.method == "GET":
         call.services.fetched(attributed(call), file.version_id)
     headers["X-Linked-Etag"] = file.etag
@@ -39,15 +43,15 @@ def resolve(kind: str, call: Call) -> Download | Raw:
     return Download(file, headers)
 
 
-def _elsewhere(error: Invalid, headers: dict[str, str]) -> Raw:
-    url, etag = error.details.get("url"), error.details.get("etag", "")
-    if url is None:
+def _elsewhere(error: Invalid, entry: FileEntry, headers: dict[str, str]) -> Raw:
+    if not entry.url:
         raise error
-    if not (url.startswith(FOLLOWED) and url.isascii() and url.isprintable()):
-        raise Conflict(error.message, **error.details) from None
-    if etag and etag.isascii() and etag.isprintable():
-        headers["X-Linked-Etag"] = f'"{etag.strip(chr(34))}"'
-    return Raw(status=302, headers={**headers, "Location": url})
+    if not (entry.url.startswith(FOLLOWED) and entry.url.isascii() and entry.url.isprintable()):
+        raise Conflict(error.message) from None
+    # Clients take what they know of the file from here: they do not ask the other host for it.
+    headers["X-Linked-Etag"] = f'"{entry.sha256 or sha256(entry.etag.encode()).hexdigest()}"'
+    headers["X-Linked-Size"] = str(entry.size)
+    return Raw(status=302, headers={**headers, "Location": entry.url})
 
 
 def attributed(call: Call) -> Context:

@@ -7,7 +7,7 @@ repository of Git. Source: the Git LFS pointer format, https://github.com/git-lf
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha1
+from hashlib import sha1, sha256
 from typing import Any
 
 from runstone.types import FileEntry
@@ -20,7 +20,7 @@ def git_blob_id(content: bytes) -> str:
 
 def pointer(file: FileEntry) -> bytes:
     """The pointer file of Git LFS that stands for a file."""
-    digest = file.sha256 or sha1(f"{file.url}\0{file.etag}".encode(), usedforsecurity=False).hexdigest()
+    digest = file.sha256 or sha256(file.etag.encode()).hexdigest()
     return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (
         digest.encode(),
         file.size,
