@@ -168,6 +168,20 @@ def test_large_files_go_by_lfs_in_one_piece_and_in_parts(
     assert not any("lfs-uploads" in route for route in asked)
 
 
+def test_the_largest_file_that_comes_in_a_commit(hub: Hub, repo: str, tmp_path, monkeypatch):
+    asked = answered_routes(hub, monkeypatch)
+    files = {"a.bin": random.Random(9).randbytes(changes.REGULAR), "b.txt": b"after it"}
+    hub.api().upload_folder(repo_id=repo, folder_path=written(tmp_path / "largest", files))
+    assert stored(hub, f"lab/models/{repo.split('/')[1]}", tmp_path) == files
+    assert not any("lfs" in route or "xet" in route for route in asked)
+    headers = {"Authorization": f"Bearer {hub.tokens['ann']}"}
+    line = b'{"key":"header","value":{"summary":"' + b"s" * changes.MAX_LINE + b'"}}'
+    where = f"{hub.url}/api/models/{repo}/commit/main"
+    assert httpx2.post(where, content=line, headers=headers).status_code == 413
+    for broken in (b"{", b"[]", b'{"key":"other","value":1}', b'{"key":"file","value":{}}', b"\xff", b""):
+        assert httpx2.post(where, content=broken, headers=headers).status_code == 400, broken
+
+
 @by_its_old_way
 def test_a_file_object_goes_by_lfs_even_with_xet(hub: Hub, repo: str, tmp_path):
     data = random.Random(4).randbytes(changes.REGULAR + 5)

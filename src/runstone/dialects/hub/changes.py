@@ -90,11 +90,12 @@ async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     waiting = bytearray()
     async for piece in pieces:
         waiting += piece
-        *whole, rest = waiting.split(b"\n")
-        waiting = rest
-        for line in whole:
-            if line.strip():
-                yield _decoded(bytes(line))
+        # A long line comes in many pieces, and is looked through once.
+        if b"\n" in piece:
+            *whole, waiting = waiting.split(b"\n")
+            for line in whole:
+                if line.strip():
+                    yield _decoded(bytes(line))
         if len(waiting) > MAX_LINE:
             raise TooLarge(
                 f"a line of the commit has over {MAX_LINE} bytes, the limit here; upload the file first"
