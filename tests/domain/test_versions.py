@@ -1,13 +1,24 @@
 import filecmp
 import os
 import time
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstone.domain import limits, manifests
-from runstone.errors import Conflict, Denied, Exists, Gone, Invalid, Missing, RunstoneError, TooLarge
+from runstone.domain import content, limits, manifests, versions
+from runstone.errors import (
+    AliasMoved,
+    Conflict,
+    Denied,
+    Exists,
+    Gone,
+    Invalid,
+    Missing,
+    RunstoneError,
+    TooLarge,
+)
 from runstone.types import FileEntry
 
 HOSTILE = [
@@ -309,3 +320,38 @@ def test_who_knows_a_digest_does_not_get_the_bytes(people, folder):
     with pytest.raises(Denied):
         people.ria.commit("lab/secret/m", stolen)
     assert people.max.commit("lab/secret/m", stolen).number == 2
+
+
+def test_a_commit_that_expects_is_a_compare_and_set(library, folder):
+    library.put("local/p/m", folder)
+    files = library.files("local/p/m")
+    store, ctx = library.store, library.ctx
+
+    def commit(**expecting):
+        found, _ = versions.commit_or_find(
+            store, ctx, "local/p/m", files, reuse=False, aliases=("main",), **expecting
+        )
+        return found.number
+
+    assert commit(expected={"main": 0}, newest=1) == 2
+    for stale in ({"expected": {"main": 0}}, {"expected": {"main": 1}}, {"newest": 1}, {"newest": 3}):
+        with pytest.raises(AliasMoved):
+            commit(**stale)
+    assert [version.number for version in library.versions("local/p/m")] == [2, 1]
+    assert commit(expected={"main": 2, "other": 0}, newest=2) == 3
+    assert library.alias("local/p/m", "main").version == 3
+
+
+def test_bytes_from_memory_and_what_is_held(people):
+    stored = content.put_bytes(people.max.store, people.max.ctx, "lab", b"some bytes")
+    assert (stored.size, stored.sha256) == (10, sha256(b"some bytes").hexdigest())
+    assert content.held_size(people.max.store, people.max.ctx, "lab", stored.sha256) == 10
+    # Another member did not bring them, and no version that he may read has them.
+    assert content.held_size(people.ann.store, people.ann.ctx, "lab", stored.sha256) is None
+    assert content.held_size(people.max.store, people.max.ctx, "lab", "0" * 64) is None
+    with pytest.raises(Denied):
+        content.put_bytes(people.ria.store, people.ria.ctx, "lab", b"x")
+    people.max.create_project("lab/p")
+    people.max.create_collection("lab/p/m")
+    people.max.commit("lab/p/m", [FileEntry(path="a", size=10, sha256=stored.sha256)])
+    assert content.held_size(people.ann.store, people.ann.ctx, "lab", stored.sha256) == 10

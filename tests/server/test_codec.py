@@ -133,6 +133,14 @@ def test_queries():
     assert (found.name, found.count, found.flag) == ("a b c€", 7, True)
 
 
+def test_a_parameter_that_is_a_tuple_comes_any_number_of_times():
+    class Several(msgspec.Struct):
+        word: tuple[str, ...] = ("none",)
+
+    assert codec.decode_query("word=a&w%6frd=b", Several).word == ("a", "b")
+    assert codec.decode_query("", Several).word == ("none",)
+
+
 @pytest.mark.parametrize(
     ("query", "error"),
     [

@@ -8,7 +8,7 @@ from runstone.domain import collections, limits, names, versioning
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
-from runstone.errors import AliasMoved, Invalid, Missing, Quarantined
+from runstone.errors import Invalid, Missing, Quarantined
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import ALIAS_HISTORY, ALIASES, VERSIONS, Alias
@@ -37,7 +37,7 @@ class DeleteAlias(Command, frozen=True, kw_only=True):
 def _move_alias(state: State, at: Stamp, command: MoveAlias) -> int:
     collection = collections.require(state, command.collection)
     previous = state.get(ALIASES, command.collection, command.alias)
-    _compare(command.alias, command.expected, previous)
+    versioning.require_pointing(command.alias, command.expected, previous)
     version = state.get(VERSIONS, command.collection, command.version)
     if version is None or version.state == "deleted":
         raise Missing(f"{collection.name} has no version {command.version} for {command.alias} to point at")
@@ -59,22 +59,10 @@ def _delete_alias(state: State, at: Stamp, command: DeleteAlias) -> int:
     previous = state.get(ALIASES, command.collection, command.alias)
     if previous is None:
         raise Missing(f"there is no alias {command.alias}")
-    _compare(command.alias, command.expected, previous)
+    versioning.require_pointing(command.alias, command.expected, previous)
     versioning.unpoint(state, at, command.collection, command.alias, previous, command)
     state.touch(command.collection, at.seq, 33)
     return previous.version
-
-
-def _compare(alias: str, expected: int | None, previous: Alias | None) -> None:
-    now = previous.version if previous else 0
-    if expected is not None and expected != now:
-        stands = f"points at v{now}" if now else "points at nothing"
-        wanted = f"v{expected}" if expected else "nothing"
-        raise AliasMoved(
-            f"alias {alias} {stands} and not at {wanted}; read it again and decide",
-            current=now,
-            expected=expected,
-        )
 
 
 def move(

@@ -74,6 +74,27 @@ def abort_upload(store: Store, ctx: Context, upload: str) -> None:
     store.blobs.abort(_own_upload(store, ctx, upload))
 
 
+def put_bytes(store: Store, ctx: Context, namespace: str, data: bytes) -> UploadedFile:
+    """Takes bytes in that are in memory (durable when it returns), into a namespace that the principal may write."""
+    with store.index.read() as view:
+        held = names.find_namespace(store, view, ctx, namespace, "write")
+    found = store.blobs.put(held.domain, ctx.principal.name, data)
+    return UploadedFile(size=found.size, sha256=found.sha256.hex(), xet=xet_hex(found.xet))
+
+
+def held_size(store: Store, ctx: Context, namespace: str, sha256: str) -> int | None:
+    """The size of bytes that are here already and that the principal may make a version of; None says nothing of other people's."""
+    digest = limits.digest(sha256)
+    with store.index.read() as view:
+        held = names.find_namespace(store, view, ctx, namespace, "write")
+        if not versions.may_use(store, view, ctx, held.domain, digest):
+            return None
+    try:
+        return store.blobs.stat(held.domain, digest).size
+    except Missing:
+        return None
+
+
 def _own_upload(store: Store, ctx: Context, upload: str) -> bytes:
     try:
         key = bytes.fromhex(upload)

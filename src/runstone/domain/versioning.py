@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runstone.domain import collections, manifests
-from runstone.errors import Conflict, Missing
+from runstone.errors import AliasMoved, Conflict, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import (
@@ -24,6 +24,7 @@ from runstone.storage.tables import (
     VERSIONS,
     Alias,
     AliasMove,
+    Collection,
     Entry,
     Version,
 )
@@ -32,7 +33,8 @@ from runstone.storage.tables import (
 class CommitVersion(Command, frozen=True, kw_only=True):
     """Adds a version. With ``reuse``, an equal live version (files and metadata) is answered instead.
 
-    ``entries`` are sorted by path and ``manifest`` is their digest; ``metadata`` is MessagePack.
+    ``entries`` are sorted by path and ``manifest`` is their digest; ``metadata`` is MessagePack. ``expected`` makes it a
+    compare-and-set: the version that each alias must point at (0: nothing), and ``newest`` the highest number given so far.
     """
 
     collection: int
@@ -44,6 +46,8 @@ class CommitVersion(Command, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     expires: int = 0
     reuse: bool = False
+    expected: tuple[tuple[str, int], ...] = ()
+    newest: int | None = None
 
 
 class UpdateVersion(Command, frozen=True, kw_only=True):
@@ -92,6 +96,7 @@ class Committed(msgspec.Struct, frozen=True):
 @applies(24, "commit_version", CommitVersion, Committed)
 def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committed:
     collection = collections.require(state, command.collection)
+    _require_expected(state, collection, command)
     sharing = [version_id for (_, version_id), _ in state.scan(MANIFEST_VERSIONS, command.manifest)]
     if command.reuse:
         same = _equal_version(state, command, sharing)
@@ -135,6 +140,30 @@ def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committe
     state.touch(collection.id, at.seq, 24)
     state.touch(at.id, at.seq, 24)
     return Committed(number, at.id, False)
+
+
+def _require_expected(state: State, collection: Collection, command: CommitVersion) -> None:
+    for alias, expected in command.expected:
+        require_pointing(alias, expected, state.get(ALIASES, collection.id, alias))
+    if command.newest is not None and command.newest != collection.numbered:
+        raise AliasMoved(
+            f"{collection.name} has a version {collection.numbered} already; read it again and decide",
+            current=collection.numbered,
+            expected=command.newest,
+        )
+
+
+def require_pointing(alias: str, expected: int | None, row: Alias | None) -> None:
+    """Raises :class:`AliasMoved` for an alias that points at another version than ``expected`` (0: at any; None: anything goes)."""
+    now = row.version if row else 0
+    if expected is not None and expected != now:
+        stands = f"points at v{now}" if now else "points at nothing"
+        wanted = f"v{expected}" if expected else "nothing"
+        raise AliasMoved(
+            f"alias {alias} {stands} and not at {wanted}; read it again and decide",
+            current=now,
+            expected=expected,
+        )
 
 
 def _equal_version(state: State, command: CommitVersion, sharing: list[int]) -> Version | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -60,8 +60,14 @@ def commit_or_find(
     aliases: tuple[str, ...] = (),
     expires: int = 0,
     reuse: bool = True,
+    expected: Mapping[str, int] | None = None,
+    newest: int | None = None,
 ) -> tuple[VersionInfo, bool]:
-    """:func:`commit`, which also says whether the version was there before."""
+    """:func:`commit`, which also says whether the version was there before.
+
+    ``expected`` and ``newest`` make it a compare-and-set: the version that each alias must point at now (0: none), and the highest
+    number that the collection has given; raises :class:`AliasMoved`.
+    """
     parsed = names.parse(ctx, name)
     if parsed.version:
         raise Invalid(
@@ -86,6 +92,8 @@ def commit_or_find(
         expires=limits.moment(expires, "expires"),
         # That a version has the same value in a field that the principal may not read would be told by its being answered.
         reuse=reuse and not fields.first_named(metadata, hidden),
+        expected=tuple((expected or {}).items()),
+        newest=newest,
     )
     guard = store.blobs.guard(place.namespace.domain, needed, ctx.principal.name)
     committed: Committed = store.submit(ctx, command, guard).result

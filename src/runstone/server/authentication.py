@@ -54,7 +54,7 @@ class Authenticator:
         if not self.required:
             return self.store.cached("local", self._local), 0
         if authorization is None:
-            raise Unauthenticated(f"this needs an API key; {_HINT}")
+            raise Unauthenticated(f"this needs an API key; {_HINT}", given=False)
         digest = _digest(authorization)
         found = self.store.cached(("key", digest), lambda: self._look_up(authorization, digest))
         if found[1] and found[1] <= time.time_ns() // 1000:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_origin
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -86,13 +86,17 @@ def _decoder(wanted: Any, packed: bool) -> Callable[[bytes], Any]:
 
 
 def decode_query(raw: str, wanted: Any) -> Any:
-    """A query string as the type that a route takes; a parameter that is unknown or comes twice is refused."""
-    found: dict[str, str] = {}
+    """A query string as the type that a route takes; a parameter that is unknown is refused, and one that comes twice unless it is a tuple."""
+    found: dict[str, Any] = {}
+    repeated = _repeated(wanted) if wanted is not None else ()
     for part in raw.split("&") if raw else ():
         if not part:
             continue
         name, _, value = part.partition("=")
         key = _unquoted(name)
+        if key in repeated:
+            found.setdefault(key, []).append(_unquoted(value))
+            continue
         if key in found:
             raise Invalid(f"the query parameter {key!r:.80} comes twice")
         found[key] = _unquoted(value)
@@ -102,6 +106,13 @@ def decode_query(raw: str, wanted: Any) -> Any:
         return msgspec.convert(found, wanted, strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(f"the query: {error}") from None
+
+
+@functools.lru_cache(1024)
+def _repeated(wanted: Any) -> tuple[str, ...]:
+    """The parameters that may come any number of times: the fields that are tuples."""
+    fields = msgspec.structs.fields(wanted)
+    return tuple(field.encode_name for field in fields if get_origin(field.type) is tuple)
 
 
 def _unquoted(text: str) -> str:

@@ -1,0 +1,60 @@
+"""What the Hub's routes take and how their answers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from runstone.dialects.hub import naming, revisions
+from runstone.dialects.hub.naming import KINDS, Repo
+from runstone.dialects.hub.revisions import Commit
+from runstone.dialects.routing import Call, Route
+
+MAX_PAGE = 1000
+Handler = Callable[[str, Call], Any]
+
+
+class Anything(msgspec.Struct):
+    """A query whose parameters make no difference here; clients send some of them always."""
+
+
+def repo_of(kind: str, call: Call) -> Repo:
+    """The repo that a path names."""
+    return naming.find(call.store, call.ctx, kind, call.path["ns"], call.path["name"])
+
+
+def repo_and_commit(kind: str, call: Call) -> tuple[Repo, Commit]:
+    """The repo and the commit that a path names; the head of ``main`` where it names none."""
+    repo = repo_of(kind, call)
+    return repo, revisions.find(call.store, call.ctx, repo, call.path.get("rev", revisions.MAIN))
+
+
+def for_each_kind(method: str, path: str, handler: Handler, summary: str, **options: Any) -> Iterator[Route]:
+    """The routes ``/api/{kind}/{ns}/{name}…`` of models, datasets and spaces."""
+    options.setdefault("query", Anything)
+    for kind in KINDS:
+        whole = f"/api/{kind}/{{ns}}/{{name}}{path}"
+        blocking = not options.get("streams")
+        yield Route(method, whole, partial(handler, kind), summary, blocking=blocking, **options)
+
+
+def moment(microseconds: int) -> str:
+    """A time as the Hub writes it."""
+    text = datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def origin(call: Call) -> str:
+    """The address that the client reached this server at."""
+    scheme = call.headers.get("X-Forwarded-Proto", "http")
+    return f"{'https' if scheme == 'https' else 'http'}://{call.headers.get('Host', 'localhost')}"
+
+
+def next_page(call: Call, path: str, **query: Any) -> dict[str, str]:
+    """The Link field to the page after this one (RFC 8288)."""
+    return {"Link": f'<{origin(call)}{path}?{urlencode(query, doseq=True)}>; rel="next"'}
