@@ -10,9 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runstone.domain.runs import console, files, finding, lifecycle, liveness, points
+    from runstone.domain.runs import (
+        console,
+        delivery,
+        files,
+        finding,
+        lifecycle,
+        listing,
+        liveness,
+        points,
+        rows,
+    )
 
-__all__ = ["console", "files", "finding", "lifecycle", "liveness", "points"]
+__all__ = ["console", "delivery", "files", "finding", "lifecycle", "listing", "liveness", "points", "rows"]
 
 
 def __getattr__(name: str) -> Any:
