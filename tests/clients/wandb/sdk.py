@@ -40,7 +40,7 @@ class Sdk:
         }
 
     def start(self, program: str, **environment: str) -> subprocess.Popen[str]:
-        head = "import json, wandb\ndef say(value): print('SAID ' + json.dumps(value), flush=True)\n"
+        head = "import json, wandb\ndef say(value): print('SAID ' + json.dumps(value, default=lambda each: dict(each.items())), flush=True)\n"
         return subprocess.Popen(
             [sys.executable, "-c", head + textwrap.dedent(program)],
             cwd=self.folder,
