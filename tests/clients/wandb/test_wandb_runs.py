@@ -27,9 +27,9 @@ def logged(served, name):
     ]
 
 
-def post(served, path, body):
+def post(served, path, body, **headers):
     connection = http.client.HTTPConnection(urlsplit(served.url).netloc)
-    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
     response = connection.getresponse()
     found = json.loads(response.read())
     connection.close()
@@ -203,3 +203,28 @@ def test_documents_are_limited(served):
     assert "nests deeper" in found["errors"][0]["message"]
     turning = "query { viewer { ...A } } fragment A on User { ...B } fragment B on User { ...A }"
     assert "holds itself" in post(served, "/graphql", {"query": turning})[1]["errors"][0]["message"]
+
+
+def test_addresses_are_of_the_host_that_the_client_used_and_good_for_one_file(served):
+    made = 'mutation { upsertBucket(input: {name: "r", modelName: "signed"}) { inserted } }'
+    post(served, "/graphql", {"query": made})
+    query = """mutation { createRunFiles(input: {entityName: "local", projectName: "signed", runName: "r", files: ["a b", "c"]}) {
+        files { name uploadUrl } } }"""
+    proxy = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "track.example:8443"}
+    found = post(served, "/graphql", {"query": query}, **proxy)[1]["data"]["createRunFiles"]["files"]
+    assert [file["name"] for file in found] == ["a b", "c"]
+    assert found[0]["uploadUrl"].startswith("https://track.example:8443/wandb/runs/local/signed/r/a%20b?")
+    plain = post(served, "/graphql", {"query": query}, Host="localhost:9999")[1]["data"]["createRunFiles"][
+        "files"
+    ]
+    assert plain[1]["uploadUrl"].startswith("http://localhost:9999/wandb/runs/local/signed/r/c?")
+    address = urlsplit(plain[1]["uploadUrl"])
+    for path, status in ((address.path, 200), (address.path + "x", 403)):
+        connection = http.client.HTTPConnection(urlsplit(served.url).netloc)
+        connection.request("PUT", f"{path}?{address.query}", b"content")
+        response = connection.getresponse()
+        assert response.status == status
+        assert (response.getheader("ETag") is not None) == (status == 200)
+        connection.close()
+    files = domain.runs.files.listed(served.store, CTX, "local/signed/r")
+    assert [(file.path, file.size) for file in files] == [("c", 7)]

@@ -89,8 +89,11 @@ def test_keys_are_asked_for(tmp_path):
             with wandb.init(project="mine", id="r") as run:
                 run.log({"x": 1})
             say([wandb.Api().default_entity, wandb.Api().viewer.username])
+            with open("f.txt", "w") as file: file.write("by a signed address")
+            run = wandb.Api().run("mine/r"); run.upload_file("f.txt")
+            say(run.file("f.txt").download(root="back").read())
         """)
-        assert said == [True, ["ann", "ann"]]
+        assert said == [True, ["ann", "ann"], "by a signed address"]
         assert values(server.store, "ann/mine/r") == [(0, 1)]
         eve = Sdk(server.url, ANY_KEY, tmp_path / "eve")
         eve.run("wandb.init(project='mine', id='r', settings=wandb.Settings(init_timeout=10))", fails=True)
