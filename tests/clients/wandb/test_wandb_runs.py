@@ -118,19 +118,40 @@ def test_forking_and_rewinding(served, sdk):
 
 
 def test_metrics_of_the_machine(served, sdk):
-    sdk.run(
+    said = sdk.run(
         """
         import time
         with wandb.init(project="machine", id="m", settings=wandb.Settings(x_stats_sampling_interval=0.2)) as run:
             run.log({"x": 1}); time.sleep(1)
         run = wandb.Api().run("machine/m")
-        say([run.history(stream="system", pandas=False), run.system_metrics])
+        say([run.history(stream="system", pandas=False), run.systemMetrics, list(run.scan_history())])
         """,
         WANDB__DISABLE_STATS="false",
     )
     found = rows.read(served.store, CTX, "local/machine/m", wanted=lambda key: key.startswith("system/"))
     assert found and any("cpu" in key for _, _, values in found for key in values)
     assert logged(served, "machine/m") == [(0, {"x": 1})]
+    lines, latest, history = said[0]
+    assert len(lines) == len(found)
+    assert any(key.startswith("system.cpu") for key in lines[-1])
+    assert any(key.startswith("system.cpu") for key in latest)
+    assert [set(line) for line in history] == [{"x", "_step", "_runtime", "_timestamp"}]
+
+
+def test_media_stay_values_and_their_files_arrive(served, sdk):
+    said = sdk.run("""
+        with wandb.init(project="media", id="m") as run:
+            run.log({"h": wandb.Histogram([1, 2, 3], num_bins=2), "page": wandb.Html("<b>x</b>")})
+            run.log({"x": 1})
+        run = wandb.Api().run("media/m")
+        lines = list(run.scan_history())
+        say([lines[0]["h"]["values"], lines[0]["page"]["_type"], lines[1]["x"], run.file(lines[0]["page"]["path"]).size])
+    """)
+    size = next(
+        file.size for file in domain.runs.files.listed(served.store, CTX, "local/media/m", prefix="media/")
+    )
+    assert said == [[[1, 2], "html-file", 1, size]]
+    assert size > 8
 
 
 def test_a_repeated_chunk_changes_nothing(served):
