@@ -10,7 +10,11 @@ from importlib import import_module
 
 from runstone.dialects.routing import Dialect
 
-BUILT_IN = {"native": "runstone.dialects.native:Native", "hub": "runstone.dialects.hub:Hub"}
+BUILT_IN = {
+    "native": "runstone.dialects.native:Native",
+    "hub": "runstone.dialects.hub:Hub",
+    "wandb": "runstone.dialects.wandb:Wandb",
+}
 GROUP = "runstone.dialects"
 
 

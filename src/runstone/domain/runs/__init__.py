@@ -10,9 +10,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runstone.domain.runs import console, files, finding, lifecycle, liveness, points, questions, series
+    from runstone.domain.runs import (
+        console,
+        delivery,
+        files,
+        finding,
+        lifecycle,
+        listing,
+        liveness,
+        points,
+        questions,
+        rows,
+        series,
+    )
 
-__all__ = ["console", "files", "finding", "lifecycle", "liveness", "points", "questions", "series"]
+__all__ = [
+    "console",
+    "delivery",
+    "files",
+    "finding",
+    "lifecycle",
+    "listing",
+    "liveness",
+    "points",
+    "questions",
+    "rows",
+    "series",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ from runstone.storage.tables import (
     STREAM_FORKS,
     STREAMS,
     WRITER_LINES,
+    WRITER_ROWS,
     LastObject,
     Rewind,
     Run,
@@ -326,6 +327,7 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
         raise Conflict(f"run {run.name} is not deleted; delete it first")
     doomed: list[tuple[Table[Any], tuple[Any, ...]]] = [(LINES, key) for key, _ in state.scan(LINES, run.id)]
     doomed += [(WRITER_LINES, key) for key, _ in state.scan(WRITER_LINES, run.id)]
+    doomed += [(WRITER_ROWS, key) for key, _ in state.scan(WRITER_ROWS, run.id)]
     doomed += _stream_rows(state, run)
     files = [entry for _, entry in state.scan(RUN_FILES, run.id)]
     for table, key in doomed:

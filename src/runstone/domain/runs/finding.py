@@ -78,6 +78,15 @@ def project(store: Store, view: View, ctx: Context, name: str, action: Action = 
     return InProject(*names.find_project(store, view, ctx, names.parse_project(ctx, name), action))
 
 
+def named(store: Store, ctx: Context, run_id: int) -> str:
+    """The name of the run with an id, if the principal may read it."""
+    with store.index.read() as view:
+        found = by_id(view, run_id)
+        if found is None or not store.policy.allows(view, ctx, "read", found.namespace, found.project):
+            raise Missing(f"there is no run with id {run_id}, or {ctx.principal.name} may not see it")
+        return str(found)
+
+
 def by_id(view: View, run_id: int) -> Found | None:
     """The run with an id; no policy is asked."""
     run = view.get(RUNS, run_id)

@@ -38,7 +38,7 @@ def _named(
 def _counted(store: Store, run: Run, step: int) -> Past:
     numbers: dict[str, Stat] = {}
     objects: dict[str, LastObject] = {}
-    for batch in _batches(store, run, step):
+    for batch in batches(store, run, step):
         found, lasts = summarising.summarised(batch)
         for name, (stat, low) in found.items():
             numbers[name] = stats.merged(numbers.get(name), stat, low)
@@ -48,14 +48,14 @@ def _counted(store: Store, run: Run, step: int) -> Past:
     return Past(tuple((name, stats.pack([stat])) for name, stat in numbers.items()), tuple(objects.items()))
 
 
-def _batches(store: Store, run: Run, step: int) -> Iterator[bytes]:
-    """The points of a history before a step, as they arrived."""
+def batches(store: Store, run: Run, step: int, low: int = 0) -> Iterator[bytes]:
+    """The points of a history before a step, as they arrived; what lies wholly below ``low`` is left out."""
     for stream, until in run.spans:
         stop = step if until < 0 else min(step, until)
         with store.index.read() as view:
             arrivals = [
                 (seq, arrival.max_step) for (_, seq), arrival in view.scan(ARRIVALS, stream)
-                if arrival.min_step < stop
+                if arrival.min_step < stop and arrival.max_step >= low
             ]  # fmt: skip
         for seq, highest in arrivals:
             command = store.log.command(*store.log.entry(seq))

@@ -9,7 +9,7 @@ from runstone.domain.collections import domain_of
 from runstone.domain.runs import keys, stats, writers
 from runstone.domain.runs.commands import mark, require
 from runstone.domain.runs.summarising import later, summarised
-from runstone.errors import Invalid, Missing
+from runstone.errors import Conflict, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.series.arrivals import note_arrival
 from runstone.storage.state import State
@@ -21,6 +21,7 @@ from runstone.storage.tables import (
     RUN_MARKS,
     RUNNING,
     RUNS,
+    WRITER_ROWS,
     Entry,
     LastObject,
     LineSpan,
@@ -29,10 +30,16 @@ from runstone.storage.tables import (
 
 
 class LogPoints(Command, frozen=True, kw_only=True):
-    """Adds a batch of points (``docs/format/points.md``) to a run."""
+    """Adds a batch of points (``docs/format/points.md``) to a run.
+
+    With a ``writer`` (a stream of one process) only if ``held`` rows of that writer were taken in before, of which there are ``total`` then.
+    """
 
     run: int
     batch: bytes
+    writer: str = ""
+    held: int = 0
+    total: int = 0
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +87,10 @@ class Logged(msgspec.Struct, frozen=True):
 @applies(66, "log_points", LogPoints, Logged)
 def _log_points(state: State, at: Stamp, command: LogPoints) -> Logged:
     run = require(state, command.run)
+    if command.writer:
+        if (state.get(WRITER_ROWS, run.id, command.writer) or 0) != command.held:
+            raise Conflict(f"rows of writer {command.writer} came in between; look again what is there")
+        state.put(WRITER_ROWS, run.id, command.writer, command.total)
     numeric, objects = summarised(command.batch)
     numbers = keys.number(state, run.project, dict.fromkeys([*numeric, *objects]))
     stats.add(state, run.stream, {numbers[name]: found for name, found in numeric.items()})

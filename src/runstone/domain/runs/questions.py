@@ -16,6 +16,7 @@ from runstone.domain.store import Store
 from runstone.errors import Invalid
 from runstone.query import Aggregate, And, Compare, Condition, Order, Query
 from runstone.storage.index import View
+from runstone.storage.tables import RUNS
 from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
 
 if TYPE_CHECKING:
@@ -110,6 +111,26 @@ def ask_encoded(
     return EncodedPage(
         items=tuple(run for run in found if run is not None), next=_next(answer, limit), total=answer.total
     )
+
+
+def names(
+    store: Store,
+    ctx: Context,
+    project: str,
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 1000,
+    deleted: bool = False,
+) -> list[str]:
+    """The full names of the runs that :func:`ask` finds."""
+    question = _question(filter, order, limit, "", False, deleted)
+    place, hidden = _place(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    prefix = f"{place.namespace.name}/{place.project.name}"
+    with store.index.read() as view:
+        found = [view.get(RUNS, run_id) for run_id in answer.ids]
+    return [f"{prefix}/{run.name}" for run in found if run is not None]
 
 
 def _question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:

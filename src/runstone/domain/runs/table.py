@@ -63,6 +63,7 @@ def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
         "created": run.created,
         "started": run.started,
         "updated": mark.time,
+        "heartbeat": mark.time,
         "user": run.by,
         "points": mark.points,
         "steps": max((stat.step for stat in numbers.values()), default=-1) + 1,

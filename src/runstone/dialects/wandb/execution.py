@@ -1,0 +1,144 @@
+"""GraphQL: documents are parsed and checked once, and run over objects whose attributes and methods are the fields."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    execute_sync,
+    parse,
+    validate,
+)
+from graphql.language import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, SelectionSetNode
+
+from runstone.errors import Invalid, RunstoneError, TooLarge, TryAgain, Unauthenticated
+
+MAX_DOCUMENT = 256 << 10
+MAX_TOKENS = 20_000
+MAX_DEPTH = 30
+MAX_FIELDS = 5_000
+#: Documents that are kept ready.
+MAX_KNOWN = 1000
+_SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_log = logging.getLogger("runstone.wandb")
+_known: OrderedDict[bytes, DocumentNode] = OrderedDict()
+_lock = threading.Lock()
+
+
+@functools.cache
+def schema() -> GraphQLSchema:
+    """The schema, from its text beside this module."""
+    return build_schema(Path(__file__).with_name("schema.graphql").read_text())
+
+
+@functools.cache
+def snake(name: str) -> str:
+    """``historyLineCount`` as ``history_line_count``."""
+    return _SNAKE.sub("_", name).lower()
+
+
+def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    """The value of a field: an entry of a map, an attribute, or what a method answers."""
+    if isinstance(source, Mapping):
+        return source.get(info.field_name)
+    value = getattr(source, snake(info.field_name))
+    return value(**{snake(name): each for name, each in arguments.items()}) if callable(value) else value
+
+
+def run(root: Any, text: str, variables: dict[str, Any], operation: str | None) -> dict[str, Any]:
+    """What a document answers. Raises :class:`TryAgain` and :class:`Unauthenticated`; other errors are in the answer."""
+    try:
+        document = _prepared(text)
+    except GraphQLError as error:
+        return {"errors": [error.formatted]}
+    found = execute_sync(schema(), document, root, None, variables, operation or None, field_resolver=resolve)
+    answer: dict[str, Any] = {"data": found.data}
+    if found.errors:
+        answer["errors"] = [_told(error) for error in found.errors]
+    return answer
+
+
+def _told(error: GraphQLError) -> dict[str, Any]:
+    cause = error.original_error
+    told: dict[str, Any] = dict(error.formatted)
+    if isinstance(cause, TryAgain | Unauthenticated):
+        raise cause
+    if isinstance(cause, RunstoneError):
+        told["extensions"] = {"code": cause.code}
+    elif cause is not None and not isinstance(cause, GraphQLError):
+        _log.error("the field %s cannot be answered", error.path, exc_info=cause)
+        told["message"] = "something went wrong here; the log of the server has it"
+    return told
+
+
+def _prepared(text: str) -> DocumentNode:
+    if len(text) > MAX_DOCUMENT:
+        raise TooLarge(f"the document has {len(text)} characters and the limit is {MAX_DOCUMENT}")
+    digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+    with _lock:
+        found = _known.get(digest)
+    if found is not None:
+        return found
+    try:
+        document = parse(text, no_location=True, max_tokens=MAX_TOKENS)
+    except RecursionError:
+        raise TooLarge("the document is nested too deeply") from None
+    _check_size(document)
+    if problems := validate(schema(), document):
+        names = ", ".join(
+            each.name.value
+            for each in document.definitions
+            if isinstance(each, OperationDefinitionNode) and each.name
+        )
+        raise GraphQLError(
+            f"runstone does not support the operation {names or 'given'}: {problems[0].message}"
+        )
+    with _lock:
+        _known[digest] = document
+        while len(_known) > MAX_KNOWN:
+            _known.popitem(last=False)
+    return document
+
+
+def _check_size(document: DocumentNode) -> None:
+    """Raises :class:`TooLarge` for a document that asks for too much once its fragments are put in."""
+    fragments = {
+        each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+    }
+    fields = 0
+
+    def walk(selected: SelectionSetNode | None, depth: int, within: tuple[str, ...]) -> None:
+        nonlocal fields
+        if depth > MAX_DEPTH:
+            raise TooLarge(f"the document nests deeper than {MAX_DEPTH} fields")
+        for each in selected.selections if selected else ():
+            fields += 1
+            if fields > MAX_FIELDS:
+                raise TooLarge(f"the document asks for over {MAX_FIELDS} fields")
+            if isinstance(each, FragmentSpreadNode):
+                name = each.name.value
+                if name in within:
+                    raise Invalid(f"the fragment {name} holds itself")
+                if name in fragments:
+                    walk(fragments[name].selection_set, depth, (*within, name))
+            else:
+                deeper = isinstance(each, FieldNode)
+                walk(getattr(each, "selection_set", None), depth + deeper, within)
+
+    for each in document.definitions:
+        if isinstance(each, OperationDefinitionNode):
+            walk(each.selection_set, 1, ())

@@ -1,0 +1,94 @@
+"""Users and entities: the SDK's word for namespaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runstone.dialects.routing import Call
+from runstone.dialects.wandb import wire
+from runstone.domain import accounts, keys, names
+from runstone.errors import Missing
+from runstone.types import NamespaceInfo
+
+
+class EntityNode:
+    """A namespace. ``organization`` is null: runstone has no level above it."""
+
+    organization = None
+
+    def __init__(self, call: Call, name: str) -> None:
+        self._call = call
+        self.name = name
+
+    def id(self) -> str:
+        """The id of the namespace."""
+        with self._call.store.index.read() as view:
+            found = names.visible_namespace(self._call.store, view, self._call.ctx, self.name)
+        return wire.make_id("Entity", found.id)
+
+    @property
+    def is_team(self) -> bool:
+        """Whether it is a team's."""
+        return self._held().kind != "user"
+
+    @property
+    def entity_type(self) -> str:
+        """``team`` or ``user``."""
+        return "team" if self.is_team else "user"
+
+    def _held(self) -> NamespaceInfo:
+        return accounts.get_namespace(self._call.store, self._call.ctx, self.name)
+
+
+class UserNode:
+    """A user as the SDK is told of one; of others than the caller only the name."""
+
+    flags = "{}"
+    deleted_at = None
+
+    def __init__(self, call: Call, name: str) -> None:
+        self._call = call
+        self.name = self.username = self.entity = name
+        self.id = wire.make_id("User", call.ctx.principal.user if self._own() else 0)
+
+    def _own(self) -> bool:
+        return self.name == self._call.ctx.principal.name
+
+    @property
+    def email(self) -> str | None:
+        """The address of mail, where the caller may know it."""
+        if not self._own():
+            return None
+        return accounts.get_user(self._call.store, self._call.ctx, self.name).email or None
+
+    @property
+    def admin(self) -> bool:
+        """Whether the caller administers the store."""
+        return self._own() and self._call.ctx.principal.admin
+
+    @property
+    def api_keys(self) -> dict[str, Any]:
+        """The caller's own keys, without what makes them keys."""
+        found = keys.list_keys(self._call.store, self._call.ctx, self.name) if self._own() else []
+        nodes = [
+            {"id": wire.make_id("ApiKey", key.id), "name": f"{key.hint:*>40}", "description": key.name}
+            for key in found
+            if not key.revoked
+        ]
+        return {"edges": [{"node": node} for node in nodes]}
+
+    @property
+    def teams(self) -> dict[str, Any]:
+        """The namespaces that the caller may see."""
+        found = accounts.namespaces(self._call.store, self._call.ctx, limit=1000) if self._own() else []
+        return {"edges": [{"node": EntityNode(self._call, each.name)} for each in found]}
+
+
+def entity(call: Call, name: str | None) -> EntityNode | None:
+    """The namespace of a name, or the caller's own; None when there is none to be seen."""
+    node = EntityNode(call, name or call.ctx.principal.name)
+    try:
+        accounts.get_namespace(call.store, call.ctx, node.name)
+    except Missing:
+        return None
+    return node

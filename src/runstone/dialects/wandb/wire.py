@@ -1,0 +1,93 @@
+"""Values as the SDK writes and reads them: ids, times, JSON that may hold NaN, and addresses."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from runstone.dialects.routing import Call
+from runstone.errors import Invalid
+
+#: The signed addresses hold for a day: the SDK asks for new ones only after an hour without success.
+SECONDS = 86_400
+_encode = msgspec.json.Encoder().encode
+
+
+def make_id(kind: str, number: int) -> str:
+    """An id as the SDK decodes it: base64 of ``Kind:number``."""
+    return base64.b64encode(f"{kind}:{number}".encode()).decode()
+
+
+def number_of(kind: str, text: str) -> int:
+    """The number in an id; raises :class:`Invalid`."""
+    try:
+        found, _, number = base64.b64decode(text, validate=True).decode().partition(":")
+        if found == kind:
+            return int(number)
+    except (binascii.Error, ValueError):
+        pass
+    raise Invalid(f"{text!r:.100} is not the id of a {kind}")
+
+
+def time_text(moment: int) -> str | None:
+    """A time in microseconds as ISO 8601 in UTC; None for 0."""
+    return datetime.fromtimestamp(moment / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def parsed(text: str | bytes, what: str) -> Any:
+    """JSON in which NaN and infinities may stand bare; raises :class:`Invalid`."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"{what} is not JSON: {error}") from None
+
+
+def document(text: str | None, what: str) -> dict[str, Any] | None:
+    """A JSON object, or None for none."""
+    if text is None:
+        return None
+    found = parsed(text, what)
+    if not isinstance(found, dict):
+        raise Invalid(f"{what} must be a JSON object")
+    return found
+
+
+def written(value: Any) -> str:
+    """JSON text, with NaN and infinities bare."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def base(call: Call) -> str:
+    """How the client got here: scheme and host, from what a proxy says if there is one."""
+    headers = call.headers
+    scheme = headers.get("X-Forwarded-Proto", "http").partition(",")[0].strip()
+    host = headers.get("X-Forwarded-Host") or headers.get("Host", "localhost")
+    return f"{'https' if scheme == 'https' else 'http'}://{host.partition(',')[0].strip()}"
+
+
+def signed(call: Call, methods: tuple[str, ...], parts: Sequence[str]) -> str:
+    """An absolute address that may be called without credentials."""
+    path = "/wandb/" + "/".join(quote(part, safe="") for part in parts)
+    return base(call) + call.services.sign(call.ctx, methods, path, SECONDS)
+
+
+def page(items: list[Any], after: str | None, first: int | None, limit: int = 1000) -> dict[str, Any]:
+    """A connection over a list by position; raises :class:`Invalid` for a cursor that is none of ours."""
+    if after and not (after.isascii() and after.isdigit() and len(after) < 16):
+        raise Invalid(f"{after!r:.100} is not a cursor of this listing")
+    start = int(after) if after else 0
+    stop = start + max(0, min(50 if first is None else first, limit))
+    edges = [{"node": item, "cursor": str(at + 1)} for at, item in enumerate(items[start:stop], start)]
+    more = {"endCursor": edges[-1]["cursor"] if edges else after, "hasNextPage": stop < len(items)}
+    return {"edges": edges, "pageInfo": more, "totalCount": len(items)}
