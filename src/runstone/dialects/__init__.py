@@ -10,7 +10,7 @@ from importlib import import_module
 
 from runstone.dialects.routing import Dialect
 
-BUILT_IN = {"native": "runstone.dialects.native:Native"}
+BUILT_IN = {"native": "runstone.dialects.native:Native", "mlflow": "runstone.dialects.mlflow:Mlflow"}
 GROUP = "runstone.dialects"
 
 

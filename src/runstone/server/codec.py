@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from runstone.dialects.routing import JSON, MSGPACK
+from runstone.dialects.routing import JSON, MSGPACK, Pairs
 from runstone.errors import Invalid, Malformed, NotAcceptable, TooLarge, UnsupportedMedia
 
 PACKED_TYPES = frozenset({MSGPACK, "application/x-msgpack", "application/vnd.msgpack"})
@@ -86,22 +86,26 @@ def _decoder(wanted: Any, packed: bool) -> Callable[[bytes], Any]:
 
 
 def decode_query(raw: str, wanted: Any) -> Any:
-    """A query string as the type that a route takes; a parameter that is unknown or comes twice is refused."""
+    """A query string as the type that a route takes; a parameter that is unknown or comes twice is refused, unless the route takes :data:`Pairs`."""
+    pairs = _pairs(raw)
+    if wanted is Pairs:
+        return pairs
     found: dict[str, str] = {}
-    for part in raw.split("&") if raw else ():
-        if not part:
-            continue
-        name, _, value = part.partition("=")
-        key = _unquoted(name)
+    for key, value in pairs:
         if key in found:
             raise Invalid(f"the query parameter {key!r:.80} comes twice")
-        found[key] = _unquoted(value)
+        found[key] = value
     if wanted is None:
         return found
     try:
         return msgspec.convert(found, wanted, strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(f"the query: {error}") from None
+
+
+def _pairs(raw: str) -> Pairs:
+    parts = (part.partition("=") for part in raw.split("&") if part)
+    return tuple((_unquoted(name), _unquoted(value)) for name, _, value in parts)
 
 
 def _unquoted(text: str) -> str:
