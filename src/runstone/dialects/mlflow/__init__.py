@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.mlflow import artifacts, experiments, logged, metrics, runs, service
+from runstone.dialects.mlflow import (
+    artifacts,
+    experiments,
+    logged,
+    metrics,
+    models,
+    modelversions,
+    runs,
+    service,
+)
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (service, experiments, runs, metrics, artifacts, logged)
+_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
 
 
 class Mlflow:

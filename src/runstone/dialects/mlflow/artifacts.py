@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import mimetypes
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,8 @@ from runstone.dialects.mlflow import ids, runs, wire
 from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, invalid, missing, refusal
 from runstone.dialects.mlflow.wire import REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Reply, Route
-from runstone.domain import content, limits
+from runstone.domain import content, limits, versions
+from runstone.domain.content import StoredFile
 from runstone.domain.runs import files, lifecycle
 from runstone.errors import Invalid, Missing, RunstoneError
 from runstone.types import FileEntry, RunInfo
@@ -57,6 +58,14 @@ def no_model(model: str) -> RunstoneError:
     return missing(f"Logged model with ID '{model}' not found.")
 
 
+def registered(call: Call, path: str) -> tuple[str, str] | None:
+    """The version that ``registry/<collection>/<number>/artifacts/…`` names, and the rest of the path."""
+    parts = path.split("/")
+    if len(parts) < 4 or parts[0] != "registry" or parts[3] != "artifacts":
+        return None
+    return f"{ids.registry(call)}/{parts[1]}@{parts[2]}", "/".join(parts[4:])
+
+
 def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:
     """The files of a run in a folder, by path."""
     after = ""
@@ -71,8 +80,12 @@ def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:
 def children(call: Call, run: RunInfo, folder: str) -> list[dict[str, Any]]:
     """What lies in a folder of a run's files, by path."""
     prefix = f"{folder}/" if folder else ""
+    return _level(under(call, run, prefix), prefix)
+
+
+def _level(entries: Iterable[FileEntry], prefix: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for entry in under(call, run, prefix):
+    for entry in entries:
         name, deeper, _ = entry.path[len(prefix) :].partition("/")
         if deeper:
             found[name] = {"path": prefix + name, "is_dir": True}
@@ -99,16 +112,25 @@ def list_proxy(call: Call) -> Any:
     """Answers ``mlflow-artifacts/artifacts?path=``: paths are relative to the folder that is asked for."""
     path = _folder(dict(call.query or ()).get("path", ""))
     try:
-        run, folder = holder(call, path)
+        if version := registered(call, path):
+            prefix = f"{version[1]}/" if version[1] else ""
+            listed = _level(versions.files(call.store, call.ctx, version[0], prefix=prefix), prefix)
+        else:
+            listed = _shown(call, *holder(call, path))
     except Missing:
         return {}
-    found = [entry | {"path": entry["path"].rpartition("/")[2]} for entry in _shown(call, run, folder)]
+    found = [entry | {"path": entry["path"].rpartition("/")[2]} for entry in listed]
     return {"files": found} if found else {}
 
 
 def download(call: Call) -> Download:
     """Answers ``GET mlflow-artifacts/artifacts/{path}``."""
     path = _checked(call.path["path"])
+    if version := registered(call, path):
+        try:
+            return _named(content.open_file(call.store, call.ctx, *version))
+        except Missing:
+            raise missing(f"No such artifact: '{path}'") from None
     run, rest = holder(call, path)
     return _send(call, run, rest, path)
 
@@ -191,6 +213,10 @@ def _send(call: Call, run: RunInfo, path: str, asked: str) -> Download:
         if next(under(call, run, f"{path}/" if path else ""), None) is not None:
             raise invalid(f"Artifact path refers to a directory, not a file: '{asked}'") from None
         raise missing(f"No such artifact: '{asked}'") from None
+    return _named(found)
+
+
+def _named(found: StoredFile) -> Download:
     found.media_type = media_type(found.name)
     name = quote(found.name, safe="!#$&+-.^_`|~")
     named = f"filename={name}" if name == found.name else f"filename*=UTF-8''{name}"
