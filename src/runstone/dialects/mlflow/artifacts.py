@@ -14,7 +14,7 @@ from urllib.parse import quote
 from runstone.dialects.mlflow import ids, runs, wire
 from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, invalid, missing, refusal
 from runstone.dialects.mlflow.wire import REQUIRED, STRING
-from runstone.dialects.routing import BYTES, Call, Download, Pairs, Reply, Route
+from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
 from runstone.domain import content, limits, versions
 from runstone.domain.content import StoredFile
 from runstone.domain.runs import files, lifecycle
@@ -142,7 +142,7 @@ def get_artifact(call: Call) -> Download:
     return _send(call, ids.run(call, query.get("run_id") or query.get("run_uuid", "")), path, path)
 
 
-async def upload(call: Call) -> Reply:
+async def upload(call: Call) -> Raw:
     """Answers ``PUT mlflow-artifacts/artifacts/{path}``: the bytes go to the store as they come; the file is there when all have."""
     path = call.path["path"]
     if path.endswith("/"):
@@ -159,7 +159,7 @@ async def upload(call: Call) -> Reply:
     except BaseException:
         await call.services.in_thread(_drop, call, begun.id)
         raise
-    return Reply({})
+    return Raw()
 
 
 def delete(call: Call) -> Any:

@@ -13,6 +13,7 @@ from runstone.errors import (
     Exists,
     Gone,
     Invalid,
+    Malformed,
     MethodNotAllowed,
     Misdirected,
     Missing,
@@ -58,6 +59,7 @@ _CODES: tuple[tuple[type[RunstoneError], str], ...] = (
     (Corrupt, "DATA_LOSS"),
     (Conflict, INVALID),
     (Misdirected, "PERMISSION_DENIED"),
+    (Malformed, BAD_REQUEST),
     (Invalid, INVALID),
 )
 _CLASSES: dict[str, type[RunstoneError]] = {MISSING: Missing, EXISTS: Exists}

@@ -61,10 +61,9 @@ def _routes() -> Iterator[Route]:
     for root in ("/api/3.0/mlflow", "/ajax-api/3.0/mlflow", "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"):
         for part in _REFUSED:
             for method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
-                body = None if method == "GET" else Any
                 for path in (part, part + "/{rest...}"):
                     yield Route(
-                        method, f"{root}/{path}", refuse, "Not supported.", body=body, query=Pairs, status=501
+                        method, f"{root}/{path}", refuse, "Not supported.", body=Any, query=Pairs, status=501
                     )
 
 
