@@ -14,6 +14,7 @@ BUILT_IN = {
     "native": "runstone.dialects.native:Native",
     "hub": "runstone.dialects.hub:Hub",
     "wandb": "runstone.dialects.wandb:Wandb",
+    "mlflow": "runstone.dialects.mlflow:Mlflow",
 }
 GROUP = "runstone.dialects"
 

@@ -21,6 +21,8 @@ MSGPACK = "application/msgpack"
 BYTES = "application/octet-stream"
 LINES = "application/x-ndjson"
 EVENTS = "text/event-stream"
+#: The query of a route that reads it itself: names and values as they came, a name perhaps more than once.
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -3,9 +3,11 @@
 from runstone.domain import (
     accounts,
     aliases,
+    archiving,
     collections,
     fields,
     keys,
+    labels,
     lineage,
     projects,
     restoring,
@@ -14,5 +16,5 @@ from runstone.domain import (
 from runstone.domain.runs import commands, logging
 
 MODULES = (
-    accounts, aliases, collections, commands, fields, keys, lineage, logging, projects, restoring, versions
+    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, versions
 )  # fmt: skip

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from runstone.dialects.routing import JSON, MSGPACK
+from runstone.dialects.routing import JSON, MSGPACK, Pairs
 from runstone.errors import Invalid, Malformed, NotAcceptable, TooLarge, UnsupportedMedia
 
 PACKED_TYPES = frozenset({MSGPACK, "application/x-msgpack", "application/vnd.msgpack"})
@@ -86,20 +86,22 @@ def _decoder(wanted: Any, packed: bool) -> Callable[[bytes], Any]:
 
 
 def decode_query(raw: str, wanted: Any) -> Any:
-    """A query string as the type that a route takes; a parameter that is unknown is refused, and one that comes twice unless it is a tuple."""
+    """A query string as the type that a route takes; a parameter that is unknown is refused, and one that comes twice unless it is a tuple.
+
+    A route that takes :data:`Pairs` gets all parameters as they came.
+    """
+    pairs = _pairs(raw)
+    if wanted is Pairs:
+        return pairs
     found: dict[str, Any] = {}
     repeated = _repeated(wanted) if wanted is not None else ()
-    for part in raw.split("&") if raw else ():
-        if not part:
-            continue
-        name, _, value = part.partition("=")
-        key = _unquoted(name)
+    for key, value in pairs:
         if key in repeated:
-            found.setdefault(key, []).append(_unquoted(value))
+            found.setdefault(key, []).append(value)
             continue
         if key in found:
             raise Invalid(f"the query parameter {key!r:.80} comes twice")
-        found[key] = _unquoted(value)
+        found[key] = value
     if wanted is None:
         return found
     try:
@@ -113,6 +115,11 @@ def _repeated(wanted: Any) -> tuple[str, ...]:
     """The parameters that may come any number of times: the fields that are tuples."""
     fields = msgspec.structs.fields(wanted)
     return tuple(field.encode_name for field in fields if get_origin(field.type) is tuple)
+
+
+def _pairs(raw: str) -> Pairs:
+    parts = (part.partition("=") for part in raw.split("&") if part)
+    return tuple((_unquoted(name), _unquoted(value)) for name, _, value in parts)
 
 
 def _unquoted(text: str) -> str:

@@ -289,6 +289,7 @@ VERSION_ALIASES = _state(43, "version_aliases", "collection:u64 number:u32 alias
 ALIAS_HISTORY = _state(44, "alias_history", "collection:u64 alias:text seq:u64", AliasMove)
 EXPIRIES = _state(45, "expiries", "expires:u64 version:u64", int)
 QUARANTINES = _state(47, "quarantines", "version:u64", str)
+LABELS = _state(50, "labels", "subject:u64 kind:text key:text", str)
 FIELD_CLASSES = _state(46, "field_classes", "project:u64 field:text", FieldClass)
 
 

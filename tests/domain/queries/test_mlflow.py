@@ -32,7 +32,6 @@ OTHER_WORDS = {
     "experiments|name > 'x'",
     "experiments|creation_time LIKE 1",
     "experiments|tags.a > 'x'",
-    "experiments|name = 'x' OR name = 'y'",
     "models|tags.a IS NULL",
     "versions|version_number = 1.5",
     "versions|version_number = 'x'",

@@ -49,7 +49,10 @@ _OPPOSITE: dict[str, Operator] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 def condition(source: str | None, grammar: Grammar = RUNS, *, datasets: Datasets | None = None) -> Condition:
     """The condition that a filter string means. Invalid says what is wrong with it, in mlflow's words; an empty text finds all."""
-    found = [_compiled(each, grammar, datasets) for each in clauses(source or "")]
+    found = [
+        _compiled(each, grammar, datasets)
+        for each in clauses(source or "", quoting=grammar is RUNS or grammar.laxer)
+    ]
     if grammar.prompts:
         found = _without_prompts(found)
     return bounds.checked(bounds.all_of(found))

@@ -73,8 +73,11 @@ def tokens(source: str) -> list[Token]:
     return found
 
 
-def clauses(source: str) -> list[Clause]:
-    """The clauses of a filter; AND stands between them or not, as in mlflow. None of an empty text."""
+def clauses(source: str, *, quoting: bool = True) -> list[Clause]:
+    """The clauses of a filter; AND stands between them or not, as in mlflow. None of an empty text.
+
+    ``quoting`` says whether a refusal quotes what it could not read: some of mlflow's searches do, and some do not.
+    """
     if not source:
         return []
     if not bounds.text(source, "the filter").strip():
@@ -93,7 +96,8 @@ def clauses(source: str) -> list[Clause]:
             f"Search filter contained multiple expression {source!r}. Provide AND-ed expression list."
         )
     if stray:
-        raise Invalid("Invalid clause(s) in filter string: " + ", ".join(f"'{each}'" for each in stray[:20]))
+        shown = ", ".join(f"'{each}'" if quoting else each for each in stray[:20])
+        raise Invalid(f"Invalid clause(s) in filter string: {shown}")
     return found
 
 

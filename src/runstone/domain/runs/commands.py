@@ -82,7 +82,8 @@ class UpdateRun(Command, frozen=True, kw_only=True):
     """Changes a run; None leaves a field as it is.
 
     ``config``, ``summary``, ``info``, ``tags`` and ``goals`` are merged by their top-level names; names in ``remove`` (``config.lr``,
-    ``tags.old``, or ``tags`` for all of them) are taken away first.
+    ``tags.old``, or ``tags`` for all of them) are taken away first. ``once`` is merged into ``config`` too, but refused as a whole when a
+    name in it is there with another value.
     """
 
     run: int
@@ -98,6 +99,7 @@ class UpdateRun(Command, frozen=True, kw_only=True):
     info: bytes | None = None
     started: int | None = None
     remove: tuple[str, ...] = ()
+    once: bytes | None = None
 
 
 class SetRunState(Command, frozen=True, kw_only=True):
@@ -151,8 +153,11 @@ class CreatedRun(msgspec.Struct, frozen=True):
 
 @applies(64, "create_run", CreateRun, CreatedRun)
 def _create_run(state: State, at: Stamp, command: CreateRun) -> CreatedRun:
-    if state.get(PROJECTS, command.project) is None:
+    project = state.get(PROJECTS, command.project)
+    if project is None:
         raise Missing("the project does not exist any more")
+    if project.deleted:
+        raise Conflict(f"project {project.name} is archived and takes no new runs; restore it first")
     held = state.get(RUN_NAMES, command.project, command.name)
     if held is not None:
         return _resume(state, at, command, require(state, held, deleted=True))
@@ -230,6 +235,8 @@ def _resume(state: State, at: Stamp, command: CreateRun, run: Run) -> CreatedRun
 @applies(65, "update_run", UpdateRun)
 def _update_run(state: State, at: Stamp, command: UpdateRun) -> None:
     run = require(state, command.run)
+    if command.once is not None:
+        run = replace(run, config=_merge_once(run, command.once))
     changes: dict[str, Any] = {
         name: value
         for name in ("display_name", "group", "job_type", "sweep", "notes", "started")
@@ -403,6 +410,17 @@ def merge(old: bytes, patch: bytes, gone: tuple[str, ...] = ()) -> bytes:
         return old
     kept = {name: value for name, value in _decode(old).items() if name not in gone}
     return _encode({**kept, **_decode(patch)})
+
+
+def _merge_once(run: Run, patch: bytes) -> bytes:
+    held = _decode(run.config)
+    for name, value in _decode(patch).items():
+        if name in held and held[name] != value:
+            raise Conflict(
+                f"{name} of run {run.name} is {held[name]!r:.200} and was to be set once",
+                name=name, held=held[name], given=value,
+            )  # fmt: skip
+    return merge(run.config, patch)
 
 
 def _under(removed: tuple[str, ...], field: str) -> tuple[str, ...]:

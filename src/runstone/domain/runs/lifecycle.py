@@ -128,9 +128,11 @@ def update(
     goals: Any = None,
     info: Any = None,
     started: int | None = None,
+    once: Any = None,
     remove: tuple[str, ...] = (),
 ) -> RunInfo:
     """Changes a run. Maps are merged by their top-level names; ``remove`` names what is taken away (``config.lr``, ``tags.old``).
+    ``once`` is config that is never changed again: raises :class:`Conflict` for a name in it that has another value already.
 
     A name that the principal may not read can neither be set nor removed.
     """
@@ -144,7 +146,7 @@ def update(
     with store.index.read() as view:
         found = finding.find(store, view, ctx, name, "write")
         hidden = fields.hidden_from(store, view, ctx, found)
-    documents = {"tags": tags, "config": config, "summary": summary, "info": info}
+    documents = {"tags": tags, "config": {**(config or {}), **(once or {})}, "summary": summary, "info": info}
     fields.require_changeable(ctx, hidden, documents, remove)
     command = UpdateRun(
         actor=ctx.principal.name,
@@ -157,6 +159,7 @@ def update(
         notes=text(notes, "notes", checks.MAX_NOTES),
         tags=None if tags is None else checks.tags(tags),
         config=document(config, "config"),
+        once=document(once, "config"),
         summary=document(summary, "summary"),
         goals=None if goals is None else checks.goals(goals),
         info=document(info, "info"),

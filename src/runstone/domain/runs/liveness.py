@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from runstone.domain.context import LOCAL, Context
 from runstone.domain.runs import finding
 from runstone.domain.runs.commands import SetRunState
@@ -9,7 +11,7 @@ from runstone.domain.store import Store
 from runstone.errors import Conflict, Missing
 from runstone.storage.chunks import transact
 from runstone.storage.index import View
-from runstone.storage.tables import HEARTBEATS, RUN_MARKS, RUNNING, RUNS
+from runstone.storage.tables import HEARTBEATS, RUN_MARKS, RUNNING, RUNS, Run
 
 #: Seconds without a word after which a running run is taken for crashed.
 SILENCE = 300.0
@@ -62,4 +64,10 @@ def mark_crashed(store: Store, *, silence: float = SILENCE) -> list[str]:
 def _silent(store: Store, before: int) -> list[int]:
     with store.index.read() as view:
         running = [run_id for (run_id,), _ in view.scan(RUNNING)]
-        return [run_id for run_id in running if view.get(RUNS, run_id) and last_heard(view, run_id) < before]
+        silent = [run_id for run_id in running if last_heard(view, run_id) < before]
+        return [run_id for run_id in silent if (run := view.get(RUNS, run_id)) and not _may_be_silent(run)]
+
+
+def _may_be_silent(run: Run) -> bool:
+    """Whether silence says nothing of a run: its client sends no heartbeats, and told so in the run's ``info``."""
+    return msgspec.msgpack.decode(run.info).get("heartbeats") is False

@@ -47,11 +47,18 @@ def encode(rows: list[tuple[int, int, dict[str, Any]]]) -> bytes:
 
 
 def statistics(
-    store: Store, ctx: Context, name: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    store: Store,
+    ctx: Context,
+    name: str,
+    *,
+    prefix: str = "",
+    after: str = "",
+    limit: int = 1000,
+    deleted: bool = False,
 ) -> list[KeyStats]:
-    """The statistics of a run's keys by name, those that begin with ``prefix``; no point is read."""
+    """The statistics of a run's keys by name, those that begin with ``prefix``; no point is read. A deleted run's only if asked for."""
     with store.index.read() as view:
-        found = finding.find(store, view, ctx, name)
+        found = finding.find(store, view, ctx, name, deleted=deleted)
         hidden = fields.hidden_from(store, view, ctx, found)
         shown = [
             finding.key_stats(store, view, found.run, stat)

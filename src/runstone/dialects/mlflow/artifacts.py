@@ -1,0 +1,281 @@
+"""Artifacts: the proxy that ``mlflow-artifacts:`` addresses are resolved to, and what lists and answers a run's files.
+
+A path is ``<experiment>/<run>/artifacts/…`` or ``<experiment>/models/<model>/artifacts/…``; the files of either are those of a run of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mimetypes
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+from runstone.dialects.mlflow import ids, runs, wire
+from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, invalid, missing, refusal
+from runstone.dialects.mlflow.wire import REQUIRED, STRING
+from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
+from runstone.domain import content, limits, versions
+from runstone.domain.content import StoredFile
+from runstone.domain.runs import files, lifecycle
+from runstone.errors import Invalid, Missing, RunstoneError
+from runstone.types import FileEntry, RunInfo
+
+PIECE = 4 << 20
+PAGE = 1000
+_TEXTS = {
+    "", ".txt", ".log", ".err", ".cfg", ".conf", ".cnf", ".ini", ".properties", ".prop", ".hocon", ".toml", ".yaml",
+    ".yml", ".xml", ".json", ".js", ".py", ".py3", ".csv", ".tsv", ".md", ".rst", ".jsonnet", ".out",
+}  # fmt: skip
+_TEXT_NAMES = {"MLmodel", "MLproject"}
+
+
+def holder(call: Call, path: str) -> tuple[RunInfo, str]:
+    """The run that has the files of a proxy path, and the rest of the path."""
+    parts = path.split("/")
+    if len(parts) >= 4 and parts[1] == "models" and parts[3] == "artifacts":
+        return logged(call, parts[2]), "/".join(parts[4:])
+    if len(parts) >= 3 and parts[2] == "artifacts":
+        return ids.run(call, parts[1]), "/".join(parts[3:])
+    raise missing(f"No such artifact: '{path}'")
+
+
+def logged(call: Call, model: str) -> RunInfo:
+    """The run that stands for a logged model."""
+    name = ids.run_name(call, model.removeprefix("m-")) if model.startswith("m-") else ""
+    try:
+        if name:
+            found = lifecycle.get(call.store, call.ctx, name, deleted=True)
+            if found.job_type == ids.LOGGED:
+                return found
+    except Missing:
+        pass
+    raise no_model(model)
+
+
+def no_model(model: str) -> RunstoneError:
+    """What is answered for a logged model that is not there."""
+    return missing(f"Logged model with ID '{model}' not found.")
+
+
+def registered(call: Call, path: str) -> tuple[str, str] | None:
+    """The version that ``registry/<collection>/<number>/artifacts/…`` names, and the rest of the path."""
+    parts = path.split("/")
+    if len(parts) < 4 or parts[0] != "registry" or parts[3] != "artifacts":
+        return None
+    return f"{ids.registry(call)}/{parts[1]}@{parts[2]}", "/".join(parts[4:])
+
+
+def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:
+    """The files of a run in a folder, by path."""
+    after = ""
+    while True:
+        page = files.listed(call.store, call.ctx, run.path, prefix=prefix, after=after, limit=PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].path
+
+
+def children(call: Call, run: RunInfo, folder: str) -> list[dict[str, Any]]:
+    """What lies in a folder of a run's files, by path."""
+    prefix = f"{folder}/" if folder else ""
+    return _level(under(call, run, prefix), prefix)
+
+
+def _level(entries: Iterable[FileEntry], prefix: str) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        name, deeper, _ = entry.path[len(prefix) :].partition("/")
+        if deeper:
+            found[name] = {"path": prefix + name, "is_dir": True}
+        else:
+            found[name] = {"path": prefix + name, "is_dir": False}
+            if entry.size:  # mlflow leaves a size of nothing out
+                found[name]["file_size"] = entry.size
+    return [found[name] for name in sorted(found)]
+
+
+def list_run(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``artifacts/list``: paths are relative to the run."""
+    run = ids.run(call, wire.text(fields, "run_id"))
+    folder = _folder(wire.text(fields, "path"))
+    project = runs.project_of(call, run)
+    number = ids.run_id(project.id, run.id, run.name)
+    answer: dict[str, Any] = {"root_uri": runs.artifact_uri(call, project, number)}
+    if found := _shown(call, run, folder):
+        answer["files"] = found
+    return answer
+
+
+def list_proxy(call: Call) -> Any:
+    """Answers ``mlflow-artifacts/artifacts?path=``: paths are relative to the folder that is asked for."""
+    path = _folder(dict(call.query or ()).get("path", ""))
+    try:
+        if version := registered(call, path):
+            prefix = f"{version[1]}/" if version[1] else ""
+            listed = _level(versions.files(call.store, call.ctx, version[0], prefix=prefix), prefix)
+        else:
+            listed = _shown(call, *holder(call, path))
+    except Missing:
+        return {}
+    found = [entry | {"path": entry["path"].rpartition("/")[2]} for entry in listed]
+    return {"files": found} if found else {}
+
+
+def download(call: Call) -> Download:
+    """Answers ``GET mlflow-artifacts/artifacts/{path}``."""
+    path = _checked(call.path["path"])
+    if version := registered(call, path):
+        try:
+            return _named(content.open_file(call.store, call.ctx, *version))
+        except Missing:
+            raise missing(f"No such artifact: '{path}'") from None
+    run, rest = holder(call, path)
+    return _send(call, run, rest, path)
+
+
+def get_artifact(call: Call) -> Download:
+    """Answers ``GET /get-artifact?run_id=…&path=…``."""
+    query = dict(call.query or ())
+    path = _checked(query.get("path", ""))
+    return _send(call, ids.run(call, query.get("run_id") or query.get("run_uuid", "")), path, path)
+
+
+async def upload(call: Call) -> Raw:
+    """Answers ``PUT mlflow-artifacts/artifacts/{path}``: the bytes go to the store as they come; the file is there when all have."""
+    path = call.path["path"]
+    if path.endswith("/"):
+        raise invalid("Artifact path must include a filename (cannot end with '/').")
+    run, rest = await call.services.in_thread(holder, call, _checked(path))
+    if run.deleted:
+        raise invalid(f"The run {run.name} must be in the 'active' state. Current state is deleted.")
+    _checked(rest)
+    begun = await call.services.in_thread(content.begin_upload, call.store, call.ctx, run.namespace)
+    assert call.content is not None
+    try:
+        await _take_in(call, begun.id, call.content)
+        await call.services.in_thread(_keep, call, run, rest, begun.id)
+    except BaseException:
+        await call.services.in_thread(_drop, call, begun.id)
+        raise
+    return Raw()
+
+
+def delete(call: Call) -> Any:
+    """Answers ``DELETE mlflow-artifacts/artifacts/{path}``: of a file, or of all that lies in a folder."""
+    run, rest = holder(call, _checked(call.path["path"]))
+    doomed = [entry.path for entry in under(call, run, rest) if _inside(entry.path, rest)]
+    if doomed:
+        files.remove(call.store, call.ctx, run.path, doomed)
+    return {}
+
+
+def refuse_multipart(call: Call) -> Any:
+    """Answers multipart uploads and presigned addresses, which ``server-info`` tells clients not to use."""
+    raise refusal(
+        NOT_IMPLEMENTED, "runstone takes each file in one request; multipart uploads are not supported"
+    )
+
+
+async def _take_in(call: Call, upload: str, pieces: AsyncIterator[bytes]) -> None:
+    offset, held, size = 0, [], 0
+    async for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            whole = b"".join(held)
+            offset = await call.services.in_thread(
+                content.write_upload, call.store, call.ctx, upload, offset, whole
+            )
+            held, size = [], 0
+    if held:
+        await call.services.in_thread(
+            content.write_upload, call.store, call.ctx, upload, offset, b"".join(held)
+        )
+
+
+def _keep(call: Call, run: RunInfo, path: str, upload: str) -> None:
+    found = content.finish_upload(call.store, call.ctx, upload)
+    entry = FileEntry(path=path, size=found.size, sha256=found.sha256)
+    files.put(call.store, call.ctx.without_id(), run.path, [entry])
+
+
+def _drop(call: Call, upload: str) -> None:
+    with contextlib.suppress(Missing):  # it was finished, and its bytes go when nothing refers to them
+        content.abort_upload(call.store, call.ctx, upload)
+
+
+def _send(call: Call, run: RunInfo, path: str, asked: str) -> Download:
+    try:
+        found = files.open_file(call.store, call.ctx, run.path, path)
+    except Missing:
+        if next(under(call, run, f"{path}/" if path else ""), None) is not None:
+            raise invalid(f"Artifact path refers to a directory, not a file: '{asked}'") from None
+        raise missing(f"No such artifact: '{asked}'") from None
+    return _named(found)
+
+
+def _named(found: StoredFile) -> Download:
+    found.media_type = media_type(found.name)
+    name = quote(found.name, safe="!#$&+-.^_`|~")
+    named = f"filename={name}" if name == found.name else f"filename*=UTF-8''{name}"
+    return Download(found, {"Content-Disposition": f"attachment; {named}"})
+
+
+def media_type(name: str) -> str:
+    """A file's media type as mlflow tells it: of a text, plain."""
+    stem, dot, extension = name.rpartition(".")
+    if name in _TEXT_NAMES or (dot and stem and f".{extension.lower()}" in _TEXTS):
+        return "text/plain"
+    return mimetypes.guess_type(name)[0] or BYTES
+
+
+def _shown(call: Call, run: RunInfo, folder: str) -> list[dict[str, Any]]:
+    # mlflow still shows them; here a deleted run must be restored before its files are looked at.
+    return [] if run.deleted else children(call, run, folder)
+
+
+def _inside(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(f"{folder}/")
+
+
+def _folder(path: str) -> str:
+    path = path.strip("/") if path not in ("/", "") and not path.startswith("/") else path
+    return _checked(path) if path else ""
+
+
+def _checked(path: str) -> str:
+    try:
+        return limits.path(path)
+    except Invalid:
+        raise invalid("Invalid path") from None
+
+
+def _routes() -> Iterator[Route]:
+    yield from wire.routes(
+        "GET",
+        "artifacts/list",
+        list_run,
+        "The files of a run.",
+        {"run_id": (STRING, REQUIRED), "path": (STRING,), "page_token": (STRING,)},
+    )
+    for root in ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"):
+        files_of = f"{root}/artifacts"
+        one = files_of + "/{path...}"
+        yield Route("GET", files_of, list_proxy, "Files in a folder.", query=Pairs, blocking=True)
+        yield Route("GET", one, download, "A file.", query=Pairs, media_type=BYTES, also=(206, 304))
+        yield Route("PUT", one, upload, "Takes a file in.", query=Pairs, streams=True)
+        yield Route("DELETE", one, delete, "Deletes a file.", body=Any, query=Pairs, blocking=True)
+        for step in ("create", "complete", "abort"):
+            path = f"{root}/mpu/{step}/{{path...}}"
+            yield Route("POST", path, refuse_multipart, "Not supported.", body=Any, query=Pairs, status=501)
+        path = root + "/presigned/{path...}"
+        yield Route("GET", path, refuse_multipart, "Not supported.", query=Pairs, status=501)
+    for path in ("/get-artifact", "/ajax-api/2.0/mlflow/get-artifact"):
+        yield Route(
+            "GET", path, get_artifact, "A file of a run.", query=Pairs, media_type=BYTES, also=(206, 304)
+        )
+
+
+ROUTES = tuple(_routes())

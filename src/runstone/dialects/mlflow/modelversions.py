@@ -1,0 +1,305 @@
+"""Versions of registered models, their aliases and stages. A version's files are those of what it was made from, and share their bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from runstone.dialects.mlflow import artifacts, ids, models, validation, wire
+from runstone.dialects.mlflow.problem import invalid, missing
+from runstone.dialects.mlflow.wire import ARRAY, BOOLEAN, INTEGER, REQUIRED, STRING
+from runstone.dialects.routing import Call
+from runstone.domain import aliases, described, labels, versions
+from runstone.domain.described import DescribedCollection, DescribedVersion
+from runstone.domain.queries import mlflow, rows
+from runstone.errors import Missing
+from runstone.types import FileEntry
+
+MAX_RESULTS = 200_000
+_MODEL = re.compile(r"models:/+(m-[0-9a-f]{32})(?:/(.*))?\Z")
+_VERSION = re.compile(r"models:/+([^/@]+)/(\d+)\Z")
+_RUN = re.compile(r"runs:/+([^/]+)/?(.*)\Z")
+_PROXY = re.compile(r"mlflow-artifacts:(?://[^/]+)?/+(.*)\Z")
+
+
+def create(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/create``."""
+    name = validation.model_name(wire.text(fields, "name"))
+    model, source = models.find(call, name), wire.text(fields, "source")
+    tags = dict(validation.registry_tag(*tag) for tag in wire.pairs(fields, "tags"))
+    run, model_id = wire.text(fields, "run_id"), wire.text(fields, "model_id")
+    if match := _MODEL.match(source):
+        model_id = model_id or match[1]
+    files, found_run = _files(call, source)
+    metadata = {
+        "source": source,
+        "run_id": run or found_run,
+        "run_link": wire.text(fields, "run_link"),
+        "model_id": model_id,
+    }
+    path = models.full_name(call, name)
+    made = versions.commit(
+        call.store,
+        call.ctx,
+        path,
+        files,
+        metadata={models.ORIGIN: {key: value for key, value in metadata.items() if value}},
+        description=wire.text(fields, "description"),
+        reuse=False,
+    )
+    exact = f"{path}@v{made.number}"
+    if tags:
+        labels.label_version(call.store, call.ctx.without_id(), exact, tags)
+    return {"model_version": models.shown_version(model, described.version(call.store, call.ctx, exact))}
+
+
+def find(call: Call, name: str, number: Any) -> tuple[DescribedCollection, DescribedVersion, str]:
+    """A version by the name of its model and its number, with its full name."""
+    text = str(number)
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise invalid(f"Parameter 'version' must be an integer, got '{text}'.")
+    path = f"{models.full_name(call, name)}@v{int(text)}"
+    try:
+        if name and int(text):
+            found = described.version(call.store, call.ctx, path)
+            return models.find(call, name), found, path
+    except Missing:
+        pass
+    raise missing(f"Model Version (name={name}, version={text}) not found")
+
+
+def get(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/get``."""
+    model, version, _ = find(call, wire.text(fields, "name"), fields.get("version"))
+    return {"model_version": models.shown_version(model, version)}
+
+
+def download_uri(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/get-download-uri``: the version's own files, or where it said they are when none are held."""
+    model, version, _ = find(call, wire.text(fields, "name"), fields.get("version"))
+    if version.info.files:
+        return {"artifact_uri": models.stored_uri(model, version)}
+    return {"artifact_uri": models.origin(version).get("source", "")}
+
+
+def update(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/update``."""
+    name, number = wire.text(fields, "name"), fields.get("version")
+    _, _, path = find(call, name, number)
+    versions.update(call.store, call.ctx, path, description=wire.text(fields, "description"))
+    return get(call, fields)
+
+
+def delete(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/delete``; the number is never given again."""
+    _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
+    versions.delete(call.store, call.ctx, path, with_aliases=True)
+    return {}
+
+
+def set_tag(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/set-tag``."""
+    key, value = validation.registry_tag(wire.text(fields, "key"), wire.text(fields, "value"))
+    _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
+    labels.label_version(call.store, call.ctx, path, {key: value})
+    return {}
+
+
+def delete_tag(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/delete-tag``."""
+    _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
+    labels.label_version(call.store, call.ctx, path, remove=(wire.text(fields, "key"),))
+    return {}
+
+
+def transition(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/transition-stage``."""
+    name, stage = wire.text(fields, "name"), _stage(wire.text(fields, "stage"))
+    model, version, path = find(call, name, fields.get("version"))
+    if wire.flag(fields, "archive_existing_versions"):
+        if stage not in models.STAGES[1:3]:
+            raise invalid(
+                "Model version transition cannot archive existing model versions because "
+                f"'{stage}' is not an Active stage. Valid stages are ['Staging', 'Production']"
+            )
+        for other in models.versions_of(call, model):
+            if models.stage(other) == stage and other.info.number != version.info.number:
+                _put_stage(call, f"{models.full_name(call, name)}@v{other.info.number}", other, "Archived")
+    _put_stage(call, path, version, stage)
+    return get(call, fields)
+
+
+def latest(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``registered-models/get-latest-versions``."""
+    model = models.find(call, wire.text(fields, "name"))
+    asked = tuple(_stage(text) for text in wire.strings(fields, "stages")) or models.STAGES
+    found = models.latest(models.versions_of(call, model), asked)
+    return {"model_versions": [models.shown_version(model, version) for version in found]} if found else {}
+
+
+def set_alias(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``POST registered-models/alias``."""
+    alias = validation.alias(wire.text(fields, "alias"))
+    _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
+    aliases.move(call.store, call.ctx, path, alias)
+    return {}
+
+
+def by_alias(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``GET registered-models/alias``; ``latest`` is the highest version."""
+    name, alias = wire.text(fields, "name"), wire.text(fields, "alias")
+    model = models.find(call, name)
+    try:
+        if re.fullmatch(r"[vV]?\d+", alias):
+            raise Missing(alias)
+        path = f"{models.full_name(call, name)}@{'latest' if alias.lower() == 'latest' else alias}"
+        return {"model_version": models.shown_version(model, described.version(call.store, call.ctx, path))}
+    except Missing:
+        raise invalid(f"Registered model alias {alias} not found.") from None
+
+
+def search(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``model-versions/search``."""
+    limit, offset = wire.whole(fields, "max_results", 10_000), wire.page_offset(fields)
+    if not 0 < limit <= MAX_RESULTS:
+        raise invalid(f"Invalid value for max_results. It must be a positive integer, but got {limit}")
+    condition = mlflow.condition(wire.text(fields, "filter"), mlflow.MODEL_VERSIONS)
+    orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.MODEL_VERSIONS)
+    found = [
+        (row, model, version)
+        for model in models.listed(call)
+        for version in models.versions_of(call, model)
+        if rows.matches(condition, row := _row(model, version))
+    ]
+    found = rows.ordered(found, orders, lambda each: each[0])
+    answer: dict[str, Any] = {}
+    if page := found[offset : offset + limit]:
+        answer["model_versions"] = [
+            models.shown_version(model, version, aliased=False) for _, model, version in page
+        ]
+    if len(found) > offset + limit:
+        answer["next_page_token"] = wire.page_token(offset + limit)
+    return answer
+
+
+def _files(call: Call, source: str) -> tuple[list[FileEntry], str]:
+    """The files that a source names, as those of a version, and the run that they come from; none of what is not held here."""
+    if match := _MODEL.match(source):
+        holder = artifacts.logged(call, match[1])
+        prefix = (match[2] or "").strip("/")
+        return _moved(artifacts.under(call, holder, f"{prefix}/" if prefix else ""), prefix), str(
+            holder.info.get("source_run_id", "")
+        )
+    if match := _VERSION.match(source):
+        _, version, path = find(call, match[1], match[2])
+        return versions.files(call.store, call.ctx, path), models.origin(version).get("run_id", "")
+    if match := _RUN.match(source):
+        return _of_run(call, ids.run(call, match[1]), match[2]), ""
+    if match := _PROXY.match(source):
+        if registered := artifacts.registered(call, match[1]):
+            path, rest = registered
+            if not rest:
+                return versions.files(call.store, call.ctx, path), ""
+        holder, rest = artifacts.holder(call, match[1])
+        return _of_run(call, holder, rest), ""
+    if re.match(r"file:|/|\.|[^:]*\Z", source) and source != "dummy-source":
+        raise invalid(
+            f"Invalid model version source: '{source}'. To use a local path as a model version source, the run_id "
+            "request parameter has to be specified and the local path has to be contained within the artifact "
+            "directory of the run specified by the run_id."
+        )
+    return [], ""
+
+
+def _of_run(call: Call, run: Any, folder: str) -> list[FileEntry]:
+    folder = folder.strip("/")
+    return _moved(artifacts.under(call, run, f"{folder}/" if folder else ""), folder)
+
+
+def _moved(files: Iterable[FileEntry], folder: str) -> list[FileEntry]:
+    """Files of a folder, by their paths below it."""
+    cut = len(folder) + 1 if folder else 0
+    return [
+        FileEntry(path=file.path[cut:], size=file.size, sha256=file.sha256, media_type=file.media_type)
+        for file in files
+    ]
+
+
+def _stage(text: str) -> str:
+    for stage in models.STAGES:
+        if stage.lower() == text.lower():
+            return stage
+    raise invalid(f"Invalid Model Version stage: {text}. Value must be one of {', '.join(models.STAGES)}.")
+
+
+def _put_stage(call: Call, path: str, version: DescribedVersion, stage: str) -> None:
+    ctx = call.ctx.without_id()
+    labels.label_version(call.store, ctx, path, {models.STAGE: stage}, kind="property")
+    versions.update(call.store, ctx, path, description=version.info.description)  # it was changed now
+
+
+def _row(model: DescribedCollection, version: DescribedVersion) -> dict[str, Any]:
+    shown = models.shown_version(model, version)
+    return {
+        "name": shown["name"],
+        "version": version.info.number,
+        "run_id": shown["run_id"],
+        "source": shown["source"],
+        "created": version.info.created,
+        "updated": version.updated,
+        **{f"tags.{key}": value for key, value in version.tags.items()},
+    }
+
+
+_NAME = {"name": (STRING, REQUIRED)}
+_ONE = {**_NAME, "version": (REQUIRED,)}
+_TAG = {**_ONE, "key": (STRING, REQUIRED)}
+_ALIAS = {**_NAME, "alias": (STRING, REQUIRED)}
+ROUTES = (
+    *wire.routes(
+        "POST",
+        "model-versions/create",
+        create,
+        "Makes a version.",
+        {
+            **_NAME,
+            "source": (STRING, REQUIRED),
+            "run_id": (STRING,),
+            "tags": (ARRAY,),
+            "run_link": (STRING,),
+            "description": (STRING,),
+            "model_id": (STRING,),
+        },
+    ),
+    *wire.routes("GET", "model-versions/get", get, "A version.", _ONE),
+    *wire.routes(
+        "GET", "model-versions/get-download-uri", download_uri, "Where a version's files are.", _ONE
+    ),
+    *wire.routes(
+        "PATCH", "model-versions/update", update, "Describes a version.", {**_ONE, "description": (STRING,)}
+    ),
+    *wire.routes("DELETE", "model-versions/delete", delete, "Deletes a version.", _ONE),
+    *wire.routes("POST", "model-versions/set-tag", set_tag, "Sets a tag.", {**_TAG, "value": (STRING,)}),
+    *wire.routes("DELETE", "model-versions/delete-tag", delete_tag, "Takes a tag away.", _TAG),
+    *wire.routes(
+        "POST",
+        "model-versions/transition-stage",
+        transition,
+        "Puts a version into a stage.",
+        {**_ONE, "stage": (STRING, REQUIRED), "archive_existing_versions": (BOOLEAN,)},
+    ),
+    *wire.routes(
+        "GET",
+        "model-versions/search",
+        search,
+        "Versions that are asked for.",
+        {"filter": (STRING,), "max_results": (INTEGER,), "page_token": (STRING,)},
+    ),
+    *wire.routes("POST", "registered-models/get-latest-versions", latest, "The latest versions.", _NAME),
+    *wire.routes("GET", "registered-models/get-latest-versions", latest, "The latest versions.", _NAME),
+    *wire.routes(
+        "POST", "registered-models/alias", set_alias, "Points an alias.", {**_ALIAS, "version": (REQUIRED,)}
+    ),
+    *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS),
+)

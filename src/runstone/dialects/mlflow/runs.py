@@ -1,0 +1,414 @@
+"""Runs as mlflow's clients see them: made, changed, deleted, restored and searched."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from runstone.dialects.mlflow import experiments, ids, validation, wire
+from runstone.dialects.mlflow.problem import invalid, missing
+from runstone.dialects.mlflow.wire import ARRAY, INTEGER, REQUIRED, STRING
+from runstone.dialects.routing import Call
+from runstone.domain import described
+from runstone.domain.described import DescribedProject
+from runstone.domain.queries import mlflow
+from runstone.domain.queries.mlflow_grammars import STATUSES
+from runstone.domain.runs import browsing, lifecycle, points, table
+from runstone.errors import Conflict, Missing
+from runstone.query import Ids
+from runstone.types import RunInfo
+
+NAME_TAG = "mlflow.runName"
+MAX_RESULTS = 50_000
+_ADJECTIVES = (
+    "able",
+    "bold",
+    "calm",
+    "deft",
+    "fair",
+    "glad",
+    "keen",
+    "kind",
+    "lucid",
+    "quick",
+    "sunny",
+    "wise",
+)
+_NOUNS = ("ant", "bee", "crane", "deer", "finch", "hare", "lynx", "mole", "otter", "robin", "seal", "wren")
+_STATES = {
+    "RUNNING": "running",
+    "SCHEDULED": "pending",
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "killed",
+}
+_WORDS = {state: word for word, states in STATUSES.items() for state in states}
+_NUMBERS = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
+
+
+def create(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/create``."""
+    project = ids.active_experiment(call, wire.text(fields, "experiment_id"))
+    tags = dict(validation.run_tag(*tag) for tag in wire.pairs(fields, "tags"))
+    name, tagged = wire.text(fields, "run_name"), tags.get(NAME_TAG, "")
+    if name and tagged and name != tagged:
+        raise invalid(
+            "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+            f"(run_name='{name}', mlflow.runName='{tagged}')."
+        )
+    name = name or tagged or _random_name()
+    made = lifecycle.create(
+        call.store,
+        call.ctx,
+        f"{project.info.path}/{ids.new_run(project)}",
+        display_name=name,
+        tags={**tags, NAME_TAG: name},
+        # mlflow's clients send no heartbeats, so a silent run is not a crashed one.
+        info={"heartbeats": False, "user_id": wire.text(fields, "user_id")},
+        started=max(wire.whole(fields, "start_time"), 0) * 1000,
+    )
+    answer = shown(call, project, made)
+    del answer["outputs"]
+    return {"run": answer}
+
+
+def get(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/get``."""
+    found = ids.run(call, wire.text(fields, "run_id"))
+    return {"run": shown(call, project_of(call, found), found)}
+
+
+def update(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/update``."""
+    found = ids.active_run(call, wire.text(fields, "run_id"))
+    status = str(fields.get("status") or "")
+    status = _NUMBERS.get(status, status)
+    if status and status not in _STATES:
+        raise invalid(wire.invalid_value("status", status))
+    if name := wire.text(fields, "run_name"):
+        found = lifecycle.update(
+            call.store, call.ctx.without_id(), found.path, display_name=name, tags={NAME_TAG: name}
+        )
+    if status or "end_time" in fields:
+        ended = wire.whole(fields, "end_time") * 1000 if "end_time" in fields else 0
+        state = _STATES.get(status, found.state)
+        found = lifecycle.set_state(call.store, call.ctx, found.path, state, finished=max(ended, 0))
+    return {"run_info": info(call, project_of(call, found), found)}
+
+
+def delete(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/delete``."""
+    found = ids.run(call, wire.text(fields, "run_id"))
+    if not found.deleted:
+        lifecycle.delete(call.store, call.ctx, found.path)
+    return {}
+
+
+def restore(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/restore``."""
+    found = ids.run(call, wire.text(fields, "run_id"))
+    if found.deleted:
+        lifecycle.restore(call.store, call.ctx, found.path)
+    return {}
+
+
+def set_tag(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/set-tag``."""
+    key, value = validation.run_tag(wire.text(fields, "key"), wire.text(fields, "value"))
+    found = ids.active_run(call, wire.text(fields, "run_id"))
+    _change(call, found, {}, {key: value})
+    return {}
+
+
+def delete_tag(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/delete-tag``."""
+    text, key = wire.text(fields, "run_id"), wire.text(fields, "key")
+    found = ids.active_run(call, text)
+    if key not in found.tags:
+        raise missing(f"No tag with name: {key} in run with id {text}")
+    lifecycle.update(call.store, call.ctx, found.path, remove=(f"tags.{key}",))
+    return {}
+
+
+def log_param(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/log-parameter``."""
+    text = wire.text(fields, "run_id")
+    key, value = validation.param(wire.text(fields, "key"), wire.text(fields, "value"))
+    try:
+        _change(call, ids.active_run(call, text), {key: value}, {})
+    except Conflict as error:
+        raise invalid(
+            f"Changing param values is not allowed. Param with key='{key}' was already logged with "
+            f"value='{error.details.get('held')}' for run ID='{text}'. Attempted logging new value '{value}'."
+        ) from None
+    return {}
+
+
+def log_metric(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/log-metric``."""
+    point = _point(fields, "")
+    found = ids.active_run(call, wire.text(fields, "run_id"))
+    points.log_rows(call.store, call.ctx, found.path, [point])
+    return {}
+
+
+def log_batch(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/log-batch``: everything is checked before anything is written, and params are refused together."""
+    text = wire.text(fields, "run_id")
+    given = {name: fields.get(name) or [] for name in ("metrics", "params", "tags")}
+    for at, metric in enumerate(given["metrics"]):
+        for part in ("key", "value", "timestamp"):
+            if not isinstance(metric, dict) or metric.get(part) in (None, ""):
+                raise invalid(
+                    f"Missing value for required parameter 'metrics[{at}].{part}'."
+                    " See the API docs for more information about request parameters."
+                )
+    params, tags = wire.pairs(fields, "params"), wire.pairs(fields, "tags")
+    found = ids.active_run(call, text)
+    validation.batch(len(given["metrics"]), len(params), len(tags))
+    _require_distinct([key for key, _ in params])
+    logged = [_point(metric, f"metrics[{at}].") for at, metric in enumerate(given["metrics"])]
+    checked = {
+        "params": dict(validation.param(*pair, f"params[{at}].") for at, pair in enumerate(params)),
+        "tags": dict(validation.run_tag(*pair, f"tags[{at}].") for at, pair in enumerate(tags)),
+    }
+    batch = points.encode(logged) if logged else b""
+    if checked["params"] or checked["tags"]:
+        try:
+            _change(call, found, checked["params"], checked["tags"])
+        except Conflict:
+            changed = [
+                {"key": key, "old_value": held, "new_value": value}
+                for key, value in checked["params"].items()
+                if (held := param_of(found, key)) is not None and held != value
+            ]
+            raise invalid(
+                f"Changing param values is not allowed. Params were already logged='{changed}' for run ID='{text}'."
+            ) from None
+    if batch:
+        points.log(call.store, call.ctx.without_id(), found.path, batch)
+    return {}
+
+
+def search(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/search``."""
+    limit = wire.whole(fields, "max_results", 1000)
+    if limit > MAX_RESULTS:
+        raise invalid(
+            wire.invalid_value("max_results", fields["max_results"], " Hint: Value was of type 'int'.")
+            + " See the API docs for more information about request parameters."
+        )
+    condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=lambda *_: Ids(()))
+    orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
+    view, offset = experiments.view_type(fields, "run_view_type"), wire.page_offset(fields)
+    found = {}
+    for text in dict.fromkeys(wire.strings(fields, "experiment_ids")):
+        project = readable(call, text)
+        if project is not None:
+            found[project.info.path] = project
+
+    def row(path: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        if fields.get("job_type") == ids.LOGGED or not experiments.in_view(view, fields["deleted"]):
+            return None
+        return _row(call, found[path], fields)
+
+    named, more = browsing.search(
+        call.store, call.ctx, found, condition, orders, shown=row, offset=offset, limit=max(limit, 0)
+    )
+    answer: dict[str, Any] = {}
+    if named:
+        answer["runs"] = [
+            shown(
+                call, found[name.rpartition("/")[0]], lifecycle.get(call.store, call.ctx, name, deleted=True)
+            )
+            for name in named
+        ]
+    if more:
+        answer["next_page_token"] = wire.page_token(offset + limit)
+    return answer
+
+
+def log_inputs(call: Call, fields: dict[str, Any]) -> Any:
+    """Answers ``runs/log-inputs`` and ``runs/outputs``: models only, which are linked by their own record of the run."""
+    ids.active_run(call, wire.text(fields, "run_id"))
+    return {}
+
+
+def shown(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
+    """A run as mlflow writes it."""
+    data: dict[str, Any] = {}
+    if run.points:
+        data["metrics"] = [
+            {
+                "key": stat.key,
+                "value": wire.shown_number(stat.last),
+                "timestamp": wire.milliseconds(stat.time),
+                "step": stat.step,
+            }
+            for stat in points.statistics(call.store, call.ctx, run.path, limit=1 << 30, deleted=True)
+        ]
+    if params := params_of(run):
+        data["params"] = wire.key_values(params)
+    data["tags"] = wire.key_values({**run.tags, NAME_TAG: run.display_name or run.name})
+    return {"info": info(call, project, run), "data": data, "inputs": {}, "outputs": {}}
+
+
+def info(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
+    """A run's attributes as mlflow writes them."""
+    number = ids.run_id(project.id, run.id, run.name)
+    found = {
+        "run_uuid": number,
+        "run_id": number,
+        "experiment_id": ids.experiment_id(call, project),
+        "run_name": run.display_name or run.name,
+        "user_id": run.info.get("user_id", run.by),
+        "status": _WORDS.get(run.state, "FAILED"),
+        "start_time": wire.milliseconds(run.started),
+        "artifact_uri": artifact_uri(call, project, number),
+        "lifecycle_stage": experiments.stage(run.deleted),
+    }
+    if run.finished:
+        found["end_time"] = wire.milliseconds(run.finished)
+    return found
+
+
+def artifact_uri(call: Call, project: DescribedProject, number: str) -> str:
+    """Where the artifacts of a run are."""
+    return f"{experiments.location(call, project)}/{number}/artifacts"
+
+
+def project_of(call: Call, run: RunInfo) -> DescribedProject:
+    """The project that a run lies in."""
+    return described.project(call.store, call.ctx, f"{run.namespace}/{run.project}")
+
+
+def params_of(run: RunInfo) -> dict[str, str]:
+    """A run's config as mlflow's params: nested names with dots, values as text."""
+    flat: dict[str, Any] = {}
+    table.flatten(flat, "", run.config)
+    return {
+        key.removeprefix("."): value if isinstance(value, str) else str(value) for key, value in flat.items()
+    }
+
+
+def param_of(run: RunInfo, key: str) -> str | None:
+    """One param of a run."""
+    return params_of(run).get(key)
+
+
+def _change(call: Call, run: RunInfo, params: dict[str, str], tags: dict[str, str]) -> None:
+    name = tags.get(NAME_TAG)
+    lifecycle.update(
+        call.store, call.ctx, run.path, once=params or None, tags=tags or None, display_name=name or None
+    )
+
+
+def _point(metric: dict[str, Any], path: str) -> tuple[int, int, dict[str, Any]]:
+    name = wire.text(metric, "key")
+    validation.key(name, f"{path}name", "Metric name")
+    value = wire.real(f"{path}value", metric.get("value"))
+    timestamp, step = wire.whole(metric, "timestamp"), wire.whole(metric, "step")
+    if timestamp < 0:
+        raise invalid(
+            wire.invalid_value(
+                f"{path}timestamp",
+                timestamp,
+                f"metric '{name}' (value={value}). Timestamp must be a nonnegative long (64-bit integer) ",
+            )
+        )
+    if timestamp > 1 << 50:
+        raise invalid(wire.invalid_value(f"{path}timestamp", timestamp, "it lies too far in the future"))
+    return step, timestamp * 1000, {name: value}
+
+
+def _require_distinct(keys: list[str]) -> None:
+    twice = [key for at, key in enumerate(keys) if key in keys[:at]]
+    if twice:
+        raise invalid(
+            f"Duplicate parameter keys have been submitted: {twice}. Please ensure "
+            "the request contains only one param value per param key."
+        )
+
+
+def readable(call: Call, text: str) -> DescribedProject | None:
+    """The project of an experiment; None when it is not there, where mlflow finds nothing."""
+    try:
+        return ids.experiment(call, text)
+    except Missing:
+        return None
+
+
+def _row(call: Call, project: DescribedProject, fields: dict[str, Any]) -> dict[str, Any]:
+    number = ids.run_id(project.id, fields["id"], fields["name"])
+    row = {
+        **fields,
+        "id": number,
+        "name": fields["display_name"],
+        "user": fields.get("info.user_id", fields["user"]),
+        "created": fields["started"],
+        "artifact_uri": artifact_uri(call, project, number),
+        f"tags.{NAME_TAG}": fields["display_name"],
+    }
+    if "finished" in fields:
+        row["ended"] = fields["finished"]
+    return row
+
+
+def _random_name() -> str:
+    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{secrets.randbelow(1000)}"
+
+
+_ID = {"run_id": (REQUIRED, STRING)}
+_KEY = {**_ID, "key": (REQUIRED, STRING)}
+ROUTES = (
+    *wire.routes(
+        "POST",
+        "runs/create",
+        create,
+        "Makes a run.",
+        {"experiment_id": (STRING,), "start_time": (INTEGER,), "run_name": (STRING,)},
+    ),
+    *wire.routes("GET", "runs/get", get, "A run by id.", _ID),
+    *wire.routes(
+        "POST",
+        "runs/update",
+        update,
+        "Changes the status, end or name of a run.",
+        {**_ID, "end_time": (INTEGER,), "run_name": (STRING,)},
+    ),
+    *wire.routes("POST", "runs/delete", delete, "Deletes a run.", _ID),
+    *wire.routes("POST", "runs/restore", restore, "Restores a run.", _ID),
+    *wire.routes("POST", "runs/set-tag", set_tag, "Sets a tag of a run.", {**_KEY, "value": (STRING,)}),
+    *wire.routes("POST", "runs/delete-tag", delete_tag, "Takes a tag of a run away.", _KEY),
+    *wire.routes(
+        "POST", "runs/log-parameter", log_param, "Sets a param of a run, once.", {**_KEY, "value": (STRING,)}
+    ),
+    *wire.routes(
+        "POST",
+        "runs/log-metric",
+        log_metric,
+        "Logs a point.",
+        {
+            **_KEY,
+            "value": (REQUIRED, wire.FLOAT),
+            "timestamp": (INTEGER, REQUIRED),
+            "step": (INTEGER,),
+        },
+    ),
+    *wire.routes(
+        "POST",
+        "runs/log-batch",
+        log_batch,
+        "Logs points, params and tags.",
+        {**_ID, "metrics": (ARRAY,), "params": (ARRAY,), "tags": (ARRAY,)},
+    ),
+    *wire.routes(
+        "POST",
+        "runs/search",
+        search,
+        "Runs that are asked for.",
+        {"experiment_ids": (ARRAY,), "filter": (STRING,), "max_results": (INTEGER,), "order_by": (ARRAY,)},
+    ),
+    *wire.routes("POST", "runs/log-inputs", log_inputs, "Links models to a run.", _ID),
+    *wire.routes("POST", "runs/outputs", log_inputs, "Links models to a run.", _ID),
+)
