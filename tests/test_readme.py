@@ -105,6 +105,7 @@ def test_every_command_of_the_start_is_run():
     start = README[README.index("## Five-minute start") : README.index("## From here")]
     assert [block.name for block in BLOCKS] == [
         "put", "get", "stop", "map", "tune", "second", "proof", "flip", "damage", "repair",
+        "train", "find",
     ]  # fmt: skip
     assert start.count("```") == 2 * len(BLOCKS)
 
@@ -158,3 +159,14 @@ def test_the_damage_is_repaired(session):
     assert "DAMAGED" not in told["repair"]
     assert len(re.findall(r"^local/models/minilm:v[123]  live", told["repair"], re.MULTILINE)) == 3
     assert told["repair"].rstrip().endswith("every byte is equal")
+
+
+def test_a_run_is_tracked_found_and_taken_elsewhere(session):
+    _, told, _ = session
+    assert "'loss': 0.0357931" in told["train"] and "[0, 200, 400, 600, 800]" in told["train"]
+    found = told["find"]
+    assert "the training is done\n" in found and "local/demo/first is finished" in found
+    assert re.search(r"^first  finished .*0\.0357931 +adam$", found, re.MULTILINE)
+    assert re.search(r"^id +loss\nfirst  0\.0357931$", found, re.MULTILINE)
+    assert "local/demo from demo-bundle: 1 run, 2000 points, 1 line" in found
+    assert found.rstrip().splitlines()[-1].startswith("first  finished")
