@@ -645,7 +645,7 @@ def test_threads_of_the_pump_take_no_signals(pump):
         if "\nName:\tpump-" in "\n" + status:
             mask = int(status.split("SigBlk:\t")[1].split()[0], 16)
             blocked.append(bool(mask >> (signal.SIGPIPE - 1) & 1 and mask >> (signal.SIGINT - 1) & 1))
-    assert blocked == [True] * 4
+    assert all(blocked) and len(blocked) >= 4  # servers that other tests keep have pumps of their own
 
 
 @pytest.mark.parametrize(
