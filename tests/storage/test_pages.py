@@ -120,7 +120,9 @@ def test_damage_to_what_holds_rows_together_is_found(copy):
     for offset, bit in places:
         flip(data, offset, bit)
         try:
-            pages.check_roots(data, noted)  # a meta page alone cannot tell that its commit number is another one's
+            pages.check_roots(
+                data, noted
+            )  # a meta page alone cannot tell that its commit number is another one's
             pages.check(data)
             harmless.append(offset)
         except Corrupt as error:
