@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -134,8 +135,10 @@ def raw(server: str, *parts: bytes, timeout: float = 20.0) -> bytes:
     with socket.create_connection(
         (str(address.hostname), int(address.port or 80)), timeout=timeout
     ) as connection:
-        for part in parts:
-            connection.sendall(part)
+        # A server that has answered need not read the rest.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for part in parts:
+                connection.sendall(part)
         return read_all(connection)
 
 
