@@ -112,7 +112,9 @@ def _plain(value, kept):
                 value = value.replace(held, f"${name}")
             value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
             value = value.replace(f"experiment {held} ", f"experiment ${name} ")
-            value = value.replace(f"id={held} ", f"id=${name} ").replace(f"id {held}", f"id ${name}")
+            # Whole ids only: an experiment's is a short number, with which a run's may begin.
+            value = value.replace(f"id={held} ", f"id=${name} ")
+            value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)
         # What SQLite said is no part of the interface.
         return value.partition(" Error: (sqlite3")[0]
     return value
