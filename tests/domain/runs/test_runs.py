@@ -5,7 +5,7 @@ import math
 import pytest
 
 from runstone._native.points import encode_rows
-from runstone.domain import fields
+from runstone.domain import fields, maintenance
 from runstone.domain.runs import console, lifecycle, liveness, points
 from runstone.errors import Conflict, Denied, Exists, Gone, Invalid, Missing
 
@@ -149,6 +149,15 @@ def test_a_fork_begins_with_its_parents_history(store, ctx):
     assert lifecycle.get(store, ctx, "local/vision/second").summary["loss"] == 30.0
     with pytest.raises(Invalid, match="project of the run"):
         lifecycle.create(store, ctx, "local/other/third", fork=RUN, step=3)
+
+
+def test_a_fork_keeps_what_was_logged_below_step_zero(store, ctx):
+    lifecycle.create(store, ctx, RUN)
+    log(store, ctx, (-2, {"loss": 2.0}), (-1, {"loss": 1.0}))
+    log(store, ctx, (5, {"loss": 5.0}))
+    fork = lifecycle.create(store, ctx, "local/vision/second", fork=RUN, step=3)
+    assert fork.summary == {"loss": 1.0}
+    assert points.statistics(store, ctx, "local/vision/second")[0].points == 2
 
 
 def test_a_purged_parent_leaves_its_forks_their_history(store, ctx):
@@ -349,3 +358,6 @@ def test_a_rebuilt_index_is_equal(library, tmp_path):
     lifecycle.delete(store, ctx, RUN)
     lifecycle.purge(store, ctx, RUN)
     assert library.verify()["entries"] == store.log.head().size
+    before = store.log.head()
+    library.close()
+    assert maintenance.rebuild(store.path) == before

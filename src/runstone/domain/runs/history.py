@@ -13,6 +13,9 @@ from runstone.domain.store import Store
 from runstone.storage.index import View
 from runstone.storage.tables import ARRIVALS, LAST_OBJECTS, LastObject, Run
 
+#: No step is lower, nor as high.
+LOWEST, HIGHEST = -(1 << 63), 1 << 63
+
 
 def past(store: Store, run: Run, step: int) -> Past:
     """The statistics and last objects of a run's history before ``step``."""
@@ -48,7 +51,7 @@ def _counted(store: Store, run: Run, step: int) -> Past:
     return Past(tuple((name, stats.pack([stat])) for name, stat in numbers.items()), tuple(objects.items()))
 
 
-def batches(store: Store, run: Run, step: int, low: int = 0) -> Iterator[bytes]:
+def batches(store: Store, run: Run, step: int, low: int = LOWEST) -> Iterator[bytes]:
     """The points of a history before a step, as they arrived; what lies wholly below ``low`` is left out."""
     for stream, until in run.spans:
         stop = step if until < 0 else min(step, until)

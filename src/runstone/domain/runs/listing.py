@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from runstone.domain.context import Context
+from runstone.domain.queries import rows
 from runstone.domain.runs import questions
 from runstone.domain.store import Store
-from runstone.query import MAX_LIMIT, Condition, Order
+from runstone.query import MAX_LIMIT, Condition, Match, Order
 
 
 def find(
@@ -17,7 +16,6 @@ def find(
     return questions.names(store, ctx, project, filter=condition, order=order, limit=MAX_LIMIT)
 
 
-def like(pattern: str, value: str, any_case: bool = False) -> bool:
+def like(pattern: str, value: str) -> bool:
     """SQL's LIKE: ``%`` is any text and ``_`` any character."""
-    parts = (".*" if each == "%" else "." if each == "_" else re.escape(each) for each in pattern)
-    return re.fullmatch("".join(parts), value, re.DOTALL | (re.IGNORECASE if any_case else 0)) is not None
+    return rows.matches(Match("text", "like", pattern), {"text": value})

@@ -9,10 +9,8 @@ from runstone._native import points
 from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.runs import finding
-from runstone.domain.runs.logging import LogPoints
+from runstone.domain.runs.history import HIGHEST, batches
 from runstone.domain.store import Store
-from runstone.storage.index import View
-from runstone.storage.tables import ARRIVALS
 
 Point = tuple[int, int, Any]
 
@@ -23,15 +21,11 @@ def history(store: Store, ctx: Context, name: str, key: str) -> list[Point]:
         found = finding.find(store, view, ctx, name, deleted=True)
         if fields.covers(fields.hidden_from(store, view, ctx, found), f"summary.{key}"):
             return []
-        arrivals = [
-            (until, seq) for stream, until in found.run.spans for (_, seq), _ in view.scan(ARRIVALS, stream)
-        ]
-        batches = [(until, _batch(store, view, seq)) for until, seq in arrivals]
     return [
         (step, time, values[key])
-        for until, batch in batches
+        for batch in batches(store, found.run, HIGHEST)
         for step, time, values in points.decode_rows(batch)
-        if key in values and (until < 0 or step < until)
+        if key in values
     ]
 
 
@@ -42,9 +36,3 @@ def distinct(found: list[Point]) -> list[Point]:
         for step, time, value in found
     }
     return list(kept.values())
-
-
-def _batch(store: Store, view: View, seq: int) -> bytes:
-    command = store.log.command(*store.log.entry_in(view, seq))
-    assert isinstance(command, LogPoints)
-    return command.batch

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from runstone.query import And, Compare, Condition, Exists, Ids, IsNull, Match, Not, Operator, Or, Order
 from runstone.storage.columns import patterns, scalars
 
+R = TypeVar("R")
 Row = Mapping[str, Any]
 
 _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
@@ -105,3 +106,11 @@ def value_key(value: Any, descending: bool = False) -> tuple[int, Any]:
 def order_key(order: tuple[Order, ...], row: Row, row_id: int) -> tuple[Any, ...]:
     """A key that sorts rows as a query does: by its order, ties by the greater id."""
     return (*(value_key(row.get(each.field), each.descending) for each in order), -row_id)
+
+
+def ordered(rows: Sequence[R], order: Sequence[Order], fields: Callable[[R], Row]) -> list[R]:
+    """Rows in an order; those that tie stay as they came."""
+    return sorted(
+        rows,
+        key=lambda row: [value_key(fields(row).get(each.field), each.descending) for each in order],
+    )
