@@ -1,7 +1,7 @@
 """Wire protocols in front of the engine: each a folder that turns requests into domain calls, and holds no rule.
 
 The ones that ship with runstone are named here. Others are found by the entry point group ``runstone.dialects``, whose entries are
-classes like those below; they are looked for when a request comes that no built-in dialect knows.
+classes like those below. A server starts with the native one; the rest are loaded when a request comes that it does not know.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ BUILT_IN = {
 GROUP = "runstone.dialects"
 
 
-def built_in() -> list[Dialect]:
-    """The dialects that ship with runstone."""
-    return [_load(target) for target in BUILT_IN.values()]
+def first() -> Dialect:
+    """The dialect that every server speaks from its start."""
+    return _load(BUILT_IN["native"])
 
 
-def installed() -> list[Dialect]:
-    """The dialects that other packages bring."""
+def others() -> list[Dialect]:
+    """The other dialects: those that ship with runstone, and those that other packages bring."""
     from importlib.metadata import entry_points
 
-    return [entry.load()() for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN]
+    shipped = [_load(target) for name, target in BUILT_IN.items() if name != "native"]
+    return shipped + [entry.load()() for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN]
 
 
 def _load(target: str) -> Dialect:

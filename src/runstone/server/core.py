@@ -67,7 +67,7 @@ class Core:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
         self.router = Router()
         self.own = Own(self)
-        self.dialects: list[Dialect] = [*dialects.built_in(), self.own]
+        self.dialects: list[Dialect] = [dialects.first(), self.own]
         for dialect in self.dialects:
             self.router.add(dialect)
         #: Set when the server stops: what is being answered is the last of its connection.
@@ -93,7 +93,7 @@ class Core:
         match = self.router.find(segments)
         if match is None and not self._all_installed:
             self._all_installed = True
-            for dialect in dialects.installed():
+            for dialect in dialects.others():
                 self.dialects.append(dialect)
                 self.router.add(dialect)
             match = self.router.find(segments)
