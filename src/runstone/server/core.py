@@ -26,7 +26,9 @@ from runstone.server.hosts import Hosts
 from runstone.server.logins import FailedLogins
 from runstone.server.metrics import Metrics
 from runstone.server.own import Own
+from runstone.server.pages import Pages
 from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.sessions import Sessions
 from runstone.server.signing import Signer
 from runstone.server.throttle import Throttle
 
@@ -61,13 +63,15 @@ class Core:
         self.logins = FailedLogins(options.max_failed_logins)
         self.authenticator = Authenticator(store, self.logins, required=options.authenticates())
         self.signer = Signer(store, self.authenticator)
+        self.sessions = Sessions(store, self.authenticator)
         self.fetches = Fetches(store)
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
         self.throttle = Throttle(options.rate)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
         self.router = Router()
         self.own = Own(self)
-        self.dialects: list[Dialect] = [dialects.first(), self.own]
+        self.pages = Pages()
+        self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
         for dialect in self.dialects:
             self.router.add(dialect)
         #: Set when the server stops: what is being answered is the last of its connection.
@@ -105,6 +109,12 @@ class Core:
             self._matches.clear()
         self._matches[raw_path] = segments, match
         return segments, match
+
+    def page_at(self, method: str, raw_path: str, accept: str) -> Match | None:
+        """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
+        if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
+            return None
+        return self.pages.shown(method, accept)
 
     def problem_of(
         self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""
