@@ -5,6 +5,7 @@ from runstone.domain import (
     aliases,
     archiving,
     collections,
+    documents,
     fields,
     keys,
     labels,
@@ -16,5 +17,5 @@ from runstone.domain import (
 from runstone.domain.runs import commands, logging
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, versions
+    accounts, aliases, archiving, collections, commands, documents, fields, keys, labels, lineage, logging, projects, restoring, versions
 )  # fmt: skip
