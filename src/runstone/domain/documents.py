@@ -157,7 +157,7 @@ def create(
         name=limits.name(name, kind),
         title=limits.text(title, "title", MAX_TITLE),
         description=limits.text(description, "description"),
-        spec=_packed(spec),
+        spec=packed(spec),
         private=private,
     )
     store.submit(ctx, command)
@@ -187,7 +187,7 @@ def update(
         expected=revision,
         title=None if title is None else limits.text(title, "title", MAX_TITLE),
         description=None if description is None else limits.text(description, "description"),
-        spec=None if spec is None else _packed(spec),
+        spec=None if spec is None else packed(spec),
         private=private,
     )
     store.submit(ctx, command)
@@ -226,7 +226,7 @@ def by_id(store: Store, ctx: Context, document_id: int) -> DocumentInfo:
         document = view.get(DOCUMENTS, document_id)
         project = view.get(PROJECTS, document.project) if document else None
         namespace = view.get(NAMESPACES, project.namespace) if project else None
-        if document is None or project is None or namespace is None or not _may_know(ctx, document):
+        if document is None or project is None or namespace is None or not may_know(ctx, document):
             raise Missing(f"there is no document {document_id}")
         policy.require(store.policy, view, ctx, "read", namespace, project)
     return info(namespace, project, document, spec=True)
@@ -248,7 +248,7 @@ def list_documents(
             document = view.get(DOCUMENTS, document_id)
             if len(found) == limit:
                 break
-            if document is not None and _may_know(ctx, document):
+            if document is not None and may_know(ctx, document):
                 found.append(info(namespace, held, document))
     return found
 
@@ -307,12 +307,13 @@ def _find(
     namespace, held = names.find_project(store, view, ctx, names.parse_project(ctx, project), action)
     found = view.get(DOCUMENT_NAMES, held.id, kind, name)
     document = view.get(DOCUMENTS, found) if found is not None else None
-    if document is None or not _may_know(ctx, document):
+    if document is None or not may_know(ctx, document):
         raise Missing(f"project {namespace.name}/{held.name} has no {kind} {name}")
     return _Found(namespace, held, document)
 
 
-def _may_know(ctx: Context, document: Document) -> bool:
+def may_know(ctx: Context, document: Document) -> bool:
+    """Whether the principal may know of a document of a project that it may read."""
     return not document.private or document.by == ctx.principal.name
 
 
@@ -338,7 +339,8 @@ def _as_of(store: Store, document: Document, revision: int) -> Document:
     return document
 
 
-def _packed(spec: Any) -> bytes:
+def packed(spec: Any) -> bytes:
+    """Any JSON value as MessagePack; raises :class:`Invalid` and :class:`TooLarge`."""
     limits.json_value(spec, "spec")
     try:
         packed = msgspec.msgpack.encode(spec)
