@@ -5,6 +5,7 @@ from runstone.domain import (
     aliases,
     archiving,
     collections,
+    documents,
     fields,
     keys,
     labels,
@@ -17,6 +18,6 @@ from runstone.domain.runs import commands, logging
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, hooks, keys, labels, lineage, logging, projects, restoring,
-    versions,
+    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects,
+    restoring, versions,
 )  # fmt: skip

@@ -41,8 +41,9 @@ _lock = threading.Lock()
 
 @functools.cache
 def schema() -> GraphQLSchema:
-    """The schema, from its text beside this module."""
-    return build_schema(Path(__file__).with_name("schema.graphql").read_text())
+    """The schema, from its texts beside this module: ``schema.graphql``, and others that extend it."""
+    texts = sorted(Path(__file__).parent.glob("*.graphql"))
+    return build_schema("\n".join(each.read_text() for each in texts))
 
 
 @functools.cache
