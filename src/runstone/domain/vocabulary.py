@@ -15,7 +15,9 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.runs import commands, logging
+from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, keys, labels, lineage, logging, projects, restoring, versions
+    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects,
+    restoring, versions,
 )  # fmt: skip
