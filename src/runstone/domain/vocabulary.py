@@ -14,7 +14,8 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.runs import commands, logging
+from runstone.domain.sweeps import commands as sweeps
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, versions
+    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, sweeps, versions
 )  # fmt: skip
