@@ -26,7 +26,7 @@ import runstone
 from benches.record import record
 from runstone._native.points import encode_columns, encode_rows
 from runstone.domain import names
-from runstone.domain.runs import commands, logging, questions
+from runstone.domain.runs import columns, commands, logging
 from runstone.storage.changelog import Submission
 
 RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
@@ -59,7 +59,7 @@ def fill(path: Path, count: int) -> tuple[float, float]:
             assert all(each.receipt for each in logged)
         logging_took = time.perf_counter() - start
         start = time.perf_counter()
-        table = questions.tables(library.store).of(project.id)
+        table = columns.tables(library.store).of(project.id)
         table.seal()
         while table.maintain():
             pass

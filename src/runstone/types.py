@@ -403,7 +403,8 @@ class Event(Value, frozen=True, kw_only=True):
     """Something that happened: log entry ``seq`` made or changed the run or collection ``name``.
 
     ``kind`` is ``run``, ``points`` (``detail``: how many ``points``, highest ``step``), ``lines`` (``first``), ``version`` (``version``) or
-    ``alias`` (``alias``, ``version``; 0 for a removal).
+    ``alias`` (``alias``, ``version``; 0 for a removal). Of ``document``, ``name`` is ``kind/name`` and ``detail`` has its ``revision`` (0 for a
+    removal).
     """
 
     seq: int
@@ -411,6 +412,35 @@ class Event(Value, frozen=True, kw_only=True):
     kind: str
     name: str
     detail: Json
+
+
+class DocumentInfo(Value, frozen=True, kw_only=True):
+    """A stored JSON document of a project, such as a saved view or a report. ``spec`` is None in listings."""
+
+    id: int
+    namespace: str
+    project: str
+    kind: str
+    name: str
+    title: str
+    description: str
+    private: bool
+    revision: int
+    created: int
+    by: str
+    updated: int
+    updated_by: str
+    spec: Json = None
+
+
+class DocumentRevision(Value, frozen=True, kw_only=True):
+    """One revision of a document: log entry ``seq`` made it."""
+
+    revision: int
+    seq: int
+    time: int
+    by: str
+    reason: str
 
 
 class LogRecord(Value, frozen=True, kw_only=True):

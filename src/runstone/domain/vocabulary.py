@@ -5,6 +5,7 @@ from runstone.domain import (
     aliases,
     archiving,
     collections,
+    documents,
     fields,
     keys,
     labels,
@@ -17,5 +18,6 @@ from runstone.domain.runs import commands, logging
 from runstone.domain.sweeps import commands as sweeps
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, sweeps, versions
+    accounts, aliases, archiving, collections, commands, documents, fields, keys, labels, lineage, logging, projects, restoring, sweeps,
+    versions,
 )  # fmt: skip

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from runstone.domain import maintenance
-from runstone.domain.runs import liveness, questions, series
+from runstone.domain.runs import columns, liveness, series
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
 from runstone.server.metrics import Board
@@ -66,7 +66,7 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     maintenance.expire(core.store)
     liveness.mark_crashed(core.store)
     series.compact(core.store)
-    questions.tables(core.store).maintain()
+    columns.tables(core.store).maintain()
     return True
 
 

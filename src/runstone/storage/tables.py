@@ -293,6 +293,28 @@ LABELS = _state(50, "labels", "subject:u64 kind:text key:text", str)
 FIELD_CLASSES = _state(46, "field_classes", "project:u64 field:text", FieldClass)
 
 
+class Document(Record, frozen=True):
+    """A stored JSON document of a project: a saved view, a report. ``spec`` is MessagePack; a ``private`` one is its maker's alone."""
+
+    id: int
+    project: int
+    kind: str
+    name: str
+    created: int
+    by: str
+    title: str = ""
+    description: str = ""
+    spec: bytes = b"\x80"
+    private: bool = False
+    revision: int = 1
+    updated: int = 0
+    updated_by: str = ""
+
+
+DOCUMENTS = _state(175, "documents", "id:u64", Document)
+DOCUMENT_NAMES = _state(176, "document_names", "project:u64 kind:text name:text", int)
+
+
 # Lineage and history
 
 
