@@ -138,7 +138,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Dialect(Protocol):
-    """A wire protocol in front of the engine."""
+    """A wire protocol in front of the engine. One that words messages to webhooks has them in ``channels`` too (:mod:`runstone.domain.webhooks`)."""
 
     name: str
     #: Paths that begin so are this dialect's, with or without a route, and so are their errors.

@@ -16,8 +16,9 @@ from runstone.domain import (
 )
 from runstone.domain.runs import commands, logging
 from runstone.domain.sweeps import commands as sweeps
+from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, keys, labels, lineage, logging, projects, restoring, sweeps,
-    versions,
+    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects, restoring,
+    sweeps, versions,
 )  # fmt: skip

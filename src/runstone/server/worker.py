@@ -67,6 +67,7 @@ class Worker:
         self._loading = loop.create_task(self.front.load())
         jobs = (
             upkeep.keep_up(self.core, self._lock),
+            upkeep.tell(self.core, self._lock),
             upkeep.watch_lag(self.core, self._board),
             self._end_slow_headers(),
         )

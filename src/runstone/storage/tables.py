@@ -673,3 +673,48 @@ SERIES_CELLS = _derived(97, "series_cells", "stream:u64 key:u32 step:u64 time:u6
 SERIES_GROUPS = _derived(98, "series_groups", "stream:u64 key:u32 step:u64 time:u64", SeriesGroup)
 SERIES_COMPACTED = _derived(99, "series_compacted", "stream:u64", Compacted)
 SERIES_SWEPT = _derived(100, "series_swept", "zero:u8", Swept)
+
+
+# Webhooks
+
+
+class Webhook(Record, frozen=True):
+    """Where to tell of what happens in a namespace (0: in all), or in one project of it.
+
+    ``channel`` names the dialect that words the messages, ``events`` are what is told, in its words; ``secret`` is encrypted.
+    """
+
+    id: int
+    namespace: int
+    project: int
+    channel: str
+    name: str
+    url: str
+    events: tuple[str, ...]
+    created: int
+    by: str
+    updated: int
+    description: str = ""
+    secret: bytes = b""
+    enabled: bool = True
+
+
+class Delivery(Record, frozen=True):
+    """A message to a webhook: waiting (to be sent at ``due``), delivered or failed, and how the last attempt ended."""
+
+    id: str
+    event: str
+    body: bytes
+    created: int
+    state: str = "waiting"
+    due: int = 0
+    attempts: int = 0
+    tried: int = 0
+    status: int = 0
+    answer: str = ""
+
+
+WEBHOOKS = _state(140, "webhooks", "id:u64", Webhook)
+DELIVERIES = _local(141, "deliveries", "webhook:u64 number:u64", Delivery)
+DELIVERIES_DUE = _local(142, "deliveries_due", "due:u64 webhook:u64 number:u64", int)
+TOLD = _local(143, "told", "zero:u8", int)
