@@ -310,6 +310,45 @@ class KeyStats(Value, frozen=True, kw_only=True):
     best: float | None
 
 
+class SweepInfo(Value, frozen=True, kw_only=True):
+    """A sweep. ``state`` is pending, running, paused, finished or canceled; ``runs`` were given out, of ``expected`` (None: no end).
+
+    ``best`` is the best value of its metric so far, or None.
+    """
+
+    id: int
+    namespace: str
+    project: str
+    name: str
+    display_name: str
+    state: str
+    method: str
+    config: dict[str, Json]
+    created: int
+    updated: int
+    by: str
+    runs: int
+    expected: int | None
+    best: float | None
+
+    @property
+    def path(self) -> str:
+        """``namespace/project/name``."""
+        return f"{self.namespace}/{self.project}/{self.name}"
+
+
+class AgentInfo(Value, frozen=True, kw_only=True):
+    """An agent of a sweep: where it runs, when it was last heard of, and the runs that it was given."""
+
+    id: int
+    sweep: int
+    host: str
+    state: str
+    created: int
+    heard: int
+    runs: tuple[str, ...]
+
+
 class SeriesPage(Value, frozen=True, kw_only=True):
     """Exact points of one key, by step, time (microseconds) and value; values are as they were logged. ``next`` goes on behind them."""
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 import msgspec
 
 from runstone.dialects.routing import JSON, Raw
-from runstone.errors import RunstoneError, TryAgain, Unauthenticated
+from runstone.errors import Missing, RunstoneError, TryAgain, Unauthenticated
+
+
+class Lost(Missing):
+    """What an agent of a sweep asks after is gone; the SDK knows that by the status alone."""
+
+
+#: Errors of a field that become the status of the whole answer.
+OUTRIGHT = (TryAgain, Unauthenticated, Lost)
 
 
 def problem(error: RunstoneError) -> Raw:

@@ -8,8 +8,8 @@ import msgspec
 
 from runstone.dialects.routing import BYTES, JSON, Call, Raw, Route
 from runstone.dialects.wandb import filestream, runfiles, wire
-from runstone.dialects.wandb.problem import content
-from runstone.errors import RunstoneError, TryAgain, Unauthenticated
+from runstone.dialects.wandb.problem import OUTRIGHT, content
+from runstone.errors import RunstoneError
 
 
 class Operation(msgspec.Struct, rename="camel"):
@@ -28,7 +28,7 @@ def graphql(call: Call) -> Raw:
     asked: Operation = call.body
     try:
         found = execution.run(Root(call), asked.query, asked.variables or {}, asked.operation_name)
-    except (TryAgain, Unauthenticated):
+    except OUTRIGHT:
         raise
     except RunstoneError as error:
         return Raw(content(error), JSON)
