@@ -9,7 +9,8 @@ from runstone import query as tree
 from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.queries import mongo, text
-from runstone.domain.runs import encoded, finding, table
+from runstone.domain.runs import encoded, finding
+from runstone.domain.runs.columns import tables
 from runstone.domain.runs.encoded import EncodedPage
 from runstone.domain.runs.finding import InProject
 from runstone.domain.store import Store
@@ -21,44 +22,11 @@ from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
 
 if TYPE_CHECKING:
     from runstone.storage.columns.engine import Answer
-    from runstone.storage.columns.table import ColumnTable
 
 #: The most fields of a project that are looked through for a name.
 MAX_FIELDS = 1_000_000
 FUNCTIONS = ("count", "min", "max", "mean", "sum")
 _NOT_DELETED = Compare("deleted", "=", False)
-
-
-class Tables:
-    """The columns of the projects of one store, opened when they are first asked about."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._held: dict[int, ColumnTable] = {}
-
-    def of(self, project: int) -> ColumnTable:
-        """The columns of a project's runs, with all that changed until now."""
-        from runstone.storage.columns.table import ColumnTable
-
-        held = self._held.get(project)
-        if held is None:
-            folder = self._store.path / "columns" / f"{project:x}"
-            held = self._held.setdefault(project, ColumnTable(folder, table.Runs(self._store, project)))
-        held.refresh()
-        return held
-
-    def maintain(self, steps: int = 16) -> None:
-        """Seals and merges what is due, a bounded piece of it."""
-        for held in list(self._held.values()):
-            held.refresh()
-            for _ in range(steps):
-                if not held.maintain():
-                    break
-
-
-def tables(store: Store) -> Tables:
-    """The columns of a store; loads numpy on first use."""
-    return store.part("columns", Tables)
 
 
 def ask(
@@ -131,6 +99,30 @@ def names(
     with store.index.read() as view:
         found = [view.get(RUNS, run_id) for run_id in answer.ids]
     return [f"{prefix}/{run.name}" for run in found if run is not None]
+
+
+def across(
+    store: Store,
+    ctx: Context,
+    projects: Iterable[str],
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 100,
+    after: str = "",
+    deleted: bool = False,
+) -> RunPage:
+    """:func:`ask` about the runs of several projects together, in one order; the last page has no ``next``, be it full."""
+    from runstone.storage.columns.table import answer as answered
+
+    question = _question(filter, order, limit + 1, after, False, deleted)
+    places = [_place(store, ctx, project) for project in dict.fromkeys(projects)]
+    asked = [(tables(store).of(place.project.id), _visible(hidden)) for place, hidden in places]
+    answer = answered(question, asked)
+    with store.index.read() as view:
+        found = [_shown(store, view, ctx, run_id) for run_id in answer.ids[:limit]]
+    following = answer.place(limit - 1) if len(answer.ids) > limit else ""
+    return RunPage(items=tuple(run for run in found if run is not None), next=following)
 
 
 def _question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
