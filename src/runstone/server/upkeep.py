@@ -67,7 +67,21 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     liveness.mark_crashed(core.store)
     series.compact(core.store)
     columns.tables(core.store).maintain()
+    core.courier.forget()
     return True
+
+
+async def tell(core: Core, lock: UpkeepLock) -> None:
+    """In one process: tells webhooks what happens, soon after it did."""
+    while True:
+        await asyncio.sleep(TICK)
+        if not core.courier.idle() and core.store.index.failed is None and lock.take():
+            try:
+                await core.in_thread(core.courier.work)
+            except RunstoneError as error:
+                _log.warning("webhooks: %s", error.message)
+            except Exception:
+                _log.exception("webhooks")
 
 
 async def watch_lag(core: Core, board: Board | None) -> None:
