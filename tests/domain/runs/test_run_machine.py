@@ -33,7 +33,7 @@ from runstone.errors import Conflict, Exists, Gone, Missing
 
 #: A disk that takes no time to sync, if there is one: thousands of small commits are made here, and none is lost.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-EXAMPLES = int(os.environ.get("RUNSTONE_RUN_MACHINE") or 40)
+EXAMPLES = int(os.environ.get("RUNSTONE_RUN_MACHINE") or 30)
 STEPS = st.integers(-3, 12)
 FROM_ZERO = st.integers(0, 12)
 ROWS = st.lists(
@@ -126,7 +126,7 @@ class Runs(RuleBasedStateMachine):
         self.library.create_run(name, fork=parent, step=step)
         stream = self._stream()
         cut = [(each, step if until is None else min(until, step)) for each, until in run.spans]
-        self.runs[name] = Run([*cut, (stream, None)], stream)
+        self.runs[name] = Run([*cut, (stream, None)], stream, short=run.short)
         return name
 
     @rule(name=names, rows=ROWS)
@@ -274,3 +274,14 @@ def test_runs_over_time():
     run_state_machine_as_test(
         Runs, settings=settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
     )
+
+
+def test_a_purged_run_leaves_its_points_to_its_forks(tmp_path):
+    with runstone.open(tmp_path / "data") as library:
+        library.create_run("p/parent")
+        library.log_rows("p/parent", [(step, step, {"a": step / 2}) for step in range(6)])
+        library.create_run("p/fork", fork="p/parent", step=4)
+        library.delete_run("p/parent")
+        library.purge_run("p/parent")
+        assert series.compact(library.store, everything=True) > 0
+        assert library.series("p/fork", "a").values == [0.0, 0.5, 1.0, 1.5]

@@ -14,7 +14,7 @@ from runstone.domain.runs.finding import Found
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
 from runstone.storage.index import View
-from runstone.storage.tables import ARRIVED, RUNS, STREAMS
+from runstone.storage.tables import ARRIVED, RUNS, STREAM_FORKS, STREAMS, Run
 from runstone.types import RowPage, SeriesPage, SeriesPicture
 
 if TYPE_CHECKING:
@@ -44,9 +44,18 @@ def _make(store: Store) -> Series:
 
 
 def _key_ids(view: View, stream: int, names: Iterable[str]) -> Mapping[str, int]:
+    run = _user_of(view, stream)
+    return keys.find(view, run.project, names) if run else {}
+
+
+def _user_of(view: View, stream: int) -> Run | None:
+    """The run that a stream is of or, when that was purged, one that was forked from it and has its history: in the same project."""
     owner = view.get(STREAMS, stream)
     run = view.get(RUNS, owner) if owner is not None else None
-    return keys.find(view, run.project, names) if run else {}
+    if run is None:
+        forks = (view.get(RUNS, fork) for (_, fork), _ in view.scan(STREAM_FORKS, stream))
+        run = next((fork for fork in forks if fork is not None), None)
+    return run
 
 
 def read(
