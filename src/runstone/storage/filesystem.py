@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 from runstone.errors import Invalid
@@ -74,7 +75,7 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 def create_durably(path: Path, content: bytes, mode: int = 0o600) -> bool:
     """Like :func:`write_durably`, but leaves an existing file alone; says whether this call made it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     write_durably(temporary, content, mode)
     try:
         path.hardlink_to(temporary)
