@@ -59,7 +59,7 @@ def make_directory(path: Path) -> None:
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Writes a whole file so that after a power cut it is the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
