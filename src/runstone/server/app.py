@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from runstone.dialects.native.problem import members
-from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Work
+from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Stream, Work
 from runstone.domain import integrity, limits
 from runstone.domain.context import Context, Principal
 from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
@@ -264,6 +264,10 @@ class App:
                 self.core.in_thread,
                 lambda error: members(self._told(request, error), request.request_id),
                 lambda response: self.finish_header(request, response),
+            )
+        if isinstance(found, Stream):
+            return await responses.of_stream(
+                request, found, self.core, lambda response: self.finish_header(request, response)
             )
         if isinstance(found, Events):
             return await responses.of_events(
