@@ -4,13 +4,18 @@ from runstone.domain import (
     accounts,
     aliases,
     archiving,
+    artifacts,
+    cataloguing,
     collections,
     documents,
+    drafts,
     fields,
     keys,
     labels,
     lineage,
+    links,
     projects,
+    registries,
     restoring,
     versions,
 )
@@ -19,6 +24,6 @@ from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects, restoring,
-    sweeps, versions,
+    accounts, aliases, archiving, artifacts, cataloguing, collections, commands, documents, drafts, fields, hooks, keys, labels, lineage,
+    links, logging, projects, registries, restoring, sweeps, versions,
 )  # fmt: skip

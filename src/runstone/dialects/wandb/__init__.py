@@ -14,7 +14,7 @@ class Wandb:
     """The dialect of the ``wandb`` SDK."""
 
     name = "wandb"
-    prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/")
+    prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/", "/artifactsV2/", "/artifacts/")
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""

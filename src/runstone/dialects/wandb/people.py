@@ -6,19 +6,17 @@ from typing import Any
 
 from runstone.dialects.routing import Call
 from runstone.dialects.wandb import wire
+from runstone.dialects.wandb.registryfields import EntityRegistry
 from runstone.domain import accounts, keys, names
 from runstone.errors import Missing
 from runstone.types import NamespaceInfo
 
 
-class EntityNode:
-    """A namespace. ``organization`` is null: runstone has no level above it."""
+class EntityNode(EntityRegistry):
+    """A namespace."""
 
-    organization = None
-
-    def __init__(self, call: Call, name: str) -> None:
-        self._call = call
-        self.name = name
+    def __init__(self, call: Call, name: str, entity_type: str = "") -> None:
+        self._call, self.name, self._type = call, name, entity_type
 
     def id(self) -> str:
         """The id of the namespace."""
@@ -33,8 +31,8 @@ class EntityNode:
 
     @property
     def entity_type(self) -> str:
-        """``team`` or ``user``."""
-        return "team" if self.is_team else "user"
+        """``team`` or ``user``, or ``organization`` where it stands for one."""
+        return self._type or ("team" if self.is_team else "user")
 
     def _held(self) -> NamespaceInfo:
         return accounts.get_namespace(self._call.store, self._call.ctx, self.name)
