@@ -127,7 +127,8 @@ def test_what_may_change_changes(served, sdk):
                 with artifact.new_file("f") as file: file.write(name)
                 run.log_artifact(artifact)
         found = wandb.Api().artifact_type("kind", "change")
-        say([[each.name for each in found.collections(order="name")], [each.name for each in found.collections(filters={"name": {"$in": ["c1", "b1"]}})],
+        two = found.collections(filters={"name": {"$in": ["c1", "b1"]}})
+        say([[each.name for each in found.collections(order="name")], [each.name for each in two],
              len(wandb.Api().artifact_collections("change", "kind"))])
         collection.delete()
         say([each.name for each in wandb.Api().artifact_types("change")])

@@ -72,8 +72,8 @@ def test_what_wandb_links_everybody_has(served, sdk, tmp_path):
     assert contents(tmp_path / "by-mlflow") == expected
     python(
         """
-        import os, huggingface_hub
-        huggingface_hub.snapshot_download("local/crossed", revision="champion", local_dir="by-hub", endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
+        from huggingface_hub import snapshot_download
+        snapshot_download("local/crossed", revision="champion", local_dir="by-hub")
         """,
         tmp_path,
         HF_ENDPOINT=served.url,
