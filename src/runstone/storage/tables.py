@@ -509,6 +509,20 @@ SWEEP_WAITING = _state(116, "sweep_waiting", "sweep:u64 number:u32", int)
 AGENT_HEARTBEATS = _local(117, "agent_heartbeats", "agent:u64", int)
 
 
+class Alert(Record, frozen=True):
+    """What a run wants somebody to know. ``told`` is false when one of its title came so shortly before that nobody is told again."""
+
+    title: str
+    text: str
+    severity: str
+    time: int
+    by: str
+    told: bool = True
+
+
+ALERTS = _state(118, "alerts", "run:u64 seq:u64", Alert)
+
+
 # Where the bytes are
 
 

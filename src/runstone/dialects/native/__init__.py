@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from runstone.dialects.native import (
     accounts,
     admin,
+    alerts,
     aliases,
     documents,
     events,
@@ -34,6 +35,7 @@ _MODULES = (
     aliases,
     uploads,
     runs,
+    alerts,
     points,
     series,
     queries,

@@ -6,7 +6,7 @@ from typing import Any
 
 from runstone.dialects.routing import Call
 from runstone.dialects.wandb import wire
-from runstone.domain import accounts, keys, names
+from runstone.domain import accounts, keys, names, usage
 from runstone.errors import Missing
 from runstone.types import NamespaceInfo
 
@@ -15,6 +15,11 @@ class EntityNode:
     """A namespace. ``organization`` is null: runstone has no level above it."""
 
     organization = None
+    available = False
+    photo_url = limits = None
+    read_only = read_only_admin = private_only = is_paid = False
+    code_saving_enabled = True
+    default_access = "PRIVATE"
 
     def __init__(self, call: Call, name: str) -> None:
         self._call = call
@@ -36,6 +41,16 @@ class EntityNode:
         """``team`` or ``user``."""
         return "team" if self.is_team else "user"
 
+    def storage_bytes(self) -> int:
+        """The bytes of the files in it."""
+        return usage.logical_bytes(self._call.store, self._call.ctx, self.name)
+
+    def members(self) -> list[Any]:
+        """Who belongs to it."""
+        from runstone.dialects.wandb import teams
+
+        return teams.members(self._call, self.name)
+
     def _held(self) -> NamespaceInfo:
         return accounts.get_namespace(self._call.store, self._call.ctx, self.name)
 
@@ -44,12 +59,19 @@ class UserNode:
     """A user as the SDK is told of one; of others than the caller only the name."""
 
     flags = "{}"
-    deleted_at = None
+    deleted_at = photo_url = None
 
     def __init__(self, call: Call, name: str) -> None:
         self._call = call
         self.name = self.username = self.entity = name
-        self.id = wire.make_id("User", call.ctx.principal.user if self._own() else 0)
+
+    @property
+    def id(self) -> str:
+        """The id of the user; that of nobody for one who is gone."""
+        try:
+            return wire.make_id("User", accounts.number_of(self._call.store, self._call.ctx, self.name))
+        except Missing:
+            return wire.make_id("User", 0)
 
     def _own(self) -> bool:
         return self.name == self._call.ctx.principal.name
@@ -57,9 +79,10 @@ class UserNode:
     @property
     def email(self) -> str | None:
         """The address of mail, where the caller may know it."""
-        if not self._own():
+        try:
+            return accounts.get_user(self._call.store, self._call.ctx, self.name).email or None
+        except Missing:
             return None
-        return accounts.get_user(self._call.store, self._call.ctx, self.name).email or None
 
     @property
     def admin(self) -> bool:

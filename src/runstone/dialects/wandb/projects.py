@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import sweeps, wire
+from runstone.dialects.wandb import sweeps, views, wire
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.runs import RunNode
 from runstone.dialects.wandb.sweeps import SweepNode
@@ -91,6 +91,19 @@ class ProjectNode:
     def sweep(self, sweep_name: str) -> SweepNode | None:
         """A sweep by name, or None."""
         return sweeps.sweep(self._call, self._info.path, sweep_name)
+
+    def all_views(
+        self,
+        view_type: str | None = None,
+        view_name: str | None = None,
+        user_name: str | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """Saved workspaces or reports."""
+        return views.listed(
+            self._call, self._info.path, view_type or "runs", view_name, user_name, after, first
+        )
 
     def _found(self, filters: str | None, order: str | None) -> list[str]:
         return listing.find(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runstone.dialects.wandb import rootartifacts, rootregistry, rootruns, rootsweeps
+from runstone.dialects.wandb import rootartifacts, rootregistry, rootruns, rootsweeps, rootteams, rootviews
 
 #: What the SDK asks after, and whether it works here; any other is off.
 FEATURES = rootruns.FEATURES | rootartifacts.FEATURES | rootregistry.FEATURES | rootsweeps.FEATURES
@@ -13,7 +13,12 @@ VERSIONS = {"min_cli_version": "0.28.0", "max_cli_version": "0.31.99"}
 
 
 class Root(
-    rootruns.RunFields, rootartifacts.ArtifactFields, rootregistry.RegistryFields, rootsweeps.SweepFields
+    rootruns.RunFields,
+    rootartifacts.ArtifactFields,
+    rootregistry.RegistryFields,
+    rootsweeps.SweepFields,
+    rootteams.TeamFields,
+    rootviews.ViewFields,
 ):
     """The root of one request."""
 
