@@ -455,6 +455,35 @@ class DocumentRevision(Value, frozen=True, kw_only=True):
     reason: str
 
 
+class TensorInfo(Value, frozen=True, kw_only=True):
+    """A tensor of a safetensors file: its bytes are those from ``offset`` of the file on, ``size`` of them."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+class FilePreview(Value, frozen=True, kw_only=True):
+    """A part of a file as people look at it. ``kind`` is ``table``, ``tensors``, ``text`` or ``binary``, and says which fields mean something.
+
+    A table's ``rows`` hold the columns from number ``column`` on; ``columns`` are the names and types of those, ``width`` is how many columns
+    there are. ``total`` is how many rows, tensors or bytes there are, if that is known without reading on. ``next`` goes on behind this part.
+    """
+
+    kind: str
+    columns: tuple[tuple[str, str], ...] = ()
+    column: int = 0
+    width: int = 0
+    rows: tuple[tuple[Json, ...], ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    metadata: Json = None
+    text: str = ""
+    total: int | None = None
+    next: str = ""
+
+
 class LogRecord(Value, frozen=True, kw_only=True):
     """A change as the log holds it. ``command`` is None when its payload has been compacted or erased."""
 

@@ -12,12 +12,16 @@ from runstone.dialects.routing import JSON, Raw
 from runstone.errors import Missing, RunstoneError, TryAgain, Unauthenticated
 
 
-class Lost(Missing):
-    """What an agent of a sweep asks after is gone; the SDK knows that by the status alone."""
+def lost(error: RunstoneError) -> Missing:
+    """The error of a field that the SDK knows by the status of the whole answer alone."""
+    return Missing(error.message, outright=True)
 
 
-#: Errors of a field that become the status of the whole answer.
-OUTRIGHT = (TryAgain, Unauthenticated, Lost)
+def is_outright(error: BaseException | None) -> bool:
+    """Whether the error of a field becomes the status of the whole answer."""
+    if isinstance(error, RunstoneError) and error.details.get("outright"):
+        return True
+    return isinstance(error, TryAgain | Unauthenticated)
 
 
 def problem(error: RunstoneError) -> Raw:

@@ -6,7 +6,7 @@ from typing import Any
 
 from runstone.dialects.routing import Call
 from runstone.dialects.wandb import wire
-from runstone.dialects.wandb.problem import Lost
+from runstone.dialects.wandb.problem import lost
 from runstone.dialects.wandb.runs import INTERNAL, RunNode
 from runstone.domain.queries import mongo
 from runstone.domain.runs import lifecycle as runs
@@ -247,7 +247,7 @@ def heartbeat(call: Call, given: dict[str, Any]) -> dict[str, Any]:
         orders = agents.heartbeat(call.store, call.ctx, wire.number_of("Agent", given["id"]), running)
         commands = [_command(call, given, order) for order in orders]
     except (Missing, Gone) as error:
-        raise Lost(error.message) from None
+        raise lost(error) from None
     return {"agent": {"id": given["id"]}, "commands": wire.written(commands)}
 
 

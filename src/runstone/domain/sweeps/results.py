@@ -66,7 +66,7 @@ def _result(view: View, found: Found, given: SweepRun, metric: Metric | None, ke
     summary = msgspec.msgpack.decode(run.summary).get(metric.name)
     values = [summary] if isinstance(summary, int | float) and not isinstance(summary, bool) else []
     page = view.get(STATS, run.stream, key // stats.PAGE) if key is not None else None
-    stat = stats.unpack(page).get(key) if page is not None and key is not None else None
+    stat = stats.unpack(key // stats.PAGE, page).get(key) if page is not None and key is not None else None
     if stat is not None:
         values.append(stat.maximum if metric.maximize else stat.minimum)
     finite = [float(value) for value in values if math.isfinite(value)]
