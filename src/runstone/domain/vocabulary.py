@@ -14,11 +14,12 @@ from runstone.domain import (
     restoring,
     versions,
 )
+from runstone.domain.automations import commands as automations
 from runstone.domain.runs import alerts, commands, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, alerts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects, restoring,
-    sweeps, versions,
+    accounts, alerts, aliases, archiving, automations, collections, commands, documents, fields, hooks, keys, labels,
+    lineage, logging, projects, restoring, sweeps, versions,
 )  # fmt: skip

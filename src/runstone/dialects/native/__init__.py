@@ -20,6 +20,7 @@ from runstone.dialects.native import (
     projects,
     queries,
     runs,
+    secrets,
     series,
     sql,
     uploads,
@@ -48,6 +49,7 @@ _MODULES = (
     events,
     lineage,
     log,
+    secrets,
     admin,
 )
 

@@ -14,6 +14,7 @@ from runstone.types import NamespaceInfo
 class EntityNode:
     """A namespace. ``organization`` is null: runstone has no level above it."""
 
+    __typename = "Entity"
     organization = None
     available = False
     photo_url = limits = None
@@ -45,6 +46,24 @@ class EntityNode:
         """The bytes of the files in it."""
         return usage.logical_bytes(self._call.store, self._call.ctx, self.name)
 
+    def triggers(
+        self,
+        after: str | None = None,
+        first: int | None = None,
+        order: str | None = None,
+        filters: str | None = None,
+    ) -> dict[str, Any]:
+        """Its automations."""
+        from runstone.dialects.wandb import automations
+
+        return automations.listed(self._call, self.name, filters, after, first)
+
+    def integrations(self, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+        """What its automations may use."""
+        from runstone.dialects.wandb import automations
+
+        return automations.integrations(self._call, self.name, after, first)
+
     def members(self) -> list[Any]:
         """Who belongs to it."""
         from runstone.dialects.wandb import teams
@@ -72,6 +91,12 @@ class UserNode:
             return wire.make_id("User", accounts.number_of(self._call.store, self._call.ctx, self.name))
         except Missing:
             return wire.make_id("User", 0)
+
+    def projects(self, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+        """The projects in the user's own namespace."""
+        from runstone.dialects.wandb import projects
+
+        return projects.listed(self._call, self.name, after, first)
 
     def _own(self) -> bool:
         return self.name == self._call.ctx.principal.name

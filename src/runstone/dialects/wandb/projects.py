@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import sweeps, views, wire
+from runstone.dialects.wandb import automations, sweeps, views, wire
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.runs import RunNode
 from runstone.dialects.wandb.sweeps import SweepNode
@@ -21,6 +21,7 @@ DEFAULT = "uncategorized"
 class ProjectNode:
     """A project."""
 
+    __typename = "Project"
     is_benchmark = False
     read_only = False
     views = "{}"
@@ -91,6 +92,10 @@ class ProjectNode:
     def sweep(self, sweep_name: str) -> SweepNode | None:
         """A sweep by name, or None."""
         return sweeps.sweep(self._call, self._info.path, sweep_name)
+
+    def triggers(self) -> list[Any]:
+        """Its automations."""
+        return automations.of_project(self._call, self._info.namespace, self._number())
 
     def all_views(
         self,

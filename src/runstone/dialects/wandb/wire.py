@@ -36,6 +36,14 @@ def number_of(kind: str, text: str) -> int:
     raise Invalid(f"{text!r:.100} is not the id of a {kind}")
 
 
+def any_number(text: str) -> int:
+    """The number in an id of any kind; raises :class:`Invalid`."""
+    try:
+        return int(base64.b64decode(text, validate=True).decode().partition(":")[2])
+    except (binascii.Error, ValueError):
+        raise Invalid(f"{text!r:.100} is not an id") from None
+
+
 def time_text(moment: int) -> str | None:
     """A time in microseconds as ISO 8601 in UTC; None for 0."""
     return datetime.fromtimestamp(moment / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
