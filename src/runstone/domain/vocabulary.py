@@ -4,13 +4,18 @@ from runstone.domain import (
     accounts,
     aliases,
     archiving,
+    artifacts,
+    cataloguing,
     collections,
     documents,
+    drafts,
     fields,
     keys,
     labels,
     lineage,
+    links,
     projects,
+    registries,
     restoring,
     versions,
 )
@@ -20,6 +25,6 @@ from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, alerts, aliases, archiving, automations, collections, commands, documents, fields, hooks, keys, labels,
-    lineage, logging, projects, restoring, sweeps, versions,
+    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, fields, hooks,
+    keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
 )  # fmt: skip

@@ -15,7 +15,7 @@ class Wandb:
     """The dialect of the ``wandb`` SDK."""
 
     name = "wandb"
-    prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/")
+    prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/", "/artifactsV2/", "/artifacts/")
 
     channels = CHANNELS
 

@@ -6,25 +6,24 @@ from typing import Any
 
 from runstone.dialects.routing import Call
 from runstone.dialects.wandb import wire
+from runstone.dialects.wandb.registryfields import EntityRegistry
 from runstone.domain import accounts, keys, names, usage
 from runstone.errors import Missing
 from runstone.types import NamespaceInfo
 
 
-class EntityNode:
-    """A namespace. ``organization`` is null: runstone has no level above it."""
+class EntityNode(EntityRegistry):
+    """A namespace."""
 
     __typename = "Entity"
-    organization = None
     available = False
     photo_url = limits = None
     read_only = read_only_admin = private_only = is_paid = False
     code_saving_enabled = True
     default_access = "PRIVATE"
 
-    def __init__(self, call: Call, name: str) -> None:
-        self._call = call
-        self.name = name
+    def __init__(self, call: Call, name: str, entity_type: str = "") -> None:
+        self._call, self.name, self._type = call, name, entity_type
 
     def id(self) -> str:
         """The id of the namespace."""
@@ -39,8 +38,8 @@ class EntityNode:
 
     @property
     def entity_type(self) -> str:
-        """``team`` or ``user``."""
-        return "team" if self.is_team else "user"
+        """``team`` or ``user``, or ``organization`` where it stands for one."""
+        return self._type or ("team" if self.is_team else "user")
 
     def storage_bytes(self) -> int:
         """The bytes of the files in it."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import automations, sweeps, views, wire
+from runstone.dialects.wandb import automations, naming, sweeps, views, wire
+from runstone.dialects.wandb.artifactfields import ProjectArtifacts
 from runstone.dialects.wandb.people import EntityNode, UserNode
+from runstone.dialects.wandb.registryfields import ProjectRegistry
 from runstone.dialects.wandb.runs import RunNode
 from runstone.dialects.wandb.sweeps import SweepNode
 from runstone.domain import projects
@@ -15,24 +17,28 @@ from runstone.domain.runs import finding, lifecycle, listing
 from runstone.errors import Gone, Missing
 from runstone.types import ProjectInfo
 
-DEFAULT = "uncategorized"
+DEFAULT = naming.DEFAULT
 
 
-class ProjectNode:
-    """A project."""
+class ProjectNode(ProjectArtifacts, ProjectRegistry):
+    """A project, or a registry."""
 
     __typename = "Project"
     is_benchmark = False
-    read_only = False
     views = "{}"
 
     def __init__(self, call: Call, info: ProjectInfo) -> None:
-        self._call, self._info = call, info
-        self.name, self.entity_name, self.description = info.name, info.namespace, info.description
+        self._call, self._info, self._project = call, info, info.path
+        self.name = naming.shown(info.kind, info.name)
+        self.entity_name, self.description = info.namespace, info.description
         self.entity = EntityNode(call, info.namespace)
         self.user = UserNode(call, info.by)
-        self.created_at = wire.time_text(info.created)
-        self.access = "USER_READ" if info.visibility == "public" else "PRIVATE"
+        self.created_at, self.updated_at = wire.time_text(info.created), wire.time_text(info.updated)
+        self.access = naming.ACCESS[info.visibility]
+
+    def read_only(self) -> bool:
+        """Whether the caller may only read it."""
+        return not projects.may_write(self._call.store, self._call.ctx, self._info.path)
 
     def _number(self) -> int:
         with self._call.store.index.read() as view:
@@ -122,11 +128,16 @@ class ProjectNode:
 
 def project(call: Call, name: str | None, entity: str | None) -> ProjectNode | None:
     """A project, or None when there is none to be seen."""
-    path = f"{entity or call.ctx.principal.name}/{name or DEFAULT}"
     try:
-        return ProjectNode(call, projects.get(call.store, call.ctx, path))
+        found = ProjectNode(call, projects.get(call.store, call.ctx, naming.project(call, entity, name)))
     except Missing:
         return None
+    return found if found.name == (name or DEFAULT) else None
+
+
+def held_in(call: Call, path: str) -> ProjectNode:
+    """The project of a path."""
+    return ProjectNode(call, projects.get(call.store, call.ctx, path))
 
 
 def listed(call: Call, entity: str | None, after: str | None, first: int | None) -> dict[str, Any]:

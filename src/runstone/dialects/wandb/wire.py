@@ -44,6 +44,32 @@ def any_number(text: str) -> int:
         raise Invalid(f"{text!r:.100} is not an id") from None
 
 
+def number_of_hex(kind: str, text: str) -> int:
+    """The number in an id that is written in hexadecimal digits, as references to artifacts do; raises :class:`Invalid`."""
+    try:
+        return number_of(kind, base64.b64encode(bytes.fromhex(text)).decode())
+    except ValueError:
+        raise Invalid(f"{text!r:.100} is not the id of a {kind} in hexadecimal digits") from None
+
+
+def whole(text: str) -> int:
+    """A whole number of an address; raises :class:`Invalid`."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise Invalid(f"{text!r:.100} is not a number")
+    return int(text)
+
+
+def hex_bytes(text: str, size: int) -> bytes:
+    """Bytes in hexadecimal digits; raises :class:`Invalid`."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != size:
+        raise Invalid(f"{text!r:.100} is not {size} bytes in hexadecimal digits")
+    return found
+
+
 def time_text(moment: int) -> str | None:
     """A time in microseconds as ISO 8601 in UTC; None for 0."""
     return datetime.fromtimestamp(moment / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
