@@ -19,11 +19,12 @@ from runstone.domain import (
     restoring,
     versions,
 )
-from runstone.domain.runs import commands, logging
+from runstone.domain.automations import commands as automations
+from runstone.domain.runs import alerts, commands, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, artifacts, cataloguing, collections, commands, documents, drafts, fields, hooks, keys, labels, lineage,
-    links, logging, projects, registries, restoring, sweeps, versions,
+    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, fields, hooks,
+    keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
 )  # fmt: skip

@@ -564,6 +564,47 @@ SWEEP_WAITING = _state(116, "sweep_waiting", "sweep:u64 number:u32", int)
 AGENT_HEARTBEATS = _local(117, "agent_heartbeats", "agent:u64", int)
 
 
+class Alert(Record, frozen=True):
+    """What a run wants somebody to know. ``told`` is false when one of its title came so shortly before that nobody is told again."""
+
+    title: str
+    text: str
+    severity: str
+    time: int
+    by: str
+    told: bool = True
+
+
+ALERTS = _state(118, "alerts", "run:u64 seq:u64", Alert)
+
+
+class Automation(Record, frozen=True):
+    """What is done when something happens in a namespace, project or collection (``scope``, with its id ``subject``).
+
+    ``event`` and ``filter`` (MessagePack) say when; ``action`` is nothing, webhook or notification, to ``webhook``, with ``message``
+    (a MessagePack map).
+    """
+
+    id: int
+    namespace: int
+    scope: str
+    subject: int
+    name: str
+    created: int
+    by: str
+    updated: int
+    event: str
+    filter: bytes
+    action: str
+    webhook: int
+    message: bytes
+    description: str = ""
+    enabled: bool = True
+
+
+AUTOMATIONS = _state(119, "automations", "id:u64", Automation)
+
+
 # Where the bytes are
 
 

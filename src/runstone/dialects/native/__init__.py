@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from runstone.dialects.native import (
     accounts,
     admin,
+    alerts,
     aliases,
     documents,
     events,
@@ -19,6 +20,7 @@ from runstone.dialects.native import (
     projects,
     queries,
     runs,
+    secrets,
     series,
     sql,
     uploads,
@@ -37,6 +39,7 @@ _MODULES = (
     aliases,
     uploads,
     runs,
+    alerts,
     previews,
     points,
     series,
@@ -46,6 +49,7 @@ _MODULES = (
     events,
     lineage,
     log,
+    secrets,
     admin,
 )
 

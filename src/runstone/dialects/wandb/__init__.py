@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from runstone.dialects.routing import Raw, Route
 from runstone.dialects.wandb import routes
+from runstone.dialects.wandb.channel import CHANNELS
 from runstone.dialects.wandb.problem import problem
 from runstone.errors import RunstoneError
 
@@ -15,6 +16,8 @@ class Wandb:
 
     name = "wandb"
     prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/", "/artifactsV2/", "/artifacts/")
+
+    channels = CHANNELS
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import naming, sweeps, wire
+from runstone.dialects.wandb import automations, naming, sweeps, views, wire
 from runstone.dialects.wandb.artifactfields import ProjectArtifacts
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.registryfields import ProjectRegistry
@@ -23,6 +23,7 @@ DEFAULT = naming.DEFAULT
 class ProjectNode(ProjectArtifacts, ProjectRegistry):
     """A project, or a registry."""
 
+    __typename = "Project"
     is_benchmark = False
     views = "{}"
 
@@ -97,6 +98,23 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
     def sweep(self, sweep_name: str) -> SweepNode | None:
         """A sweep by name, or None."""
         return sweeps.sweep(self._call, self._info.path, sweep_name)
+
+    def triggers(self) -> list[Any]:
+        """Its automations."""
+        return automations.of_project(self._call, self._info.namespace, self._number())
+
+    def all_views(
+        self,
+        view_type: str | None = None,
+        view_name: str | None = None,
+        user_name: str | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """Saved workspaces or reports."""
+        return views.listed(
+            self._call, self._info.path, view_type or "runs", view_name, user_name, after, first
+        )
 
     def _found(self, filters: str | None, order: str | None) -> list[str]:
         return listing.find(

@@ -36,6 +36,14 @@ def number_of(kind: str, text: str) -> int:
     raise Invalid(f"{text!r:.100} is not the id of a {kind}")
 
 
+def any_number(text: str) -> int:
+    """The number in an id of any kind; raises :class:`Invalid`."""
+    try:
+        return int(base64.b64decode(text, validate=True).decode().partition(":")[2])
+    except (binascii.Error, ValueError):
+        raise Invalid(f"{text!r:.100} is not an id") from None
+
+
 def number_of_hex(kind: str, text: str) -> int:
     """The number in an id that is written in hexadecimal digits, as references to artifacts do; raises :class:`Invalid`."""
     try:
