@@ -9,6 +9,8 @@ REGISTRY = "wandb-registry-"
 #: The project that the SDK links models into when it is told no registry, and the registry that it is here.
 MODELS, MODEL_REGISTRY = "model-registry", "models"
 DEFAULT = "uncategorized"
+#: What the SDK calls our roles.
+ROLES = {"owner": "admin", "member": "member", "reader": "viewer"}
 #: What the SDK calls who may read a project.
 ACCESS = {"private": "PRIVATE", "restricted": "RESTRICTED", "public": "USER_READ"}
 
