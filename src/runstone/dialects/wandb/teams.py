@@ -29,6 +29,7 @@ class MemberNode:
     def __init__(self, call: Call, team: str, user: UserInfo, role: str) -> None:
         self.id = wire.make_id("Member", accounts.number_of(call.store, call.ctx, user.name))
         self.admin, self.email = role == "owner", user.email or None
+        self.role = {"owner": "admin", "reader": "viewer"}.get(role, role)
         self.username = user.name
         self.name = user.full_name or user.name
         self.account_type = "SERVICE" if user.kind == "service" else "MEMBER"
