@@ -37,7 +37,8 @@ def test_every_data_type_is_read_back(served, sdk):
                      "nan": float("nan"), "big": 2**70, "np": np.float32(0.25), "array": np.arange(3)})
             run.log({"hist": wandb.Histogram(np_histogram=([1, 2, 3], [0., 1., 2., 3.])),
                      "image": wandb.Image(pixels, caption="c", boxes=boxes, masks=masks), "images": [wandb.Image(pixels), wandb.Image(pixels + 1)],
-                     "video": wandb.Video("clip.mp4"), "audio": wandb.Audio("tone.wav"), "html": wandb.Html("<b>é</b>", inject=False), "molecule": wandb.Molecule("m.pdb"),
+                     "video": wandb.Video("clip.mp4"), "audio": wandb.Audio("tone.wav"),
+                     "html": wandb.Html("<b>é</b>", inject=False), "molecule": wandb.Molecule("m.pdb"),
                      "points": wandb.Object3D(np.arange(12.).reshape(4, 3)), "figure": wandb.Image(figure),
                      "table": wandb.Table(columns=["n", "img"], data=[[1, wandb.Image(pixels)], [2, wandb.Image(pixels + 2)]])})
             run.log({"plain": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2.5, None]]),

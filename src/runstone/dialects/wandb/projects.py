@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import automations, naming, sweeps, views, wire
+from runstone.dialects.wandb import automations, launch, naming, sweeps, views, wire
 from runstone.dialects.wandb.artifactfields import ProjectArtifacts
+from runstone.dialects.wandb.launch import QueueNode
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.registryfields import ProjectRegistry
 from runstone.dialects.wandb.runs import RunNode
@@ -98,6 +99,14 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
     def sweep(self, sweep_name: str) -> SweepNode | None:
         """A sweep by name, or None."""
         return sweeps.sweep(self._call, self._info.path, sweep_name)
+
+    def run_queues(self) -> list[QueueNode]:
+        """Its queues of Launch."""
+        return launch.queues(self._call, self._info.path)
+
+    def run_queue(self, name: str) -> QueueNode | None:
+        """A queue of Launch by name, or None."""
+        return next((each for each in self.run_queues() if each.name == name), None)
 
     def triggers(self) -> list[Any]:
         """Its automations."""
