@@ -17,7 +17,6 @@ from runstone.storage.tables import (
     NAMESPACES,
     PROJECT_NAMES,
     PROJECTS,
-    USER_NAMESPACES,
     USERS,
     Member,
     Namespace,
@@ -78,19 +77,31 @@ class Organisations(msgspec.Struct, frozen=True):
 def organisations(store: Store, ctx: Context, namespace: str) -> Organisations:
     """The organisations of a namespace: itself if it is one, else those that the principal is a member of.
 
-    Who is a member of none has the namespace itself for one, and a namespace that has registries is always among them.
+    Who is a member of none has the namespace itself for one. Those that share a registry with the principal are to choose from too, and
+    so is a namespace that has registries.
     """
+    key = ("organisations", ctx.principal, namespace)
+    return store.cached(key, lambda: _organisations(store, ctx, namespace))
+
+
+def _organisations(store: Store, ctx: Context, namespace: str) -> Organisations:
     with store.index.read() as view:
         held = names.visible_namespace(store, view, ctx, namespace)
         if held.kind == "organisation":
             return Organisations(held.name, (held.name,))
-        scanned = view.scan(USER_NAMESPACES, ctx.principal.user) if ctx.principal.user else ()
-        found = [view.get(NAMESPACES, member) for (_, member), _ in scanned]
-        joined = sorted(each.name for each in found if each and each.kind == "organisation")
-        if not joined:
-            return Organisations(held.name, (held.name,))
-        alone = (held.name,) if _registries(view, held) else ()
-    return Organisations(joined[0] if len(joined) == 1 else "", (*joined, *alone))
+        joined, sharing = [], []
+        for _, each in view.scan(NAMESPACES):
+            if each.kind == "organisation":
+                if view.get(MEMBERS, each.id, ctx.principal.user) is not None:
+                    joined.append(each.name)
+                elif any(
+                    store.policy.allows(view, ctx, "read", each, row) for row in _registries(view, each)
+                ):
+                    sharing.append(each.name)
+        alone = [held.name] if not joined or _registries(view, held) else []
+    joined, sharing = sorted(joined), sorted(sharing)
+    own = held.name if not joined else joined[0] if len(joined) == 1 else ""
+    return Organisations(own, (*joined, *alone, *sharing))
 
 
 def _registries(view: View, namespace: Namespace) -> list[Project]:

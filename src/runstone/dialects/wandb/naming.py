@@ -6,20 +6,24 @@ from runstone.dialects.routing import Call
 from runstone.errors import Invalid
 
 REGISTRY = "wandb-registry-"
+#: The project that the SDK links models into when it is told no registry, and the registry that it is here.
+MODELS, MODEL_REGISTRY = "model-registry", "models"
 DEFAULT = "uncategorized"
+#: What the SDK calls our roles.
+ROLES = {"owner": "admin", "member": "member", "reader": "viewer"}
 #: What the SDK calls who may read a project.
 ACCESS = {"private": "PRIVATE", "restricted": "RESTRICTED", "public": "USER_READ"}
 
 
 def project(call: Call, entity: str | None, name: str | None) -> str:
     """The path of a project by the SDK's names of it and of its entity."""
-    held = name or DEFAULT
-    return f"{entity or call.ctx.principal.name}/{held.removeprefix(REGISTRY)}"
+    held = MODEL_REGISTRY if name == MODELS else (name or DEFAULT).removeprefix(REGISTRY)
+    return f"{entity or call.ctx.principal.name}/{held}"
 
 
 def kind(name: str | None) -> str:
     """Whether the SDK's name is that of a project or of a registry."""
-    return "registry" if (name or "").startswith(REGISTRY) else "project"
+    return "registry" if name == MODELS or (name or "").startswith(REGISTRY) else "project"
 
 
 def shown(kind: str, name: str) -> str:

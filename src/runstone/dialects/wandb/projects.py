@@ -138,10 +138,10 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
 def project(call: Call, name: str | None, entity: str | None) -> ProjectNode | None:
     """A project, or None when there is none to be seen."""
     try:
-        found = ProjectNode(call, projects.get(call.store, call.ctx, naming.project(call, entity, name)))
+        info = projects.get(call.store, call.ctx, naming.project(call, entity, name))
     except Missing:
         return None
-    return found if found.name == (name or DEFAULT) else None
+    return ProjectNode(call, info) if info.kind == naming.kind(name) else None
 
 
 def held_in(call: Call, path: str) -> ProjectNode:

@@ -6,7 +6,6 @@ from typing import Any
 
 from runstone.dialects.routing import Call
 from runstone.dialects.wandb import naming, wire
-from runstone.dialects.wandb.registryfields import ROLES
 from runstone.domain import described, projects, registries
 from runstone.errors import Conflict, Invalid, Missing
 
@@ -102,8 +101,9 @@ def _members(given: dict[str, Any]) -> list[int]:
 
 def set_role(call: Call, project: str, member: int, role: str) -> dict[str, Any]:
     """Gives a user or team a role in a registry."""
-    if role not in ROLES:
-        raise Invalid(f"role {role!r:.80} must be one of {', '.join(ROLES)}")
+    ours = {theirs: each for each, theirs in naming.ROLES.items()}.get(role)
+    if ours is None:
+        raise Invalid(f"role {role!r:.80} must be one of {', '.join(naming.ROLES.values())}")
     path = _project(call, project).info.path
-    registries.set_member(call.store, call.ctx, path, member, ROLES[role])
+    registries.set_member(call.store, call.ctx, path, member, ours)
     return {"success": True}

@@ -10,10 +10,6 @@ from runstone.dialects.wandb.fields import Fields
 from runstone.domain import artifacts, cataloguing, described, registries
 from runstone.domain.described import DescribedCollection, DescribedProject
 
-#: Roles as the SDK calls them, and ours.
-ROLES = {"admin": "owner", "member": "member", "viewer": "reader"}
-_SHOWN = {ours: theirs for theirs, ours in ROLES.items()}
-
 
 class OrganizationNode:
     """An organisation: a namespace, which is its own org entity."""
@@ -152,7 +148,7 @@ class ProjectRegistry(Fields):
                 "name": each.full_name or each.name,
                 "username": each.name,
                 "email": None,
-                "role": {"name": _SHOWN[each.role]},
+                "role": {"name": naming.ROLES[each.role]},
             }
             for each in registries.members(self._call.store, self._call.ctx, self._project)
             if each.kind == "user"
@@ -163,7 +159,7 @@ class ProjectRegistry(Fields):
         from runstone.dialects.wandb.people import EntityNode
 
         return [
-            {"team": EntityNode(self._call, each.name), "role": {"name": _SHOWN[each.role]}}
+            {"team": EntityNode(self._call, each.name), "role": {"name": naming.ROLES[each.role]}}
             for each in registries.members(self._call.store, self._call.ctx, self._project)
             if each.kind == "team"
         ]

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import wire
+from runstone.dialects.wandb import naming, wire
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.domain import accounts, keys
 from runstone.domain.store import Store
@@ -29,7 +29,7 @@ class MemberNode:
     def __init__(self, call: Call, team: str, user: UserInfo, role: str) -> None:
         self.id = wire.make_id("Member", accounts.number_of(call.store, call.ctx, user.name))
         self.admin, self.email = role == "owner", user.email or None
-        self.role = {"owner": "admin", "reader": "viewer"}.get(role, role)
+        self.role = naming.ROLES[role]
         self.username = user.name
         self.name = user.full_name or user.name
         self.account_type = "SERVICE" if user.kind == "service" else "MEMBER"
