@@ -14,6 +14,7 @@ from runstone.errors import Conflict, Exists, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import (
+    ALERTS,
     ARRIVALS,
     ARRIVED,
     BLOB_VERSIONS,
@@ -335,6 +336,7 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
     doomed: list[tuple[Table[Any], tuple[Any, ...]]] = [(LINES, key) for key, _ in state.scan(LINES, run.id)]
     doomed += [(WRITER_LINES, key) for key, _ in state.scan(WRITER_LINES, run.id)]
     doomed += [(WRITER_ROWS, key) for key, _ in state.scan(WRITER_ROWS, run.id)]
+    doomed += [(ALERTS, key) for key, _ in state.scan(ALERTS, run.id)]
     doomed += _stream_rows(state, run)
     files = [entry for _, entry in state.scan(RUN_FILES, run.id)]
     for table, key in doomed:
