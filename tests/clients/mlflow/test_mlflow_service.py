@@ -34,7 +34,6 @@ def test_an_unknown_route_is_told_in_html_and_a_wrong_method_too(served):
         ("POST", "/api/3.0/mlflow/traces/search"),
         ("GET", "/api/2.0/mlflow/traces"),
         ("POST", "/api/3.0/mlflow/scorers/register"),
-        ("GET", "/api/2.0/mlflow/webhooks"),
         ("POST", "/api/2.0/mlflow-artifacts/mpu/create/1/2/artifacts/x"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from runstone.dialects.mlflow import (
     artifacts,
     experiments,
+    hooks,
     logged,
     metrics,
     models,
@@ -18,7 +19,7 @@ from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
+_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions, hooks)
 
 
 class Mlflow:
@@ -35,6 +36,8 @@ class Mlflow:
         "/model-versions/",
         "/v1/traces",
     )
+
+    channels = (hooks.Channel(),)
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""

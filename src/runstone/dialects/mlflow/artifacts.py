@@ -15,7 +15,7 @@ from runstone.dialects.mlflow import ids, runs, wire
 from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, invalid, missing, refusal
 from runstone.dialects.mlflow.wire import REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
-from runstone.domain import content, limits, versions
+from runstone.domain import content, described, limits, versions
 from runstone.domain.content import StoredFile
 from runstone.domain.runs import files, lifecycle
 from runstone.errors import Invalid, Missing, RunstoneError
@@ -59,11 +59,15 @@ def no_model(model: str) -> RunstoneError:
 
 
 def registered(call: Call, path: str) -> tuple[str, str] | None:
-    """The version that ``registry/<collection>/<number>/artifacts/…`` names, and the rest of the path."""
+    """The version that ``versions/<number>/artifacts/…`` names, and the rest of the path."""
     parts = path.split("/")
-    if len(parts) < 4 or parts[0] != "registry" or parts[3] != "artifacts":
+    if len(parts) < 3 or parts[0] != "versions" or parts[2] != "artifacts":
         return None
-    return f"{ids.registry(call)}/{parts[1]}@{parts[2]}", "/".join(parts[4:])
+    try:
+        info = described.version_numbered(call.store, call.ctx, int(parts[1])).info
+    except (Missing, ValueError):
+        raise missing(f"No such artifact: '{path}'") from None
+    return f"{info.collection}@v{info.number}", "/".join(parts[3:])
 
 
 def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:

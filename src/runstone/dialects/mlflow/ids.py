@@ -135,8 +135,18 @@ def registry(call: Call) -> str:
     return f"{workspace(call)}/{REGISTRY}"
 
 
+def registries(call: Call) -> list[str]:
+    """The names of all registries of the workspace, :data:`REGISTRY` first."""
+    found = described.list_registries(call.store, call.ctx, workspace(call))
+    return [REGISTRY, *(name for name in found if name != REGISTRY)]
+
+
 def make_registry(call: Call) -> str:
     """:func:`registry`, which is there when this returns."""
-    with contextlib.suppress(Exists):
-        projects.create(call.store, call.ctx.without_id(), registry(call), kind="registry")
-    return registry(call)
+    name = registry(call)
+    try:
+        projects.get(call.store, call.ctx, name)
+    except Missing:
+        with contextlib.suppress(Exists):
+            projects.create(call.store, call.ctx.without_id(), name, kind="registry")
+    return name

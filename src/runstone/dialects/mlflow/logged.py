@@ -5,6 +5,7 @@ A logged model is a run of ours with a job type of its own, in the experiment's 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from runstone.dialects.mlflow import artifacts, experiments, ids, runs, validation, wire
@@ -18,6 +19,7 @@ from runstone.types import RunInfo
 
 PENDING, READY, FAILED = "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"
 MAX_RESULTS = 50_000
+VERSIONS_TAG = "mlflow.modelVersions"
 _NUMBERS = {"1": PENDING, "2": READY, "3": FAILED}
 _STATES = {PENDING: "pending", READY: "finished", FAILED: "failed"}
 _WORDS = {"finished": READY, "failed": FAILED, "crashed": FAILED, "killed": FAILED}
@@ -133,6 +135,17 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
     if more:
         answer["next_page_token"] = wire.page_token(offset + limit)
     return answer
+
+
+def note_version(call: Call, model: str, name: str, version: int) -> None:
+    """Notes on a logged model that a version was registered of it, in the tag that mlflow's pages read."""
+    found = artifacts.logged(call, model)
+    try:
+        noted = list(json.loads(found.tags.get(VERSIONS_TAG) or "[]"))
+    except (ValueError, TypeError):  # clients may set the tag to anything
+        noted = []
+    noted.append({"name": name, "version": version})
+    lifecycle.update(call.store, call.ctx.without_id(), found.path, tags={VERSIONS_TAG: json.dumps(noted)})
 
 
 def shown(call: Call, project: DescribedProject, model: RunInfo) -> dict[str, Any]:

@@ -194,11 +194,7 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
 def search(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/search``."""
     limit = wire.whole(fields, "max_results", 1000)
-    if limit > MAX_RESULTS:
-        raise invalid(
-            wire.invalid_value("max_results", fields["max_results"], " Hint: Value was of type 'int'.")
-            + " See the API docs for more information about request parameters."
-        )
+    wire.at_most(fields, "max_results", MAX_RESULTS)
     condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=lambda *_: Ids(()))
     orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
     view = experiments.view_type(fields, "run_view_type")

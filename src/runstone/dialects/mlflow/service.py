@@ -19,7 +19,6 @@ _REFUSED = (
     "review-queues",
     "issues",
     "gateway",
-    "webhooks",
     "prompt-optimization",
     "workspaces",
     "roles",

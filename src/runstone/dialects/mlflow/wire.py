@@ -125,6 +125,15 @@ def whole(fields: Mapping[str, Any], name: str, default: int = 0) -> int:
     return int(value)
 
 
+def at_most(fields: Mapping[str, Any], name: str, limit: int) -> None:
+    """Raises when a whole number is over a limit."""
+    if whole(fields, name) > limit:
+        value = fields[name]
+        raise invalid(
+            invalid_value(name, value, f" Hint: Value was of type '{type(value).__name__}'.") + _HINT
+        )
+
+
 def real(path: str, value: Any) -> float:
     """A number, perhaps as text (``NaN``, ``Infinity``)."""
     if not _floating(value):
