@@ -310,6 +310,45 @@ class KeyStats(Value, frozen=True, kw_only=True):
     best: float | None
 
 
+class SweepInfo(Value, frozen=True, kw_only=True):
+    """A sweep. ``state`` is pending, running, paused, finished or canceled; ``runs`` were given out, of ``expected`` (None: no end).
+
+    ``best`` is the best value of its metric so far, or None.
+    """
+
+    id: int
+    namespace: str
+    project: str
+    name: str
+    display_name: str
+    state: str
+    method: str
+    config: dict[str, Json]
+    created: int
+    updated: int
+    by: str
+    runs: int
+    expected: int | None
+    best: float | None
+
+    @property
+    def path(self) -> str:
+        """``namespace/project/name``."""
+        return f"{self.namespace}/{self.project}/{self.name}"
+
+
+class AgentInfo(Value, frozen=True, kw_only=True):
+    """An agent of a sweep: where it runs, when it was last heard of, and the runs that it was given."""
+
+    id: int
+    sweep: int
+    host: str
+    state: str
+    created: int
+    heard: int
+    runs: tuple[str, ...]
+
+
 class SeriesPage(Value, frozen=True, kw_only=True):
     """Exact points of one key, by step, time (microseconds) and value; values are as they were logged. ``next`` goes on behind them."""
 
@@ -402,6 +441,35 @@ class DocumentRevision(Value, frozen=True, kw_only=True):
     time: int
     by: str
     reason: str
+
+
+class TensorInfo(Value, frozen=True, kw_only=True):
+    """A tensor of a safetensors file: its bytes are those from ``offset`` of the file on, ``size`` of them."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+class FilePreview(Value, frozen=True, kw_only=True):
+    """A part of a file as people look at it. ``kind`` is ``table``, ``tensors``, ``text`` or ``binary``, and says which fields mean something.
+
+    A table's ``rows`` hold the columns from number ``column`` on; ``columns`` are the names and types of those, ``width`` is how many columns
+    there are. ``total`` is how many rows, tensors or bytes there are, if that is known without reading on. ``next`` goes on behind this part.
+    """
+
+    kind: str
+    columns: tuple[tuple[str, str], ...] = ()
+    column: int = 0
+    width: int = 0
+    rows: tuple[tuple[Json, ...], ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    metadata: Json = None
+    text: str = ""
+    total: int | None = None
+    next: str = ""
 
 
 class LogRecord(Value, frozen=True, kw_only=True):

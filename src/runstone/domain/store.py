@@ -141,6 +141,11 @@ class Store:
         self._cached[key] = (now, answer)
         return answer
 
+    def known(self, key: Any) -> Any:
+        """What :meth:`cached` would answer without computing, or None."""
+        found = self._cached.get(key)
+        return found[1] if found is not None and found[0] == self.index.last_commit() else None
+
     def part(self, name: str, make: Callable[[Store], T]) -> T:
         """Something of this store that is made on first use and kept while it is open; with a ``close`` it is closed with it."""
         with self._parts_lock:

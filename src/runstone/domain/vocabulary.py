@@ -15,9 +15,10 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.runs import commands, logging
+from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects,
-    restoring, versions,
+    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects, restoring,
+    sweeps, versions,
 )  # fmt: skip

@@ -25,6 +25,7 @@ from runstone.server.fetches import Fetches
 from runstone.server.hosts import Hosts
 from runstone.server.logins import FailedLogins
 from runstone.server.metrics import Metrics
+from runstone.server.near import Near
 from runstone.server.own import Own
 from runstone.server.router import Endpoint, Match, Router, segments_of
 from runstone.server.signing import Signer
@@ -68,6 +69,7 @@ class Core:
         self.fetches = Fetches(store)
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
         self.throttle = Throttle(options.rate)
+        self.near = Near(store)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
         store.private_webhooks = options.private_webhooks
         self._courier: Courier | None = None
@@ -165,6 +167,15 @@ class Core:
     def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
         """See :meth:`Services.sign`."""
         return self.signer.sign(ctx, methods, path, seconds)
+
+    @property
+    def plan_grace(self) -> float:
+        """See :meth:`Services.plan_grace`."""
+        return self.options.plan_grace_seconds
+
+    def is_near(self, token: str) -> bool:
+        """See :meth:`Services.is_near`."""
+        return self.near.is_near(token)
 
     def fetched(self, ctx: Context, version: int) -> None:
         """See :meth:`Services.fetched`."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from runstone.dialects.wandb import rootartifacts, rootregistry, rootruns
+from runstone.dialects.wandb import rootartifacts, rootregistry, rootruns, rootsweeps
 
 #: What the SDK asks after, and whether it works here; any other is off.
-FEATURES = rootruns.FEATURES | rootartifacts.FEATURES | rootregistry.FEATURES
+FEATURES = rootruns.FEATURES | rootartifacts.FEATURES | rootregistry.FEATURES | rootsweeps.FEATURES
 #: The least and greatest version of the SDK, for ``wandb verify``.
 VERSIONS = {"min_cli_version": "0.28.0", "max_cli_version": "0.31.99"}
 
 
-class Root(rootruns.RunFields, rootartifacts.ArtifactFields, rootregistry.RegistryFields):
+class Root(
+    rootruns.RunFields, rootartifacts.ArtifactFields, rootregistry.RegistryFields, rootsweeps.SweepFields
+):
     """The root of one request."""
 
     def server_info(self) -> dict[str, Any]:
