@@ -14,12 +14,13 @@ from runstone.dialects.mlflow import (
     modelversions,
     runs,
     service,
+    transfers,
 )
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions, hooks)
+_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions, hooks, transfers)
 
 
 class Mlflow:

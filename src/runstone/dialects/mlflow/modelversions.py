@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from runstone.dialects.mlflow import logged, models, sources, validation, wire
+from runstone.dialects.mlflow import artifacts, logged, models, sources, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import ARRAY, BOOLEAN, INTEGER, REQUIRED, STRING
-from runstone.dialects.routing import Call
-from runstone.domain import aliases, described, labels, versions
+from runstone.dialects.routing import BYTES, Call, Download, Pairs, Route
+from runstone.domain import aliases, content, described, labels, versions
 from runstone.domain.described import DescribedCollection, DescribedVersion
 from runstone.domain.queries import mlflow, rows
 from runstone.errors import Missing
@@ -72,6 +72,17 @@ def download_uri(call: Call, fields: dict[str, Any]) -> Any:
     if version.info.files:
         return {"artifact_uri": models.stored_uri(version)}
     return {"artifact_uri": models.origin(version).get("source", "")}
+
+
+def get_artifact(call: Call) -> Download:
+    """Answers ``GET /model-versions/get-artifact?name=…&version=…&path=…``."""
+    query = dict(call.query or ())
+    path = artifacts.checked(query.get("path", ""))
+    _, _, name = find(call, query.get("name", ""), query.get("version", ""))
+    try:
+        return artifacts.named(content.open_file(call.store, call.ctx, name, path))
+    except Missing:
+        raise missing(f"No such artifact: '{path}'") from None
 
 
 def update(call: Call, fields: dict[str, Any]) -> Any:
@@ -255,4 +266,10 @@ ROUTES = (
         "POST", "registered-models/alias", set_alias, "Points an alias.", {**_ALIAS, "version": (REQUIRED,)}
     ),
     *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS),
+    *(
+        Route(
+            "GET", path, get_artifact, "A file of a version.", query=Pairs, media_type=BYTES, also=(206, 304)
+        )
+        for path in ("/model-versions/get-artifact", "/ajax-api/2.0/mlflow/model-versions/get-artifact")
+    ),
 )

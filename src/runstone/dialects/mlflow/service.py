@@ -37,10 +37,10 @@ def server_info(call: Call) -> dict[str, Any]:
         "store_type": "SqlStore",
         "workspaces_enabled": False,
         "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
-        "presigned_upload_run_id_supported": False,
-        "presigned_upload_model_id_supported": False,
+        "multipart_uploads_enabled": True,
+        "multipart_downloads_enabled": True,
+        "presigned_upload_run_id_supported": True,
+        "presigned_upload_model_id_supported": True,
     }
 
 
