@@ -14,11 +14,11 @@ from runstone.domain import (
     restoring,
     versions,
 )
-from runstone.domain.runs import commands, logging
+from runstone.domain.runs import commands, inputs, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, hooks, keys, labels, lineage, logging, projects, restoring,
+    accounts, aliases, archiving, collections, commands, documents, fields, hooks, inputs, keys, labels, lineage, logging, projects, restoring,
     sweeps, versions,
 )  # fmt: skip

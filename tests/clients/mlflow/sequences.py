@@ -236,4 +236,123 @@ HOOKS = [
     ("GET", T + "webhooks", {}),
 ]
 
-SEQUENCES = {"sources": SOURCES, "prompts": PROMPTS, "names": NAMES, "webhooks": HOOKS}
+R = {"run_id": "$r"}
+DATASET = {
+    "name": "ds",
+    "digest": "d1",
+    "source_type": "local",
+    "source": "/x",
+    "schema": "{}",
+    "profile": "p",
+}
+CONTEXT = {"key": "mlflow.data.context", "value": "train"}
+
+
+def _found(filter):
+    return ("POST", T + "runs/search", {"experiment_ids": ["$e"], "filter": filter, "max_results": 10})
+
+
+INPUTS = [
+    NEW,
+    RUN,
+    (
+        "POST",
+        T + "runs/create",
+        {"experiment_id": "$e", "start_time": 6, "run_name": "r2"},
+        "s=run.info.run_id",
+    ),
+    (
+        "POST",
+        T + "logged-models",
+        {"experiment_id": "$e", "name": "lm", "source_run_id": "$r", "params": [{"key": "p", "value": "1"}]},
+        "l=model.info.model_id",
+    ),
+    ("POST", T + "runs/log-inputs", {**R, "datasets": [{"dataset": DATASET, "tags": [CONTEXT]}]}),
+    (
+        "POST",
+        T + "runs/log-inputs",
+        {**R, "datasets": [{"dataset": {**DATASET, "source": "/y"}, "tags": [{"key": "x", "value": "y"}]}]},
+    ),
+    (
+        "POST",
+        T + "runs/log-inputs",
+        {
+            "run_id": "$s",
+            "datasets": [{"dataset": {"name": "other", "digest": "d2", "source_type": "s", "source": "t"}}],
+        },
+    ),
+    ("POST", T + "runs/log-inputs", {**R, "models": [{"model_id": "$l"}]}),
+    ("POST", T + "runs/outputs", {**R, "models": [{"model_id": "$l", "step": 3}]}),
+    ("GET", T + "runs/get", R),
+    ("GET", T + "runs/get", {"run_id": "$s"}),
+    ("POST", T + "runs/log-inputs", {**R, "datasets": [{"dataset": {**DATASET, "name": "n" * 501}}]}),
+    ("POST", T + "runs/log-inputs", {**R, "datasets": [{"dataset": {**DATASET, "digest": "n" * 37}}]}),
+    (
+        "POST",
+        T + "runs/log-inputs",
+        {**R, "datasets": [{"dataset": DATASET, "tags": [{"key": "k" * 256, "value": "v"}]}]},
+    ),
+    ("POST", T + "runs/log-inputs", {"run_id": "nope"}),
+    ("POST", T + "runs/log-inputs", {}),
+    ("POST", T + "runs/outputs", R),
+    _found("dataset.name = 'ds'"),
+    _found("dataset.name != 'ds'"),
+    _found("datasets.digest IN ('d1', 'd2')"),
+    _found("dataset.context = 'train'"),
+    _found("dataset.context != 'train'"),
+    _found("dataset.name LIKE 'o%' AND dataset.digest = 'd2'"),
+    _found("dataset.name ILIKE 'O%'"),
+    _found("dataset.name = 5"),
+    (
+        "POST",
+        T + "runs/log-metric",
+        {
+            **R,
+            "key": "acc",
+            "value": 0.5,
+            "timestamp": 4,
+            "step": 1,
+            "model_id": "$l",
+            "dataset_name": "ds",
+            "dataset_digest": "d1",
+        },
+    ),
+    (
+        "POST",
+        T + "runs/log-batch",
+        {
+            **R,
+            "metrics": [
+                {"key": "loss", "value": 2, "timestamp": 4, "model_id": "$l"},
+                {"key": "z", "value": 1, "timestamp": 1},
+            ],
+        },
+    ),
+    ("GET", T + "runs/get", R),
+    ("GET", T + "logged-models/$l", {}),
+    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "metrics.acc > 0.4"}),
+    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "metrics.acc > 0.6"}),
+    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "datasets": [{"dataset_name": "ds"}]}),
+    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "datasets": [{"dataset_name": "none"}]}),
+    (
+        "POST",
+        T + "logged-models/search",
+        {
+            "experiment_ids": ["$e"],
+            "filter": "metrics.loss = 2",
+            "datasets": [{"dataset_name": "ds", "dataset_digest": "d1"}],
+        },
+    ),
+    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "params.p = '1'"}),
+    ("POST", T + "runs/log-model", {**R, "model_json": "{"}),
+    (
+        "POST",
+        T + "runs/log-model",
+        {
+            **R,
+            "model_json": '{"artifact_path": "m", "flavors": {}, "utc_time_created": "t", "run_id": "r"}',
+        },
+    ),
+]
+
+SEQUENCES = {"sources": SOURCES, "prompts": PROMPTS, "names": NAMES, "webhooks": HOOKS, "inputs": INPUTS}

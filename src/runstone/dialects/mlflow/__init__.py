@@ -8,6 +8,7 @@ from runstone.dialects.mlflow import (
     artifacts,
     experiments,
     hooks,
+    inputs,
     logged,
     metrics,
     models,
@@ -20,7 +21,19 @@ from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions, hooks, transfers)
+_MODULES = (
+    service,
+    experiments,
+    runs,
+    metrics,
+    artifacts,
+    logged,
+    models,
+    modelversions,
+    hooks,
+    transfers,
+    inputs,
+)
 
 
 class Mlflow:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from runstone.dialects.mlflow import experiments, ids, searching, validation, wire
+from runstone.dialects.mlflow import experiments, ids, inputs, modelmetrics, searching, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import ARRAY, INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import Call
@@ -16,7 +16,7 @@ from runstone.domain.queries import mlflow
 from runstone.domain.queries.mlflow_grammars import STATUSES
 from runstone.domain.runs import browsing, lifecycle, points, questions, table
 from runstone.errors import Conflict, Missing
-from runstone.query import Condition, Ids, Order
+from runstone.query import Condition, Order
 from runstone.types import RunInfo
 
 NAME_TAG = "mlflow.runName"
@@ -149,7 +149,9 @@ def log_metric(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/log-metric``."""
     point = _point(fields, "")
     found = ids.active_run(call, wire.text(fields, "run_id"))
+    measured = modelmetrics.of_batch(call, [(fields, point)])
     points.log_rows(call.store, call.ctx, found.path, [point])
+    modelmetrics.log(call, wire.text(fields, "run_id"), measured)
     return {}
 
 
@@ -174,6 +176,7 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
         "tags": dict(validation.run_tag(*pair, f"tags[{at}].") for at, pair in enumerate(tags)),
     }
     batch = points.encode(logged) if logged else b""
+    measured = modelmetrics.of_batch(call, list(zip(given["metrics"], logged, strict=True)))
     if checked["params"] or checked["tags"]:
         try:
             _change(call, found, checked["params"], checked["tags"])
@@ -188,6 +191,7 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
             ) from None
     if batch:
         points.log(call.store, call.ctx.without_id(), found.path, batch)
+    modelmetrics.log(call, text, measured)
     return {}
 
 
@@ -195,19 +199,24 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/search``."""
     limit = wire.whole(fields, "max_results", 1000)
     wire.at_most(fields, "max_results", MAX_RESULTS)
-    condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=lambda *_: Ids(()))
-    orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
-    view = experiments.view_type(fields, "run_view_type")
-    found = {}
+    found: dict[str, DescribedProject] = {}
+    read = inputs.question(call, lambda: list(found.values()))
     for text in dict.fromkeys(wire.strings(fields, "experiment_ids")):
         project = readable(call, text)
         if project is not None:
             found[project.info.path] = project
+    condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=read)
+    orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
+    view = experiments.view_type(fields, "run_view_type")
     look = _by_columns if searching.by_columns(condition, orders) else _by_rows
     runs, token = look(call, fields, found, condition, orders, view, max(limit, 0))
     answer: dict[str, Any] = {}
     if runs:
         answer["runs"] = [shown(call, found[f"{run.namespace}/{run.project}"], run) for run in runs]
+        for each in answer[
+            "runs"
+        ]:  # as in mlflow, a search tells of the datasets that are read, not of the models
+            each["inputs"].pop("model_inputs", None)
     if token:
         answer["next_page_token"] = token
     return answer
@@ -262,12 +271,6 @@ def _by_rows(
     return runs, wire.page_token(offset + limit) if more else ""
 
 
-def log_inputs(call: Call, fields: dict[str, Any]) -> Any:
-    """Answers ``runs/log-inputs`` and ``runs/outputs``: models only, which are linked by their own record of the run."""
-    ids.active_run(call, wire.text(fields, "run_id"))
-    return {}
-
-
 def shown(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
     """A run as mlflow writes it."""
     data: dict[str, Any] = {}
@@ -284,7 +287,8 @@ def shown(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]
     if params := params_of(run):
         data["params"] = wire.key_values(params)
     data["tags"] = wire.key_values({**run.tags, NAME_TAG: run.display_name or run.name})
-    return {"info": info(call, project, run), "data": data, "inputs": {}, "outputs": {}}
+    read, made = inputs.shown(call, run)
+    return {"info": info(call, project, run), "data": data, "inputs": read, "outputs": made}
 
 
 def info(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
@@ -443,6 +447,4 @@ ROUTES = (
         "Runs that are asked for.",
         {"experiment_ids": (ARRAY,), "filter": (STRING,), "max_results": (INTEGER,), "order_by": (ARRAY,)},
     ),
-    *wire.routes("POST", "runs/log-inputs", log_inputs, "Links models to a run.", _ID),
-    *wire.routes("POST", "runs/outputs", log_inputs, "Links models to a run.", _ID),
 )

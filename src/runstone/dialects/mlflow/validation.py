@@ -114,6 +114,25 @@ def alias_shape(name: str) -> None:
     short(name, "Registered model alias name", MAX_ALIAS)
 
 
+_DATASET = {
+    "name": 500,
+    "digest": 36,
+    "source": 65_535,
+    "schema": 1_048_575,
+    "profile": 16_777_215,
+}
+
+
+def dataset_part(name: str, value: str) -> str:
+    """A part of the description of a dataset."""
+    return short(value, name, _DATASET.get(name, MAX_PARAM))
+
+
+def input_tag(name: str, value: str) -> tuple[str, str]:
+    """A tag of the use of a dataset."""
+    return short(name, "key", 255), short(value, "value", 500)
+
+
 def batch(metrics: int, params: int, tags: int) -> None:
     """Raises when a batch holds more than mlflow allows."""
     for what, limit, count in (
