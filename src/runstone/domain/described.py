@@ -68,6 +68,21 @@ def project_numbered(store: Store, ctx: Context, number: int) -> DescribedProjec
         return _project(view, namespace, held)
 
 
+def namespace_number(store: Store, ctx: Context, name: str) -> int:
+    """The number that a namespace has in the store."""
+    with store.index.read() as view:
+        return names.find_namespace(store, view, ctx, name).id
+
+
+def namespace_numbered(store: Store, ctx: Context, number: int) -> str:
+    """The name of the namespace with a number; Missing also when the principal may not see it."""
+    with store.index.read() as view:
+        held = view.get(NAMESPACES, number) if 0 <= number < 1 << 63 else None
+        if held is None or not store.policy.allows(view, ctx, "read", held, None):
+            raise Missing(f"there is no namespace {number}")
+        return held.name
+
+
 def list_registries(store: Store, ctx: Context, namespace: str) -> list[str]:
     """The names of a namespace's registries, as far as the principal may read them; none of a namespace that is not there."""
     with store.index.read() as view:

@@ -13,9 +13,11 @@ from runstone.dialects.mlflow import (
     metrics,
     models,
     modelversions,
+    people,
     runs,
     service,
     transfers,
+    workspaces,
 )
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
@@ -33,6 +35,8 @@ _MODULES = (
     hooks,
     transfers,
     inputs,
+    people,
+    workspaces,
 )
 
 

@@ -33,7 +33,12 @@ _NUMBERED = 10
 def workspace(call: Call) -> str:
     """The namespace that a request is about: the principal's own, or the one that the workspace header names."""
     asked = call.headers.get("X-MLFLOW-WORKSPACE", "")
-    return asked if asked not in ("", "default") else names.own_namespace(call.ctx)
+    return asked if asked not in ("", "default") else own_workspace(call)
+
+
+def own_workspace(call: Call) -> str:
+    """The namespace that is the principal's own, and its default workspace."""
+    return names.own_namespace(call.ctx)
 
 
 def plain_name(title: str) -> str:

@@ -20,9 +20,6 @@ _REFUSED = (
     "issues",
     "gateway",
     "prompt-optimization",
-    "workspaces",
-    "roles",
-    "users",
 )
 
 
@@ -35,7 +32,7 @@ def server_info(call: Call) -> dict[str, Any]:
     """Answers ``GET /api/3.0/mlflow/server-info``."""
     return {
         "store_type": "SqlStore",
-        "workspaces_enabled": False,
+        "workspaces_enabled": True,
         "trace_archival_enabled": False,
         "multipart_uploads_enabled": True,
         "multipart_downloads_enabled": True,
