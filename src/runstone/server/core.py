@@ -27,7 +27,9 @@ from runstone.server.logins import FailedLogins
 from runstone.server.metrics import Metrics
 from runstone.server.near import Near
 from runstone.server.own import Own
+from runstone.server.pages import Pages
 from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.sessions import Sessions
 from runstone.server.signing import Signer
 from runstone.server.throttle import Throttle
 
@@ -66,6 +68,7 @@ class Core:
         self.logins = FailedLogins(options.max_failed_logins)
         self.authenticator = Authenticator(store, self.logins, required=options.authenticates())
         self.signer = Signer(store, self.authenticator)
+        self.sessions = Sessions(store, self.authenticator)
         self.fetches = Fetches(store)
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
         self.throttle = Throttle(options.rate)
@@ -75,7 +78,8 @@ class Core:
         self._courier: Courier | None = None
         self.router = Router()
         self.own = Own(self)
-        self.dialects: list[Dialect] = [dialects.first(), self.own]
+        self.pages = Pages()
+        self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
         for dialect in self.dialects:
             self.router.add(dialect)
         #: Set when the server stops: what is being answered is the last of its connection.
@@ -137,6 +141,12 @@ class Core:
         """What all dialects have to tell webhooks."""
         self._install_others()
         return [channel for dialect in self.dialects for channel in getattr(dialect, "channels", ())]
+
+    def page_at(self, method: str, raw_path: str, accept: str) -> Match | None:
+        """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
+        if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
+            return None
+        return self.pages.shown(method, accept)
 
     def problem_of(
         self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""
