@@ -5,6 +5,7 @@ A path is ``<experiment>/<run>/artifacts/…`` or ``<experiment>/models/<model>/
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import mimetypes
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -189,21 +190,33 @@ def delete(call: Call) -> Any:
 
 
 async def take_in(call: Call, upload: str, pieces: AsyncIterator[bytes]) -> None:
-    """Takes the bytes of a body into an upload as they come."""
-    offset, held, size = 0, [], 0
-    async for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= PIECE:
-            whole = b"".join(held)
-            offset = await call.services.in_thread(
-                content.write_upload, call.store, call.ctx, upload, offset, whole
-            )
-            held, size = [], 0
-    if held:
-        await call.services.in_thread(
-            content.write_upload, call.store, call.ctx, upload, offset, b"".join(held)
+    """Takes the bytes of a body into an upload as they come; the next are received while some are hashed and written."""
+    offset, held, size = 0, list[bytes](), 0
+    writing: asyncio.Future[int] | None = None
+
+    def write() -> asyncio.Future[int]:
+        whole = b"".join(held)
+        return asyncio.ensure_future(
+            call.services.in_thread(content.write_upload, call.store, call.ctx, upload, offset, whole)
         )
+
+    try:
+        async for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= PIECE:
+                if writing is not None:
+                    await writing
+                writing = write()
+                offset, held, size = offset + size, [], 0
+        if writing is not None:
+            await writing
+        if held:
+            await write()
+    except BaseException:
+        if writing is not None:
+            await asyncio.gather(writing, return_exceptions=True)  # nothing may write to what is dropped next
+        raise
 
 
 def _keep(call: Call, run: RunInfo, path: str, upload: str) -> None:

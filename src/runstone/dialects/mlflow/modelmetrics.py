@@ -31,9 +31,9 @@ def of_batch(call: Call, batch: Sequence[tuple[Mapping[str, Any], Point]]) -> li
     """The points of a batch that are about models, by model; raises when there is no such model."""
     found: dict[str, Measured] = {}
     for metric, point in batch:
-        model = wire.text(metric, "model_id")
-        if not model:
+        if not metric.get("model_id"):
             continue
+        model = wire.text(metric, "model_id")
         if model not in found:
             found[model] = Measured(artifacts.logged(call, model), [], {})
         found[model].points.append(point)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from runstone.dialects.mlflow import artifacts, logged, models, sources, validation, wire
+from runstone.dialects.mlflow import artifacts, ids, logged, models, sources, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import ARRAY, BOOLEAN, INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Route
@@ -153,6 +153,12 @@ def by_alias(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``GET registered-models/alias``; ``latest`` is the highest version."""
     name, alias = validation.model_name(wire.text(fields, "name")), wire.text(fields, "alias")
     validation.alias_shape(alias)
+    ctx = call.ctx
+    key = ("mlflow alias", ctx.principal, ctx.purpose, ctx.region, ids.workspace(call), name, alias)
+    return call.store.cached(key, lambda: _by_alias(call, name, alias))
+
+
+def _by_alias(call: Call, name: str, alias: str) -> Any:
     model = models.find(call, name)
     try:
         if re.fullmatch(r"[vV]?\d+", alias):
@@ -265,7 +271,7 @@ ROUTES = (
     *wire.routes(
         "POST", "registered-models/alias", set_alias, "Points an alias.", {**_ALIAS, "version": (REQUIRED,)}
     ),
-    *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS),
+    *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS, quick=True),
     *(
         Route(
             "GET", path, get_artifact, "A file of a version.", query=Pairs, media_type=BYTES, also=(206, 304)

@@ -21,6 +21,8 @@ from runstone.types import RunInfo
 
 NAME_TAG = "mlflow.runName"
 MAX_RESULTS = 50_000
+MAX_TIMESTAMP = 1 << 50
+_NUMBERS_OF_POINTS = (float, int)
 _ADJECTIVES = (
     "able",
     "bold",
@@ -159,18 +161,15 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/log-batch``: everything is checked before anything is written, and params are refused together."""
     text = wire.text(fields, "run_id")
     given = {name: fields.get(name) or [] for name in ("metrics", "params", "tags")}
+    plain = [_is_plain(metric) for metric in given["metrics"]]
     for at, metric in enumerate(given["metrics"]):
-        for part in ("key", "value", "timestamp"):
-            if not isinstance(metric, dict) or metric.get(part) in (None, ""):
-                raise invalid(
-                    f"Missing value for required parameter 'metrics[{at}].{part}'."
-                    " See the API docs for more information about request parameters."
-                )
+        if not plain[at]:
+            _require_whole(metric, f"metrics[{at}].")
     params, tags = wire.pairs(fields, "params"), wire.pairs(fields, "tags")
     found = ids.active_run(call, text)
     validation.batch(len(given["metrics"]), len(params), len(tags))
     _require_distinct([key for key, _ in params])
-    logged = [_point(metric, f"metrics[{at}].") for at, metric in enumerate(given["metrics"])]
+    logged = _points(given["metrics"], plain)
     checked = {
         "params": dict(validation.param(*pair, f"params[{at}].") for at, pair in enumerate(params)),
         "tags": dict(validation.run_tag(*pair, f"tags[{at}].") for at, pair in enumerate(tags)),
@@ -341,6 +340,46 @@ def _change(call: Call, run: RunInfo, params: dict[str, str], tags: dict[str, st
     )
 
 
+def _points(batch: list[dict[str, Any]], plain: list[bool]) -> list[tuple[int, int, dict[str, Any]]]:
+    """The points of a batch. Most are plain numbers under a few keys, and there may be a thousand: a key is checked once."""
+    known: set[str] = set()
+    found = []
+    for at, metric in enumerate(batch):
+        if plain[at] and metric["key"] in known:
+            value = {metric["key"]: float(metric["value"])}
+            found.append((metric.get("step", 0), metric["timestamp"] * 1000, value))
+        else:
+            found.append(_point(metric, f"metrics[{at}]."))
+            known.add(metric["key"])
+    return found
+
+
+def _is_plain(metric: Any) -> bool:
+    """Whether a metric of a batch is of numbers as they are meant, in their ranges; its key is still to be checked."""
+    if type(metric) is not dict:
+        return False
+    get = metric.get
+    timestamp, step = get("timestamp"), get("step", 0)
+    return (
+        type(get("value")) in _NUMBERS_OF_POINTS
+        and type(timestamp) is int
+        and 0 <= timestamp <= MAX_TIMESTAMP
+        and type(step) is int
+        and -(1 << 63) <= step < 1 << 63
+        and type(get("key")) is str
+        and get("key") != ""
+    )
+
+
+def _require_whole(metric: Any, path: str) -> None:
+    for part in ("key", "value", "timestamp"):
+        if not isinstance(metric, dict) or metric.get(part) in (None, ""):
+            raise invalid(
+                f"Missing value for required parameter '{path}{part}'."
+                " See the API docs for more information about request parameters."
+            )
+
+
 def _point(metric: dict[str, Any], path: str) -> tuple[int, int, dict[str, Any]]:
     name = wire.text(metric, "key")
     validation.key(name, f"{path}name", "Metric name")
@@ -354,7 +393,7 @@ def _point(metric: dict[str, Any], path: str) -> tuple[int, int, dict[str, Any]]
                 f"metric '{name}' (value={value}). Timestamp must be a nonnegative long (64-bit integer) ",
             )
         )
-    if timestamp > 1 << 50:
+    if timestamp > MAX_TIMESTAMP:
         raise invalid(wire.invalid_value(f"{path}timestamp", timestamp, "it lies too far in the future"))
     return step, timestamp * 1000, {name: value}
 

@@ -29,8 +29,9 @@ def routes(
     schema: Schema | None = None,
     *,
     version: str = "2.0",
+    quick: bool = False,
 ) -> Iterator[Route]:
-    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``."""
+    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``. A ``quick`` one needs no thread."""
 
     def answered(call: Call) -> Any:
         fields = _fields(call)
@@ -45,7 +46,7 @@ def routes(
             summary,
             body=None if method == "GET" else Any,
             query=Pairs,
-            blocking=True,
+            blocking=not quick,
         )
 
 
