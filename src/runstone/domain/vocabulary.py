@@ -20,11 +20,11 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.automations import commands as automations
-from runstone.domain.runs import alerts, commands, logging
+from runstone.domain.runs import alerts, commands, inputs, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
     accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, fields, hooks,
-    keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
+    inputs, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
 )  # fmt: skip

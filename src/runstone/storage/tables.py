@@ -815,3 +815,27 @@ WEBHOOKS = _state(140, "webhooks", "id:u64", Webhook)
 DELIVERIES = _local(141, "deliveries", "webhook:u64 number:u64", Delivery)
 DELIVERIES_DUE = _local(142, "deliveries_due", "due:u64 webhook:u64 number:u64", int)
 TOLD = _local(143, "told", "zero:u8", int)
+
+
+# What runs read and make, beside versions
+
+
+class Dataset(Record, frozen=True):
+    """A dataset that runs of a project say they read: named by name and digest, described in the words of whoever logged it first."""
+
+    id: int
+    project: int
+    name: str
+    digest: str
+    created: int
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+
+
+DATASETS = _state(144, "datasets", "id:u64", Dataset)
+DATASET_NAMES = _state(145, "dataset_names", "project:u64 digest:text name:text", int)
+RUN_DATASETS = _state(146, "run_datasets", "run:u64 dataset:u64", dict[str, str])
+DATASET_RUNS = _state(147, "dataset_runs", "dataset:u64 run:u64", int)
+RUN_MODELS = _state(148, "run_models", "run:u64 output:u8 model:text step:u64", int)
