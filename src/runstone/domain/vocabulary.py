@@ -14,7 +14,10 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.runs import commands, logging
+from runstone.domain.traces import commands as trace_commands
+from runstone.domain.traces import judging as trace_judging
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, versions
+    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring,
+    trace_commands, trace_judging, versions
 )  # fmt: skip

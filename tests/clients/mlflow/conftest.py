@@ -9,6 +9,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import warnings
 
 import pytest
+from genuine import genuine_server
 
 from runstone.config import ServerOptions
 from runstone.server.background import Background
@@ -23,6 +24,12 @@ def served(tmp_path_factory):
     data = tmp_path_factory.mktemp("mlflow") / "data"
     with Background(ServerOptions(data=str(data), port=0, log_format="off")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def genuine(tmp_path_factory):
+    with genuine_server(tmp_path_factory.mktemp("genuine")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The genuine mlflow server in a subprocess, and how its answers and ours are made comparable."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -66,8 +67,7 @@ def ask(base, sequence):
     for method, path, fields, *keeping in sequence:
         asked = _filled(fields, kept)
         path = _filled(path, kept)
-        given = {"params": asked} if method == "GET" else {"json": asked}
-        answer = requests.request(method, f"{base}/api/2.0/{path}", timeout=60, **given)
+        answer = _sent(method, base + path if path[:1] == "/" else f"{base}/api/2.0/{path}", asked)
         try:
             body = answer.json()
         except ValueError:
@@ -80,6 +80,35 @@ def ask(base, sequence):
             kept[name] = value
         answers.append((answer.status_code, _plain(body, kept)))
     return answers
+
+
+def _sent(method, address, fields):
+    """Sends a request. ``OTLP`` is a POST of spans as JSON, for the experiment of the fields' own."""
+    if method == "OTLP":
+        headers = {"X-MLflow-Experiment-Id": fields["experiment"], "Content-Type": "application/json"}
+        return requests.post(address, headers=headers, data=json.dumps(fields["body"]), timeout=60)
+    given = {"params": fields} if method == "GET" else {"json": fields}
+    return requests.request(method, address, timeout=60, **given)
+
+
+def compare(genuine, ours, sequence, seed):
+    """Asserts that two servers answer a sequence alike; ``{seed}`` in it stands for ``seed``, ``{id:x}`` for 32 digits of its own."""
+    sequence = [(method, *(_seeded(part, seed) for part in rest)) for method, *rest in sequence]
+    for request, expected, got in zip(sequence, ask(genuine, sequence), ask(ours, sequence), strict=True):
+        assert got == expected, request
+
+
+def _seeded(value, seed):
+    if isinstance(value, str):
+        value = value.replace("{seed}", seed)
+        return re.sub(
+            r"\{id:(\w+)\}",
+            lambda found: hashlib.sha256(f"{seed} {found[1]}".encode()).hexdigest()[:32],
+            value,
+        )
+    if isinstance(value, dict):
+        return {key: _seeded(each, seed) for key, each in value.items()}
+    return [_seeded(each, seed) for each in value] if isinstance(value, list) else value
 
 
 def _filled(value, kept):
@@ -115,6 +144,12 @@ def _plain(value, kept):
             # Whole ids only: an experiment's is a short number, with which a run's may begin.
             value = value.replace(f"id={held} ", f"id=${name} ")
             value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)
+        value = re.sub(r"\{'[^{}]*'\}", _sorted_set, value)
         # What SQLite said is no part of the interface.
         return value.partition(" Error: (sqlite3")[0]
     return value
+
+
+def _sorted_set(found):
+    """A set as Python prints it, in an order of its own."""
+    return "{" + ", ".join(sorted(re.findall("'[^']*'", found[0]))) + "}"

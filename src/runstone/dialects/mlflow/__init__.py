@@ -14,11 +14,13 @@ from runstone.dialects.mlflow import (
     runs,
     service,
 )
+from runstone.dialects.mlflow.genai import asking, assessments, ingest, oldtraces, traces
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
 _MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
+_GENAI = (traces, oldtraces, asking, assessments, ingest)
 
 
 class Mlflow:
@@ -38,7 +40,7 @@ class Mlflow:
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        for module in _MODULES:
+        for module in (*_MODULES, *_GENAI):
             yield from module.ROUTES
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import mimetypes
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from runstone.dialects.mlflow import ids, runs, wire
+from runstone.dialects.mlflow.genai import tracefiles
 from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, invalid, missing, refusal
 from runstone.dialects.mlflow.wire import REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
@@ -19,7 +20,7 @@ from runstone.domain import content, limits, versions
 from runstone.domain.content import StoredFile
 from runstone.domain.runs import files, lifecycle
 from runstone.errors import Invalid, Missing, RunstoneError
-from runstone.types import FileEntry, RunInfo
+from runstone.types import FileEntry, RunInfo, UploadedFile
 
 PIECE = 4 << 20
 PAGE = 1000
@@ -115,6 +116,9 @@ def list_proxy(call: Call) -> Any:
         if version := registered(call, path):
             prefix = f"{version[1]}/" if version[1] else ""
             listed = _level(versions.files(call.store, call.ctx, version[0], prefix=prefix), prefix)
+        elif trace := tracefiles.named(path):
+            prefix = f"{trace[1]}/" if trace[1] else ""
+            listed = _level(tracefiles.under(call, *trace), prefix)
         else:
             listed = _shown(call, *holder(call, path))
     except Missing:
@@ -131,6 +135,8 @@ def download(call: Call) -> Download:
             return _named(content.open_file(call.store, call.ctx, *version))
         except Missing:
             raise missing(f"No such artifact: '{path}'") from None
+    if trace := tracefiles.named(path):
+        return _named(tracefiles.open_file(call, *trace))
     run, rest = holder(call, path)
     return _send(call, run, rest, path)
 
@@ -147,15 +153,12 @@ async def upload(call: Call) -> Raw:
     path = call.path["path"]
     if path.endswith("/"):
         raise invalid("Artifact path must include a filename (cannot end with '/').")
-    run, rest = await call.services.in_thread(holder, call, _checked(path))
-    if run.deleted:
-        raise invalid(f"The run {run.name} must be in the 'active' state. Current state is deleted.")
-    _checked(rest)
-    begun = await call.services.in_thread(content.begin_upload, call.store, call.ctx, run.namespace)
+    namespace, keep = await call.services.in_thread(_place, call, _checked(path))
+    begun = await call.services.in_thread(content.begin_upload, call.store, call.ctx, namespace)
     assert call.content is not None
     try:
         await _take_in(call, begun.id, call.content)
-        await call.services.in_thread(_keep, call, run, rest, begun.id)
+        await call.services.in_thread(_keep, call, keep, begun.id)
     except BaseException:
         await call.services.in_thread(_drop, call, begun.id)
         raise
@@ -164,7 +167,11 @@ async def upload(call: Call) -> Raw:
 
 def delete(call: Call) -> Any:
     """Answers ``DELETE mlflow-artifacts/artifacts/{path}``: of a file, or of all that lies in a folder."""
-    run, rest = holder(call, _checked(call.path["path"]))
+    path = _checked(call.path["path"])
+    if trace := tracefiles.named(path):
+        tracefiles.remove(call, *trace)
+        return {}
+    run, rest = holder(call, path)
     doomed = [entry.path for entry in under(call, run, rest) if _inside(entry.path, rest)]
     if doomed:
         files.remove(call.store, call.ctx, run.path, doomed)
@@ -195,10 +202,25 @@ async def _take_in(call: Call, upload: str, pieces: AsyncIterator[bytes]) -> Non
         )
 
 
-def _keep(call: Call, run: RunInfo, path: str, upload: str) -> None:
-    found = content.finish_upload(call.store, call.ctx, upload)
-    entry = FileEntry(path=path, size=found.size, sha256=found.sha256)
-    files.put(call.store, call.ctx.without_id(), run.path, [entry])
+def _place(call: Call, path: str) -> tuple[str, Callable[[UploadedFile], None]]:
+    """The namespace that a file of a proxy path goes into, and what makes it one of a run's or trace's files."""
+    if trace := tracefiles.named(path):
+        _checked(trace[1])
+        return tracefiles.place(call, *trace)
+    run, rest = holder(call, path)
+    if run.deleted:
+        raise invalid(f"The run {run.name} must be in the 'active' state. Current state is deleted.")
+    _checked(rest)
+
+    def keep(found: UploadedFile) -> None:
+        entry = FileEntry(path=rest, size=found.size, sha256=found.sha256)
+        files.put(call.store, call.ctx.without_id(), run.path, [entry])
+
+    return run.namespace, keep
+
+
+def _keep(call: Call, keep: Callable[[UploadedFile], None], upload: str) -> None:
+    keep(content.finish_upload(call.store, call.ctx, upload))
 
 
 def _drop(call: Call, upload: str) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 from runstone.dialects.mlflow.problem import invalid
 from runstone.dialects.routing import Call, Pairs, Route
 
-PREFIX = "/api/2.0/mlflow/"
-AJAX = "/ajax-api/2.0/mlflow/"
+PREFIXES = ("/api/{version}/mlflow/", "/ajax-api/{version}/mlflow/")
 _HINT = " See the API docs for more information about request parameters."
 Check = str
 REQUIRED, STRING, INTEGER, FLOAT, ARRAY, BOOLEAN = "required", "string", "integer", "float", "array", "bool"
@@ -22,24 +21,32 @@ Handler = Callable[[Call, dict[str, Any]], Any]
 
 
 def routes(
-    method: str, path: str, handler: Handler, summary: str, schema: Schema | None = None
+    method: str,
+    path: str,
+    handler: Handler,
+    summary: str,
+    schema: Schema | None = None,
+    *,
+    version: str = "2.0",
+    large: bool = False,
 ) -> Iterator[Route]:
-    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``."""
+    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``. ``large`` allows a large body."""
 
     def answered(call: Call) -> Any:
         fields = _fields(call)
         _check(fields, schema or {})
         return handler(call, fields)
 
-    for prefix in (PREFIX, AJAX):
+    for prefix in PREFIXES:
         yield Route(
             method,
-            prefix + path,
+            prefix.format(version=version) + path,
             answered,
             summary,
             body=None if method == "GET" else Any,
             query=Pairs,
             blocking=True,
+            manifest=large,
         )
 
 

@@ -1,0 +1,379 @@
+"""Traces and what is judged with them: the same requests to the genuine server and to ours, the same statuses and bodies, field by field.
+
+What differs on purpose is not asked here, and listed in docs/mlflow.md.
+"""
+
+import os
+import random
+
+import pytest
+from genuine import compare
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SEARCHES = int(os.environ.get("RUNSTONE_MLFLOW_SEQUENCES", "8"))
+A = "/api/3.0/mlflow/traces"
+OLD = "/api/2.0/mlflow/traces"
+NEW = ("POST", "mlflow/experiments/create", {"name": "traces {seed}"}, "e=experiment_id")
+PLACE = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "$e"}}
+
+
+def trace_id(name):
+    """OpenTelemetry's id of a trace by a name of ours; :func:`compare` fills it in."""
+    return f"{{id:{name}}}"
+
+
+def started(name, **fields):
+    found = {
+        "trace_id": f"tr-{trace_id(name)}",
+        "trace_location": PLACE,
+        "request_time": "2025-05-01T10:00:00.500Z",
+        "execution_duration": "1.25s",
+        "state": "OK",
+    }
+    return ("POST", A, {"trace": {"trace_info": found | fields}})
+
+
+def span(name, number, parent="", at=1_700_000_000_000_000_000, length=5_000_000, status=0, **attributes):
+    return {
+        "traceId": trace_id(name),
+        "spanId": f"{number:016x}",
+        **({"parentSpanId": f"{parent:016x}"} if parent else {}),
+        "name": f"step {number}",
+        "startTimeUnixNano": str(at),
+        "endTimeUnixNano": str(at + length),
+        "status": {"code": status},
+        "attributes": [{"key": key, "value": value} for key, value in attributes.items()],
+    }
+
+
+def text(value):
+    return {"stringValue": value}
+
+
+def sent(*spans, resource=(), experiment="$e"):
+    groups = [{"resource": {"attributes": list(resource)}, "scopeSpans": [{"spans": list(spans)}]}]
+    return ("OTLP", "/v1/traces", {"experiment": experiment, "body": {"resourceSpans": groups}})
+
+
+def asked(name):
+    return [
+        ("GET", f"{A}/tr-{trace_id(name)}", {}),
+        ("GET", f"{A}/get", {"trace_id": f"tr-{trace_id(name)}", "allow_partial": "true"}),
+    ]
+
+
+def searched(filter="", **more):
+    return ("POST", f"{A}/search", {"locations": [PLACE], "filter": filter, **more})
+
+
+T = f"{A}/tr-{trace_id('a')}"
+GOOD = {
+    "assessment_name": "good",
+    "source": {"source_type": "HUMAN", "source_id": "bob"},
+    "create_time": "2025-05-01T10:00:01Z",
+    "last_update_time": "2025-05-01T10:00:01Z",
+    "feedback": {"value": True},
+    "rationale": "because",
+    "metadata": {"k": "v"},
+}
+EXPECTED = GOOD | {"assessment_name": "wanted", "feedback": None}
+
+
+SEQUENCES = {
+    "told": [
+        NEW,
+        started(
+            "a",
+            client_request_id="c1",
+            request_preview="in",
+            response_preview="out",
+            trace_metadata={"m": "n", "mlflow.trace.session": "s", "long": "x" * 300},
+            tags={"t": "v", "mlflow.traceName": "first"},
+        ),
+        ("GET", T, {}),
+        started("a", state="ERROR", trace_metadata={"m": "o", "more": "1"}, tags={"t": "w"}),
+        ("GET", T, {}),
+        started("b", state="IN_PROGRESS", execution_duration="0s", request_time="2025-05-01T10:00:00Z"),
+        started("c", trace_metadata={
+            "mlflow.trace.tokenUsage": '{"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "odd": 1}',
+            "mlflow.trace.cost": '{"input_cost": 0.5, "total_cost": 1}',
+        }),
+        ("GET", f"{A}/tr-{trace_id('c')}", {}),
+        started("d", trace_metadata={"mlflow.trace.tokenUsage": "no JSON", "mlflow.trace.cost": "[1]"}),
+        started("e", tags={"mlflow.traceName": "x" * 4097}),
+        started("f", trace_metadata={"mlflow.trace.session": "x" * 251}),
+        ("POST", A, {}),
+        ("POST", A, {"trace": {"trace_info": {"trace_id": "tr-x", "trace_location": {
+            "type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "99999999"}}}}}),
+        ("GET", f"{A}/tr-none", {}),
+        ("GET", f"{A}/get", {"trace_id": "tr-none"}),
+        ("GET", f"{A}/get", {}),
+        ("POST", f"{A}/batchGetInfos", {"trace_ids": [f"tr-{trace_id('b')}", "tr-none", f"tr-{trace_id('a')}"]}),
+        ("POST", f"{A}/batchGetInfos", {"trace_ids": [f"tr-{trace_id('b')}"], "experiment_ids": ["0"]}),
+        ("POST", f"{A}/batchGetInfos", {"trace_ids": 5}),
+        ("POST", f"{A}/batchGetInfos", {}),
+        ("GET", f"{A}/batchGet", {"trace_ids": ["tr-none"]}),
+    ],
+    "tagged": [
+        NEW,
+        started("a", tags={"t": "v"}),
+        ("PATCH", f"{T}/tags", {"key": "k", "value": "w"}),
+        ("PATCH", f"{OLD}/tr-{trace_id('a')}/tags", {"key": "l", "value": "x" * 9000}),
+        ("PATCH", f"{T}/tags", {"key": "mlflow.traceName", "value": "named"}),
+        ("PATCH", f"{T}/tags", {"key": "a//b", "value": "w"}),
+        ("PATCH", f"{T}/tags", {"key": "x" * 251, "value": "w"}),
+        ("PATCH", f"{T}/tags", {"value": "w"}),
+        ("PATCH", f"{T}/tags", {"key": 5, "value": "w"}),
+        ("PATCH", f"{T}/tags", {"key": "mlflow.trace.spansLocation", "value": "w"}),
+        ("GET", T, {}),
+        ("DELETE", f"{T}/tags", {"key": "k"}),
+        ("DELETE", f"{OLD}/tr-{trace_id('a')}/tags", {"key": "k"}),
+        ("DELETE", f"{T}/tags", {"key": "mlflow.traceName"}),
+        ("DELETE", f"{T}/tags", {"key": "mlflow.traceName"}),
+        ("DELETE", f"{T}/tags", {"key": "mlflow.trace.spansLocation"}),
+        ("GET", T, {}),
+        ("GET", f"{OLD}/tr-{trace_id('a')}/info", {}),
+        ("GET", f"{OLD}/tr-none/info", {}),
+    ],
+    "spans": [
+        NEW,
+        sent(span("a", 2, 1, a={"intValue": "5"}, b={"boolValue": True}, c={"doubleValue": 1.5}, d=text("plain"))),
+        *asked("a"),
+        sent(
+            span("a", 1, status=1, length=9_000_000, **{
+                "mlflow.spanInputs": text('{"q": "what"}'), "mlflow.spanOutputs": text('"answer"'),
+                "mlflow.spanType": text('"CHAIN"'), "mlflow.traceTag.t": text("v"), "session.id": text("s"),
+                "user.id": text("u"), "l": {"arrayValue": {"values": [{"intValue": 1}, text("x"), {}]}},
+                "m": {"kvlistValue": {"values": [{"key": "k", "value": text("v")}]}}, "none": {},
+                "empty": {"arrayValue": {}}, "json": text("[1, 2]"), "quoted": text('"x"'),
+            }),
+            resource=[{"key": "service.name", "value": text("svc")}, {"key": "n", "value": {"intValue": 3}},
+                      {"key": "telemetry.sdk.name", "value": text("no")}],
+        ),
+        *asked("a"),
+        ("GET", f"{A}/batchGet", {"trace_ids": f"tr-{trace_id('a')}"}),
+        sent(span("a", 2, 1, status=2, length=50_000_000)),
+        *asked("a"),
+        # Messages, of which the last is the preview.
+        sent(span("b", 1, status=2, **{
+            "mlflow.spanInputs": text('{"messages": [{"role": "user", "content": "hi"}, {"role": "system", "content": "x"}]}'),
+            "mlflow.spanOutputs": text('{"choices": [{"message": {"role": "assistant", "content": [{"type": "text", "text": "yo"}]}}]}'),
+        })),
+        *asked("b"),
+        # Other makers' words.
+        sent(span("c", 1, **{
+            "gen_ai.operation.name": text("chat"), "gen_ai.usage.input_tokens": {"intValue": "3"},
+            "gen_ai.usage.output_tokens": {"intValue": "4"}, "gen_ai.request.model": text("no-such-model"),
+            "gen_ai.provider.name": text("nobody"), "gen_ai.input.messages": text('[{"role": "user"}]'),
+        }), span("c", 2, 1, **{
+            "openinference.span.kind": text("LLM"), "llm.token_count.prompt": {"intValue": 10}, "input.value": text("x"),
+        })),
+        *asked("c"),
+        # A trace that its maker told of first.
+        started("d", trace_metadata={"mlflow.trace.tokenUsage": '{"input_tokens": 1}'}),
+        sent(span("d", 1, **{"mlflow.chat.tokenUsage": text('{"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}')})),
+        *asked("d"),
+        # Usage that a parent tells of its children too, and that comes in parts.
+        sent(span("f", 2, 1, **{"mlflow.chat.tokenUsage": text('{"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}')})),
+        sent(span("f", 3, 1, **{"mlflow.chat.tokenUsage": text('{"input_tokens": 1, "total_tokens": 1, "cache_read_input_tokens": 2}'),
+                                "mlflow.llm.cost": text('{"input_cost": 0.5, "output_cost": 0.25, "total_cost": 0.75}')})),
+        *asked("f"),
+        sent(span("f", 1, **{"mlflow.chat.tokenUsage": text('{"input_tokens": 100, "output_tokens": 6, "total_tokens": 106}')})),
+        *asked("f"),
+        ("GET", f"{A}/get", {"trace_id": f"tr-{trace_id('f')}"}),
+    ],
+    "refused spans": [
+        NEW,
+        sent(span("a", 1), experiment="99999999"),
+        ("OTLP", "/v1/traces", {"experiment": "$e", "body": {}}),
+        ("OTLP", "/v1/traces", {"experiment": "$e", "body": {"resourceSpans": [{}]}}),
+        sent({"traceId": trace_id("a"), "name": "x"}),
+        sent({"traceId": "zz", "spanId": "01"}),
+        ("POST", "/v1/traces", {}),
+    ],
+    "deleted": [
+        NEW,
+        *(started(str(at), request_time=f"2025-05-01T10:00:0{at}Z") for at in range(6)),
+        ("POST", f"{A}/delete-traces", {"experiment_id": "$e"}),
+        ("POST", f"{A}/delete-traces", {"max_timestamp_millis": 5}),
+        ("POST", f"{A}/delete-traces", {"experiment_id": "$e", "max_timestamp_millis": 5, "request_ids": ["x"]}),
+        ("POST", f"{A}/delete-traces", {"experiment_id": "$e", "max_traces": 1, "request_ids": ["x"]}),
+        ("POST", f"{A}/delete-traces", {"experiment_id": "$e", "max_traces": 0, "max_timestamp_millis": 5}),
+        ("POST", f"{A}/delete-traces", {"experiment_id": "$e", "max_timestamp_millis": 1746093602000, "max_traces": 2}),
+        searched(),
+        ("POST", f"{OLD}/delete-traces", {"experiment_id": "$e", "request_ids": [f"tr-{trace_id('4')}", "tr-none"]}),
+        ("POST", f"{OLD}/delete-traces", {"experiment_id": "0", "request_ids": [f"tr-{trace_id('5')}"]}),
+        ("POST", f"{OLD}/delete-traces", {"experiment_id": "$e", "max_timestamp_millis": 1746093602000}),
+        searched(),
+        *asked("4"),
+    ],
+    "linked": [
+        NEW,
+        ("POST", "mlflow/runs/create", {"experiment_id": "$e", "start_time": 5, "run_name": "r"}, "r=run.info.run_id"),
+        started("a", request_time="2025-05-01T10:00:01Z"),
+        started("b", request_time="2025-05-01T10:00:02Z", trace_metadata={"mlflow.sourceRun": "$r"}),
+        started("c", request_time="2025-05-01T10:00:03Z"),
+        ("POST", f"{OLD}/link-to-run", {"trace_ids": [f"tr-{trace_id('a')}", "tr-none"], "run_id": "$r"}),
+        ("POST", f"{OLD}/link-to-run", {"trace_ids": ["x"] * 101, "run_id": "$r"}),
+        ("POST", f"{OLD}/link-to-run", {"run_id": "$r"}),
+        ("POST", f"{OLD}/link-prompts", {"trace_id": f"tr-{trace_id('c')}", "prompt_versions": [{"name": "p", "version": "3"}]}),
+        ("POST", f"{OLD}/link-prompts", {"trace_id": "tr-none", "prompt_versions": [{"name": "p", "version": "3"}]}),
+        searched("run_id = '$r'"),
+        searched("trace.run_id = '$r' AND trace.status = 'OK'"),
+        searched("run_id != '$r'"),
+        searched("prompt = 'p/3'"),
+        searched("prompt = 'p/4'"),
+        searched("prompt = 'p'"),
+        searched("prompt LIKE 'p/3'"),
+    ],
+    "assessed": [
+        NEW,
+        started("a", trace_metadata={"mlflow.trace.session": "s"}),
+        ("POST", f"{T}/assessments", {"assessment": GOOD}, "one=assessment.assessment_id"),
+        ("GET", f"{T}/assessments/$one", {}),
+        ("GET", f"{T}/assessments/a-none", {}),
+        ("GET", f"{A}/tr-none/assessments/a-none", {}),
+        ("POST", f"{A}/tr-none/assessments", {"assessment": GOOD}),
+        ("POST", f"{T}/assessments", {}),
+        ("POST", f"{T}/assessments", {"assessment": {"assessment_name": "x"}}),
+        ("POST", f"{T}/assessments", {"assessment": EXPECTED | {"expectation": {"value": 5}}}, "two=assessment.assessment_id"),
+        ("POST", f"{T}/assessments", {"assessment": EXPECTED | {"expectation": {"serialized_value": {
+            "serialization_format": "JSON_FORMAT", "value": '{"a": [1, 2]}'}}}}, "three=assessment.assessment_id"),
+        ("POST", f"{T}/assessments", {"assessment": EXPECTED | {"expectation": {"serialized_value": {
+            "serialization_format": "OTHER", "value": "1"}}}}),
+        ("POST", f"{T}/assessments", {"assessment": GOOD | {"overrides": "$one", "feedback": {"value": 0.5, "error": {
+            "error_code": "E", "error_message": "m"}}}}, "four=assessment.assessment_id"),
+        ("GET", f"{T}/assessments/$one", {}),
+        ("POST", f"{T}/assessments", {"assessment": GOOD | {"overrides": "a-none"}}),
+        ("PATCH", f"{T}/assessments/$one", {"assessment": {"rationale": "changed", "feedback": {"value": "no"}, "metadata": {"l": "w"}},
+                                           "update_mask": "rationale,feedback,metadata"}),
+        ("PATCH", f"{T}/assessments/$one", {"assessment": {"assessment_name": "better"}, "update_mask": "assessmentName"}),
+        ("PATCH", f"{T}/assessments/$one", {"assessment": {"expectation": {"value": 1}}, "update_mask": "expectation"}),
+        ("PATCH", f"{T}/assessments/$two", {"assessment": {"feedback": {"value": 1}}, "update_mask": "feedback"}),
+        ("PATCH", f"{T}/assessments/$two", {"assessment": {"expectation": {"value": "x"}}, "update_mask": "expectation"}),
+        ("PATCH", f"{T}/assessments/a-none", {"assessment": {"rationale": "x"}, "update_mask": "rationale"}),
+        ("PATCH", f"{T}/assessments/$one", {"assessment": {"rationale": "x"}}),
+        ("GET", T, {}),
+        ("DELETE", f"{T}/assessments/$four", {}),
+        ("DELETE", f"{T}/assessments/$four", {}),
+        ("DELETE", f"{A}/tr-none/assessments/$four", {}),
+        ("GET", f"{T}/assessments/$one", {}),
+        ("POST", f"{T}/assessments", {"assessment": GOOD | {"feedback": None, "issue": {"issue_name": "slow"}}}, "five=assessment.assessment_id"),
+        ("PATCH", f"{T}/assessments/$five", {"assessment": {"feedback": {"value": 1}}, "update_mask": "feedback"}),
+        searched("issue.id = 'good'"),
+        searched("issue.name = 'good'"),
+    ],
+    "old routes": [
+        NEW,
+        ("POST", OLD, {"experiment_id": "$e", "timestamp_ms": 1000, "request_metadata": [{"key": "m", "value": "n"}],
+                       "tags": [{"key": "t", "value": "v"}]}, "t=trace_info.request_id"),
+        ("PATCH", f"{OLD}/$t", {"timestamp_ms": 1500, "status": "OK", "request_metadata": [{"key": "o", "value": "p"}],
+                                "tags": [{"key": "mlflow.traceName", "value": "old"}]}),
+        ("GET", f"{OLD}/$t/info", {}),
+        ("GET", f"{A}/$t", {}),
+        ("PATCH", f"{OLD}/none", {"timestamp_ms": 1500, "status": "OK"}),
+        ("GET", OLD, {"experiment_ids": ["$e"], "max_results": 5}),
+        ("GET", OLD, {"experiment_ids": ["$e"], "filter": "status = 'ERROR'"}),
+        ("GET", OLD, {}),
+        ("POST", OLD, {"experiment_id": "99999999", "timestamp_ms": 1000}),
+    ],
+}  # fmt: skip
+
+
+def _searches(seed):
+    """Some traces with spans and judgements, and questions about them."""
+    pick = random.Random(seed)
+    steps = [NEW]
+    for at in range(8):
+        name = f"t{at}"
+        metadata = {"mlflow.trace.session": f"s{pick.randrange(2)}"} if pick.random() < 0.5 else {}
+        tags = {"t": pick.choice(["x", "Xy", "100%"]), "mlflow.traceName": pick.choice(["one", "Two"])}
+        steps.append(
+            started(
+                name,
+                request_time=f"2025-05-01T10:00:{pick.randrange(4):02}Z",
+                execution_duration=pick.choice(["1s", "0.5s", "2.25s"]),
+                state=pick.choice(["OK", "ERROR", "IN_PROGRESS"]),
+                trace_metadata=metadata | ({"m": pick.choice(["a", "B"])} if pick.random() < 0.6 else {}),
+                tags=dict(pick.sample(sorted(tags.items()), pick.randrange(3))),
+                **({"client_request_id": f"c{at}"} if pick.random() < 0.5 else {}),
+            )
+        )
+        at_ns = 1746093600 * 10**9
+        spans = [
+            span(
+                name,
+                number + 1,
+                number and 1,
+                at=at_ns + number,
+                status=pick.randrange(3),
+                **{
+                    "mlflow.spanType": text(pick.choice(["LLM", "TOOL"])),
+                    "model": text(pick.choice(["gpt-4", "GPT-3", "naïve"])),
+                },
+            )
+            for number in range(pick.randrange(3))
+        ]
+        if spans:
+            steps.append(sent(*spans))
+        for _ in range(pick.randrange(3)):
+            value = pick.choice([True, 5, 0.5, "yes", "5", "Ü"])
+            given = GOOD | {"assessment_name": pick.choice(["good", "fast"]), "feedback": {"value": value}}
+            if pick.random() < 0.3:
+                given = given | {"metadata": {"mlflow.trace.session": "s0"}}
+            if pick.random() < 0.3:
+                given = EXPECTED | {"expectation": {"value": value}}
+            steps.append(
+                (
+                    "POST",
+                    f"{A}/tr-{trace_id(name)}/assessments",
+                    {"assessment": given},
+                    f"a{len(steps)}=assessment.assessment_id",
+                )
+            )
+    clauses = [
+        "status = 'OK'", "trace.status != 'OK'", "attributes.status IN ('OK', 'ERROR')", "status NOT IN ('OK')",
+        "timestamp_ms > 1746093601000", "timestamp <= 1746093602000", "trace.timestamp_ms >= 1746093601000",
+        "execution_time_ms > 500", "trace.execution_time < 2000", "trace.end_time_ms > 1746093602000",
+        "tags.t = 'x'", "tag.t != 'x'", "tags.t LIKE 'X%'", "tags.t ILIKE 'x%'", "tags.t IS NULL", "tags.t IS NOT NULL",
+        "tags.t RLIKE '^[xX]y?$'", "metadata.m = 'a'", "request_metadata.m != 'a'", "metadata.m IS NULL",
+        "metadata.`mlflow.trace.session` = 's0'", "metadata.`mlflow.trace.session` IS NULL",
+        "name = 'one'", "trace.name LIKE 'T%'", "tags.`mlflow.traceName` = 'Two'", "trace.name IN ('one', 'x')",
+        "client_request_id = 'c1'", "trace.client_request_id LIKE 'c%'", "trace.client_request_id != 'c1'",
+        f"request_id = 'tr-{trace_id('t1')}'", f"trace.request_id IN ('tr-{trace_id('t1')}', 'no')",
+        "span.name = 'step 1'", "span.name LIKE 'step%'", "span.type = 'LLM'", "span.type != 'LLM'", "span.status = 'ERROR'",
+        "span.name = 'step 2' AND span.type = 'TOOL'", "span.type IN ('TOOL', 'x')", "span.content LIKE '%gpt%'",
+        "trace.text ILIKE '%GPT%'", "trace.text LIKE '%naïve%'", "span.attributes.model LIKE '%gpt%'",
+        "span.attributes.model = 'gpt-4'", "span.attributes.model RLIKE '^gpt'", "span.attributes.model RLIKE '4$'",
+        "feedback.good = 'true'", "feedback.good = 'yes'", "feedback.good != 'yes'", "feedback.good > 1", "feedback.good <= 0.5",
+        "feedback.fast IS NULL", "feedback.good IS NOT NULL", "expectation.wanted = '5'", "feedback.good LIKE '%e%'",
+        "expectation.wanted >= 5", "feedback.fast RLIKE '^.y'",
+        # What is refused.
+        "status > 'OK'", "status = 5", "timestamp_ms = 'x'", "timestamp_ms LIKE 'x'", "tags.t > 'x'", "tags.t = 5", "metadata.m = 5",
+        "metadata.m IN ('a')", "bad.x = 'y'", "trace.bad = 'y'", "span.bad = 'y'", "span.content = 'x'", "span.name > 'x'",
+        "span.attributes. = 'x'", "feedback.good > 'x'", "feedback.good = 5", "feedback.good IN ('x')", "timestamp_ms IN ('x')",
+        "status = OK", "name = 'a' OR name = 'b'", "metadata.`mlflow.trace.cost` LIKE 'x'", "",
+    ]  # fmt: skip
+    orders = [
+        "timestamp DESC", "execution_time_ms", "status", "request_id DESC",
+        "name ASC", "tags.t DESC", "metadata.m", "client_request_id", "bad.x", "span.name", "run_id", "timestamp wrong",
+    ]  # fmt: skip
+    for _ in range(25):
+        filter = " AND ".join(each for each in pick.sample(clauses, pick.choice([1, 1, 2])) if each)
+        steps.append(searched(filter, max_results=3, order_by=pick.sample(orders, pick.choice([0, 0, 1, 2]))))
+    steps.append(searched("", max_results=3, page_token="eyJvZmZzZXQiOiAzfQ=="))
+    steps += [searched("", max_results=each) for each in (0, 501, "x")]
+    for first, second in (pick.sample(clauses[:24], 2) for _ in range(3)):
+        filters = {"filter_string1": first, "filter_string2": second}
+        steps.append(("POST", f"{A}/calculate-filter-correlation", {"experiment_ids": ["$e"], **filters}))
+    return steps
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_we_answer_as_the_genuine_server(genuine, served, name):
+    compare(genuine, served.url, SEQUENCES[name], name)
+
+
+@pytest.mark.parametrize("seed", range(SEARCHES))
+def test_searches_find_what_the_genuine_server_finds(genuine, served, seed):
+    compare(genuine, served.url, _searches(seed), f"trace search {seed}")
