@@ -5,6 +5,7 @@ from runstone.domain import (
     aliases,
     archiving,
     collections,
+    documents,
     fields,
     keys,
     labels,
@@ -14,10 +15,12 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.runs import commands, logging
-from runstone.domain.traces import commands as trace_commands
-from runstone.domain.traces import judging as trace_judging
+from runstone.domain.sweeps import commands as sweeps
+from runstone.domain.traces import commands as traces
+from runstone.domain.traces import judging
+from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring,
-    trace_commands, trace_judging, versions
+    accounts, aliases, archiving, collections, commands, documents, fields, hooks, judging, keys, labels, lineage, logging, projects,
+    restoring, sweeps, traces, versions,
 )  # fmt: skip
