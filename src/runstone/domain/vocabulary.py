@@ -14,6 +14,7 @@ from runstone.domain import (
     restoring,
     versions,
 )
+from runstone.domain.entities import commands as entities
 from runstone.domain.runs import commands, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.traces import commands as traces
@@ -21,6 +22,6 @@ from runstone.domain.traces import judging
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, hooks, judging, keys, labels, lineage, logging, projects,
+    accounts, aliases, archiving, collections, commands, documents, entities, fields, hooks, judging, keys, labels, lineage, logging, projects,
     restoring, sweeps, traces, versions,
 )  # fmt: skip

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import requests
 
-#: What two servers cannot agree on: when a thing happened.
+#: What two servers cannot agree on: when a thing happened, and digests of that.
 TIMES = {
     "creation_time", "last_update_time", "start_time", "end_time", "creation_timestamp", "last_updated_timestamp",
-    "creation_timestamp_ms", "last_updated_timestamp_ms",
+    "creation_timestamp_ms", "last_updated_timestamp_ms", "created_time", "digest",
 }  # fmt: skip
 #: What is compared only to be there: when a thing happened, and the place of the next page, which is a server's own.
 _OPAQUE = dict.fromkeys(TIMES, "a time") | {"next_page_token": "a token"}
@@ -131,6 +131,8 @@ def _plain(value, kept):
             for key, each in value.items()
             if key not in EXTRA
         }
+    if isinstance(value, int) and not isinstance(value, bool) and str(value) == kept.get("e"):
+        return "$e"
     if isinstance(value, list):
         found = [_plain(each, kept) for each in value]
         keyed = all(isinstance(each, dict) and {"key", "value"} <= set(each) for each in found)
@@ -142,7 +144,7 @@ def _plain(value, kept):
             if len(held) > 20:
                 value = value.replace(held, f"${name}")
             value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
-            value = value.replace(f"experiment {held} ", f"experiment ${name} ")
+            value = re.sub(rf"\bexperiment {re.escape(held)}(?=[ .])", f"experiment ${name}", value)
             # Whole ids only: an experiment's is a short number, with which a run's may begin.
             value = value.replace(f"id={held} ", f"id=${name} ")
             value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)

@@ -3,6 +3,7 @@
 What differs on purpose is not asked here, and listed in docs/mlflow.md.
 """
 
+import json
 import os
 import random
 
@@ -276,6 +277,95 @@ SEQUENCES = {
         ("GET", OLD, {"experiment_ids": ["$e"], "filter": "status = 'ERROR'"}),
         ("GET", OLD, {}),
         ("POST", OLD, {"experiment_id": "99999999", "timestamp_ms": 1000}),
+    ],
+}  # fmt: skip
+
+
+S = "/api/3.0/mlflow/scorers"
+D = "/api/3.0/mlflow/datasets"
+JUDGE = (
+    '{"name": "j", "builtin_scorer_class": "Safety", "builtin_scorer_pydantic_data": {"model": "openai:/x"}}'
+)
+SC = {"experiment_id": "$e", "name": "judge"}
+
+SEQUENCES |= {
+    "scorers": [
+        NEW,
+        ("POST", f"{S}/register", SC | {"serialized_scorer": JUDGE}, "s=scorer_id"),
+        ("POST", f"{S}/register", SC | {"serialized_scorer": "{}"}),
+        ("POST", f"{S}/register", {"experiment_id": "$e", "name": "a", "serialized_scorer": "{}"}, "t=scorer_id"),
+        ("POST", f"{S}/register", SC | {"serialized_scorer": "no JSON"}),
+        ("POST", f"{S}/register", SC | {"name": " ", "serialized_scorer": "{}"}),
+        ("POST", f"{S}/register", SC | {"serialized_scorer": '{"builtin_scorer_pydantic_data": {"model": " "}}'}),
+        ("POST", f"{S}/register", SC),
+        ("POST", f"{S}/register", SC | {"experiment_id": "99999999", "serialized_scorer": "{}"}),
+        ("GET", f"{S}/list", {"experiment_id": "$e"}),
+        ("GET", f"{S}/list", {"experiment_ids": ["$e"]}),
+        ("GET", f"{S}/list", {"experiment_id": "$e", "experiment_ids": ["$e"]}),
+        ("GET", f"{S}/versions", SC),
+        ("GET", f"{S}/versions", SC | {"name": "none"}),
+        ("GET", f"{S}/get", SC),
+        ("GET", f"{S}/get", SC | {"version": 1}),
+        ("GET", f"{S}/get", SC | {"version": 9}),
+        ("GET", f"{S}/get", SC | {"name": "none"}),
+        ("GET", f"{S}/get", {"name": "none"}),
+        ("PUT", f"{S}/online-config", SC | {"sample_rate": 2}),
+        ("PUT", f"{S}/online-config", SC | {"sample_rate": 0.5}),
+        ("PUT", f"{S}/online-config", SC | {"sample_rate": 0, "filter_string": "bad.x = 'y'"}),
+        ("PUT", f"{S}/online-config", SC | {"sample_rate": 0, "filter_string": "status = 'OK'"},
+         "c=config.online_scoring_config_id"),
+        ("GET", f"{S}/online-configs", {"scorer_ids": ["$s", "none"]}),
+        ("DELETE", f"{S}/delete", SC | {"version": 1}),
+        ("DELETE", f"{S}/delete", SC | {"version": 1}),
+        ("GET", f"{S}/versions", SC),
+        ("DELETE", f"{S}/delete", SC),
+        ("DELETE", f"{S}/delete", SC),
+        ("GET", f"{S}/get", SC),
+    ],
+    "datasets": [
+        NEW,
+        ("POST", f"{D}/create", {"name": "d {seed}", "experiment_ids": ["$e"], "tags": '{"t": "v", "mlflow.user": "bob"}'},
+         "d=dataset.dataset_id"),
+        ("POST", f"{D}/create", {"name": "d {seed}"}, "f=dataset.dataset_id"),
+        ("POST", f"{D}/create", {}),
+        ("GET", f"{D}/$d", {}),
+        ("GET", f"{D}/d-none", {}),
+        ("GET", f"{D}/$d/experiment-ids", {}),
+        ("GET", f"{D}/$f/experiment-ids", {}),
+        ("GET", f"{D}/$d/records", {}),
+        ("POST", f"{D}/$d/records", {"records": json.dumps([
+            {"inputs": {"q": "a", "n": 1}, "expectations": {"e": [1]}, "tags": {"mlflow.user": "ann"},
+             "source": {"source_type": "TRACE", "source_data": {"trace_id": "tr-1"}}},
+        ])}),
+        ("POST", f"{D}/$d/records", {"records": json.dumps([
+            {"inputs": {"n": 1, "q": "a"}, "outputs": {"y": "out"}, "expectations": {"f": None}},
+            {"inputs": {"n": 2.5}, "outputs": {"x": True}},
+        ])}),
+        ("POST", f"{D}/$d/records", {}),
+        ("GET", f"{D}/$d", {}),
+        ("PATCH", f"{D}/$d/tags", {"tags": '{"t": null, "u": "w"}'}),
+        ("PATCH", f"{D}/d-none/tags", {"tags": "{}"}),
+        ("DELETE", f"{D}/$d/tags/u", {}),
+        ("DELETE", f"{D}/$d/tags/none", {}),
+        ("POST", f"{D}/$f/add-experiments", {"experiment_ids": ["$e"]}),
+        ("POST", f"{D}/$f/add-experiments", {"experiment_ids": ["99999999"]}),
+        ("POST", f"{D}/d-none/add-experiments", {"experiment_ids": ["$e"]}),
+        ("GET", f"{D}/$f/experiment-ids", {}),
+        ("POST", f"{D}/$f/remove-experiments", {"experiment_ids": ["0", "77"]}),
+        ("GET", f"{D}/$f/experiment-ids", {}),
+        ("POST", f"{D}/search", {"experiment_ids": ["$e"], "filter_string": "tags.t = 'v'"}),
+        ("GET", f"{D}/search", {"filter_string": "name = 'd {seed}' AND created_by = 'bob'"}),
+        ("POST", f"{D}/search", {"experiment_ids": ["$e"], "filter_string": "name LIKE 'D%'"}),
+        ("POST", f"{D}/search", {"experiment_ids": ["$e"], "filter_string": "name ILIKE 'D%' AND tags.t LIKE 'v'"}),
+        ("POST", f"{D}/search", {"filter_string": "bad = 'x'"}),
+        ("POST", f"{D}/search", {"filter_string": "params.x = 'x'"}),
+        ("POST", f"{D}/search", {"filter_string": "name > 'x'"}),
+        ("POST", f"{D}/search", {"filter_string": "created_time > 'x'"}),
+        ("POST", f"{D}/search", {"order_by": ["bad"]}),
+        ("DELETE", f"{D}/$d/records", {"dataset_record_ids": ["dr-none"]}),
+        ("DELETE", f"{D}/$d", {}),
+        ("DELETE", f"{D}/$d", {}),
+        ("GET", f"{D}/$d", {}),
     ],
 }  # fmt: skip
 

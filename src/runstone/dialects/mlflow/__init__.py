@@ -14,13 +14,13 @@ from runstone.dialects.mlflow import (
     runs,
     service,
 )
-from runstone.dialects.mlflow.genai import asking, assessments, ingest, oldtraces, traces
+from runstone.dialects.mlflow.genai import asking, assessments, datasets, ingest, oldtraces, scorers, traces
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
 _MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
-_GENAI = (traces, oldtraces, asking, assessments, ingest)
+_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets)
 
 
 class Mlflow:
