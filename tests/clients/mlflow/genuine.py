@@ -17,7 +17,8 @@ import requests
 #: What two servers cannot agree on: when a thing happened, and digests of that.
 TIMES = {
     "creation_time", "last_update_time", "start_time", "end_time", "creation_timestamp", "last_updated_timestamp",
-    "creation_timestamp_ms", "last_updated_timestamp_ms", "created_time", "digest",
+    "creation_timestamp_ms", "last_updated_timestamp_ms", "created_time", "digest", "created_at", "created_timestamp",
+    "last_updated_at", "creation_time_ms", "last_update_time_ms", "completed_time_ms",
 }  # fmt: skip
 #: What is compared only to be there: when a thing happened, and the place of the next page, which is a server's own.
 _OPAQUE = dict.fromkeys(TIMES, "a time") | {"next_page_token": "a token"}
@@ -78,7 +79,7 @@ def ask(base, sequence):
             name, _, place = each.partition("=")
             value = body
             for part in place.split("."):
-                value = value[part]
+                value = value[int(part) if part.isdigit() else part]
             kept[name] = value
         answers.append((answer.status_code, _plain(body, kept)))
     return answers
@@ -131,8 +132,6 @@ def _plain(value, kept):
             for key, each in value.items()
             if key not in EXTRA
         }
-    if isinstance(value, int) and not isinstance(value, bool) and str(value) == kept.get("e"):
-        return "$e"
     if isinstance(value, list):
         found = [_plain(each, kept) for each in value]
         keyed = all(isinstance(each, dict) and {"key", "value"} <= set(each) for each in found)
@@ -145,6 +144,7 @@ def _plain(value, kept):
                 value = value.replace(held, f"${name}")
             value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
             value = re.sub(rf"\bexperiment {re.escape(held)}(?=[ .])", f"experiment ${name}", value)
+            value = value.replace(f"experiment '{held}'", f"experiment '${name}'")
             # Whole ids only: an experiment's is a short number, with which a run's may begin.
             value = value.replace(f"id={held} ", f"id=${name} ")
             value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)

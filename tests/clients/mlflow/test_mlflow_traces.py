@@ -246,3 +246,22 @@ def test_scorers_are_registered_by_version(traced):
     assert get_scorer(name="safe", version=1).model == "openai:/gpt-4o"
     delete_scorer(name="safe", version="all")
     assert list_scorers() == []
+
+
+def test_label_schemas_and_review_queues(traced):
+    from mlflow.genai import label_schemas, review_queues
+
+    schema = label_schemas.create_label_schema(
+        name="right", type="feedback", input=label_schemas.InputPassFail("yes", "no"), experiment_id=traced
+    )
+    assert label_schemas.get_label_schema(schema.name, experiment_id=traced).input.positive_label == "yes"
+    app(2)
+    queue = review_queues.create_review_queue(
+        "weekly", queue_type="custom", experiment_id=traced, users=["ann"], schema_ids=[schema.schema_id]
+    )
+    review_queues.add_items_to_review_queue(queue.queue_id, item_ids=[last()])
+    review_queues.set_review_queue_item_status(
+        queue.queue_id, item_id=last(), status="complete", completed_by="ann"
+    )
+    (item,) = review_queues.list_review_queue_items(queue.queue_id)
+    assert (item.item_id, str(item.status), item.completed_by) == (last(), "complete", "ann")

@@ -14,13 +14,24 @@ from runstone.dialects.mlflow import (
     runs,
     service,
 )
-from runstone.dialects.mlflow.genai import asking, assessments, datasets, ingest, oldtraces, scorers, traces
+from runstone.dialects.mlflow.genai import (
+    asking,
+    assessments,
+    datasets,
+    ingest,
+    issues,
+    labels,
+    oldtraces,
+    queues,
+    scorers,
+    traces,
+)
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
 _MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
-_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets)
+_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets, labels, queues, issues)
 
 
 class Mlflow:
