@@ -505,6 +505,117 @@ SEQUENCES |= {
 }  # fmt: skip
 
 
+M = f"{A}/metrics"
+
+
+def measured(view, figure, *kinds, **more):
+    aggregations = [
+        {"aggregation_type": kind}
+        if kind != "PERCENTILE"
+        else {"aggregation_type": kind, "percentile_value": 75}
+        for kind in kinds
+    ]
+    return (
+        "POST",
+        M,
+        {
+            **EX,
+            "experiment_ids": ["$e"],
+            "view_type": view,
+            "metric_name": figure,
+            "aggregations": aggregations,
+            **more,
+        },
+    )
+
+
+def usage(count):
+    return text(json.dumps({"input_tokens": count, "output_tokens": 1, "total_tokens": count + 1}))
+
+
+EVERY = ("SUM", "AVG", "MIN", "MAX", "PERCENTILE")
+RANGES = EVERY[1:]
+DAY = {"start_time_ms": 1746093600000, "end_time_ms": 1746093700000, "time_interval_seconds": 2}
+BEGAN = 1746093600 * 10**9
+SEQUENCES |= {
+    "metrics": [
+        NEW,
+        measured("TRACES", "trace_count", "COUNT"),
+        measured("TRACES", "latency", "AVG"),
+        *(
+            started(
+                name,
+                request_time=f"2025-05-01T10:00:0{at}Z",
+                execution_duration=f"{at}.5s",
+                state="OK" if at % 2 else "ERROR",
+                tags={"mlflow.traceName": "one" if at < 3 else "two", "t": str(at % 2)},
+                trace_metadata={"mlflow.trace.session": f"s{at % 3}", "m": "n",
+                                "mlflow.trace.tokenUsage": json.dumps({"input_tokens": at, "total_tokens": 2 * at})},
+            )
+            for at, name in enumerate("abcde")
+        ),
+        sent(*(
+            span(name, number + 1, number and 1, at=BEGAN + at * 10**9 + number, length=(number + 1) * 10**7, status=number, **{
+                "mlflow.spanType": text("LLM" if number else "CHAIN"),
+                "mlflow.llm.model": text("m1" if at else "m2"), "mlflow.llm.provider": text("p"),
+                "mlflow.llm.cost": text(json.dumps({"input_cost": at / 4, "output_cost": 0.5, "total_cost": at / 4 + 0.5})),
+            })
+            for at, name in enumerate("abc") for number in range(2)
+        )),
+        *(
+            ("POST", f"{A}/tr-{trace_id(name)}/assessments",
+             {"assessment": GOOD | {"assessment_name": judged, "feedback": {"value": value}}}, f"a{at}=assessment.assessment_id")
+            for at, (name, judged, value) in enumerate(
+                [("a", "good", True), ("a", "good", False), ("b", "good", "yes"), ("c", "fast", 0.25), ("d", "fast", "x")]
+            )
+        ),
+        measured("TRACES", "trace_count", "COUNT"),
+        measured("TRACES", "trace_count", "COUNT", dimensions=["trace_name", "trace_status"]),
+        measured("TRACES", "trace_count", "COUNT", **DAY),
+        measured("TRACES", "trace_count", "COUNT", dimensions=["trace_status"], **DAY),
+        measured("TRACES", "session_count", "COUNT"),
+        measured("TRACES", "session_count", "COUNT", **DAY),
+        measured("TRACES", "latency", *RANGES, dimensions=["trace_name"]),
+        measured("TRACES", "input_tokens", *EVERY),
+        measured("TRACES", "output_tokens", *EVERY),
+        measured("TRACES", "total_tokens", *EVERY, **DAY),
+        measured("TRACES", "total_tokens", "SUM", start_time_ms=1746093602000),
+        measured("TRACES", "total_tokens", "SUM", end_time_ms=1746093602000, max_results=1, dimensions=["trace_name"]),
+        measured("TRACES", "trace_count", "COUNT", filters=["trace.status = 'OK'", "trace.tag.t = '1'"]),
+        measured("TRACES", "trace_count", "COUNT", filters=["trace.metadata.m = 'n'"]),
+        measured("TRACES", "trace_count", "COUNT", filters=["trace.metadata.`mlflow.trace.session` = 's1'"]),
+        measured("TRACES", "trace_count", "COUNT", filters=["trace.tag.`mlflow.traceName` = 'one'"]),
+        measured("SPANS", "span_count", "COUNT"),
+        measured("SPANS", "span_count", "COUNT", dimensions=["span_type", "span_name"]),
+        measured("SPANS", "span_count", "COUNT", dimensions=["span_model_name", "span_model_provider"]),
+        measured("SPANS", "span_count", "COUNT", filters=["span.type = 'LLM'", "trace.status = 'OK'"]),
+        measured("SPANS", "span_count", "COUNT", **DAY),
+        measured("SPANS", "latency", *RANGES, dimensions=["span_name", "span_status"]),
+        measured("SPANS", "total_cost", *EVERY, dimensions=["span_model_name"]),
+        measured("SPANS", "input_cost", "SUM", **DAY),
+        measured("ASSESSMENTS", "assessment_count", "COUNT", dimensions=["assessment_name"]),
+        measured("ASSESSMENTS", "assessment_count", "COUNT", dimensions=["assessment_value"]),
+        measured("ASSESSMENTS", "assessment_value", *RANGES, dimensions=["assessment_name"]),
+        measured("ASSESSMENTS", "assessment_value", "AVG", filters=["assessment.name = 'good'", "assessment.type = 'feedback'"]),
+        measured("ASSESSMENTS", "assessment_value", "AVG", filters=["trace.status = 'ERROR'"], **DAY),
+        # What is refused.
+        measured("TRACES", "nothing", "COUNT"),
+        measured("TRACES", "latency", "SUM"),
+        measured("TRACES", "latency", "AVG", dimensions=["trace_status"]),
+        measured("TRACES", "latency", "AVG", time_interval_seconds=5),
+        measured("TRACES", "latency", "AVG", filters=["trace.bad = 'x'"]),
+        measured("TRACES", "latency", "AVG", filters=["trace.tag = 'x'"]),
+        measured("TRACES", "latency", "AVG", filters=["trace.status.x = 'x'"]),
+        measured("TRACES", "latency", "AVG", filters=["trace.status != 'x'"]),
+        measured("TRACES", "latency", "AVG", filters=["trace.status = 5"]),
+        measured("TRACES", "latency", "AVG", filters=["span.name = 'x'"]),
+        measured("SPANS", "latency", "AVG", filters=["assessment.name = 'x'"]),
+        measured("TRACES", "latency", "AVG", filters=[""]),
+        ("POST", M, {"experiment_ids": ["$e"], "view_type": "TRACES", "aggregations": [{"aggregation_type": "AVG"}]}),
+    ],
+}  # fmt: skip
+
+
 def _searches(seed):
     """Some traces with spans and judgements, and questions about them."""
     pick = random.Random(seed)

@@ -21,6 +21,7 @@ from runstone.dialects.mlflow.genai import (
     ingest,
     issues,
     labels,
+    metering,
     oldtraces,
     queues,
     scorers,
@@ -31,7 +32,7 @@ from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
 _MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
-_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets, labels, queues, issues)
+_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets, labels, queues, issues, metering)
 
 
 class Mlflow:
