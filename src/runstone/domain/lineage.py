@@ -75,14 +75,18 @@ def _add_edge(state: State, at: Stamp, command: AddEdge) -> None:
     for end in (command.source, command.target):
         if not any(state.get(table, end) for table in _ENDS):
             raise Missing(f"lineage end {end} does not exist")
-    edge = state.get(DOWNSTREAM, command.source, command.relation, command.target)
-    if edge is None:
-        edge = Edge(at.time, command.actor, at.seq, 0)
-        state.put(UPSTREAM, command.target, command.relation, command.source, 1)
-    counted = replace(edge, count=edge.count + 1)
-    state.put(DOWNSTREAM, command.source, command.relation, command.target, counted)
+    join(state, at, command.actor, command.source, command.relation, command.target)
     state.touch(command.source, at.seq, 41)
     state.touch(command.target, at.seq, 41)
+
+
+def join(state: State, at: Stamp, actor: str, source: int, relation: str, target: int) -> None:
+    """Adds or counts an edge, in ``apply``."""
+    edge = state.get(DOWNSTREAM, source, relation, target)
+    if edge is None:
+        edge = Edge(at.time, actor, at.seq, 0)
+        state.put(UPSTREAM, target, relation, source, 1)
+    state.put(DOWNSTREAM, source, relation, target, replace(edge, count=edge.count + 1))
 
 
 def link(store: Store, ctx: Context, source: str, relation: str, target: str) -> None:

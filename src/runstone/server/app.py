@@ -22,7 +22,7 @@ from runstone.domain.context import Context, Principal
 from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
-from runstone.server.requests import Request
+from runstone.server.requests import Request, inflated
 from runstone.server.router import Endpoint, Match
 from runstone.server.signing import Signature
 from runstone.server.streaming import Streamer
@@ -208,10 +208,12 @@ class App:
             packed=packed,
         )
         if route.streams:
-            call.content = request.pieces(options.stall_seconds, options.stall_bytes)
+            call.content = request.pieces(options.stall_seconds, options.stall_bytes, encoded=route.encoded)
         elif route.body is not None or request.brings_body():
             limit = options.max_manifest if route.manifest else options.max_body
             content = await request.whole_body(limit, options.body_seconds)
+            if content and request.encoding() == "gzip":
+                content = await self.core.in_thread(inflated, content, limit)
             call.body = self._body(request, endpoint, content)
         return call
 
