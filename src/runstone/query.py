@@ -2,7 +2,7 @@
 
 A row is a flat mapping of field names to values. Names of a run's fields: attributes stand by themselves (``name``, ``state``,
 ``created``), the rest have a root: ``config.optimizer.lr``, ``summary.loss`` (the latest value), ``summary.loss:min`` (also ``:max``,
-``:mean``, ``:first``, ``:count``, ``:step``, ``:best``), ``tags.baseline`` (a tag's text; empty for a mere label).
+``:mean``, ``:count``, ``:step``, ``:best``), ``tags.baseline`` (a tag's text; empty for a mere label).
 Values are ``None``, ``bool``, numbers, text, or anything else (lists, objects), which can only be found to exist.
 
 What a missing value, null and NaN mean, in one place:

@@ -32,7 +32,9 @@ def filled(people: dict[str, Caller]) -> Caller:
         f"{PROJECT}/r0/rows",
         {"rows": [{"step": 250, "time": 1, "values": {"odd": {"_type": "t", "a": [1]}}}]},
     )
-    max_.post(f"{PROJECT}/r0/rows", {"rows": [{"step": 251, "time": 2, "values": {"odd": 0.5}}]}).expect(200)
+    max_.post(
+        f"{PROJECT}/r0/rows", {"rows": [{"step": 251, "time": 2, "values": {"odd": 0.5, "own:min": 0.5}}]}
+    ).expect(200)
     return max_
 
 
@@ -61,7 +63,10 @@ def test_runs_are_exported_whole(filled, kind, monkeypatch):
         kind, asked(filled, "POST", f"{ASK}/export", kind, {"order": "config.n", "filter": "config.n >= 100"})
     )
     assert [str(each["config.n"]) for each in found] == [str(n) for n in range(100, 2300, 100)]
-    assert not any(name.endswith(":min") for name in found[0])
+    assert not any(name.endswith(":max") for name in found[0])
+    body = {"filter": 'id = "r0"'}
+    (first,) = read(kind, asked(filled, "POST", f"{ASK}/export", kind, body))
+    assert str(first["summary.own:min"]) == "0.5" and "summary.loss:min" not in first
     few = {"order": "config.n", "limit": 2, "fields": ["id", "summary.loss:max", "summary.none"]}
     found = read(kind, asked(filled, "POST", f"{ASK}/export", kind, few))
     nothing = "" if kind == CSV else None
@@ -87,7 +92,7 @@ def test_series_and_rows_are_exported_in_all_their_pages(filled):
     assert rows[:250] == [{"loss": n / 4, "n": n, "step": n, "time": 7 * n} for n in range(250)]
     assert rows[250:] == [
         {"odd": {"_type": "t", "a": [1]}, "step": 250, "time": 1},
-        {"odd": 0.5, "step": 251, "time": 2},
+        {"odd": 0.5, "own:min": 0.5, "step": 251, "time": 2},
     ]
     found = read(JSONL, asked(filled, "GET", f"{PROJECT}/r0/series?key=odd", JSONL))
     assert [each["value"] for each in found] == [{"_type": "t", "a": [1]}, 0.5]

@@ -74,8 +74,13 @@ def _shown(row: Row, hidden: tuple[str, ...], wanted: tuple[str, ...]) -> Row:
     return {
         name: value
         for name, value in row.items()
-        if not name.endswith(_STATISTICS) and not classes.covers(hidden, name)
+        if not _is_statistic(name, row) and not classes.covers(hidden, name)
     }
+
+
+def _is_statistic(name: str, row: Row) -> bool:
+    # A key may be called loss:min itself.
+    return name.startswith("summary.") and name.endswith(_STATISTICS) and name.rpartition(":")[0] in row
 
 
 def points(store: Store, ctx: Context, name: str, key: str, **asked: Any) -> Iterator[Row]:
