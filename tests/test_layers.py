@@ -13,7 +13,7 @@ BELOW = {
     "domain": BASE | {"storage", "domain", "folders"},
     "dialects": BASE | {"domain", "dialects"},
     "server": BASE | {"domain", "dialects", "server", "config", "__init__"},
-    "client": BASE | {"client", "config", "folders", "__init__"},
+    "client": BASE | {"client", "config", "folders", "verifier", "__init__"},
     "cli": BASE
     | {
         "storage",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from runstone._native.digests import blake3
-from runstone.client import names, origin, transfer
+from runstone.client import names, origin, trust
 from runstone.client import plan as plans
 from runstone.client.cache import Cache, parse_size
 from runstone.client.eviction import Pin, make_room
@@ -21,14 +23,15 @@ from runstone.client.names import Name
 from runstone.client.placing import Link, Target
 from runstone.client.plan import Content, PlannedFile
 from runstone.client.plans import Goods, PlanStore
+from runstone.client.servers import CONSUMER, Servers, is_gone
 from runstone.client.sources import Sources
 from runstone.client.transfer import Progress, Transfer, Wanted
 from runstone.errors import Missing, RunstoneError
 from runstone.types import FileEntry, VersionInfo
 
 MAX_PLAN = 1 << 30
-#: The header field that says who fetches, percent-encoded.
-CONSUMER = "X-Runstone-Consumer"
+REPORT_SECONDS = 5.0
+MAX_REPORTS, MAX_REPORTED = 8, 4 << 20
 
 
 class StaleWarning(UserWarning):
@@ -68,8 +71,9 @@ def fetch(
     name: str,
     target: str | os.PathLike[str] | None = None,
     *,
-    url: str | None = None,
+    url: str | Sequence[str] | None = None,
     key: str | None = None,
+    log_key: str | None = None,
     prefix: str = "",
     link: Link = "auto",
     cache: str | os.PathLike[str] | None = None,
@@ -83,8 +87,9 @@ def fetch(
 ) -> Fetched:
     """Brings the files of a version (those below ``prefix``) into ``target``, or into a directory of the cache.
 
-    ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``, ``cache`` and ``cache_size`` to ``RUNSTONE_CACHE`` and
-    ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in the target whole or not at all, and
+    ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``; of several addresses (a list, or a text with commas) each is
+    tried until one can answer. With ``log_key`` (``RUNSTONE_LOG_KEY``) only a plan is used that the log's key has signed. ``cache`` and
+    ``cache_size`` default to ``RUNSTONE_CACHE`` and ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in the target whole or not at all, and
     files there that the version does not have are left alone. ``progress`` is called with bytes done and in all. ``consumer`` says who
     fetches, for the version's lineage; a fetch that finds every byte on this host is noted like any other.
 
@@ -93,22 +98,23 @@ def fetch(
     a plan that cannot be trusted; :class:`StorageFull`; and whatever the server refuses with.
     """
     limit = parse_size(cache_size) if isinstance(cache_size, str) else cache_size
-    http = Http(
-        origin.parse(url),
-        default_key() if key is None else key,
-        timeout=timeout,
-        retries=Retries(times=retries),
-        headers={CONSUMER: origin.quote(consumer)} if consumer else None,
+    servers = Servers(url, key, timeout=timeout, retries=retries, consumer=consumer)
+    options = Options(
+        prefix=prefix,
+        link=link,
+        connections=connections,
+        progress=progress,
+        stale=stale,
+        log_key=default_log_key() if log_key is None else log_key,
     )
-    options = Options(prefix=prefix, link=link, connections=connections, progress=progress, stale=stale)
     try:
-        return fetch_over(http, Cache(cache, limit), name, target, options)
+        return fetch_from(servers, Cache(cache, limit), name, target, options)
     finally:
-        http.close()
+        servers.close()
 
 
 class Options(NamedTuple):
-    """How to fetch; see :func:`fetch`. ``path`` names the only file that is wanted."""
+    """How to fetch; see :func:`fetch`. ``path`` names the only file that is wanted, ``view`` asks for a directory of links."""
 
     prefix: str = ""
     path: str = ""
@@ -116,24 +122,52 @@ class Options(NamedTuple):
     connections: int = 8
     progress: Progress | None = None
     stale: bool = True
+    log_key: str = ""
 
     def wants(self, path: str) -> bool:
         """Whether a file is asked for."""
         return path == self.path if self.path else path.startswith(self.prefix)
 
 
-def default_key() -> str:
-    """The API key of the environment."""
-    return os.environ.get("RUNSTONE_API_KEY", "")
+def default_log_key() -> str:
+    """The key of the log that the environment pins."""
+    return os.environ.get("RUNSTONE_LOG_KEY", "")
 
 
 def fetch_over(
     http: Http, cache: Cache, name: str, target: str | os.PathLike[str] | None, options: Options
 ) -> Fetched:
     """:func:`fetch` over connections and into a cache that the caller has."""
+    return _brought([http], lambda work: work(http), cache, name, target, options)
+
+
+def fetch_from(
+    servers: Servers, cache: Cache, name: str, target: str | os.PathLike[str] | None, options: Options
+) -> Fetched:
+    """:func:`fetch` from the first server that can give it."""
+    return _brought(servers.https, servers.first, cache, name, target, options)
+
+
+def _brought(
+    https: Sequence[Http],
+    first: Callable[[Callable[[Http], Fetched]], Fetched],
+    cache: Cache,
+    name: str,
+    target: str | os.PathLike[str] | None,
+    options: Options,
+) -> Fetched:
+    parsed = names.parse(name)
     place = None if target is None else Target(Path(target).absolute(), options.link)
     try:
-        return _Fetch(http, cache, options).go(names.parse(name), place)
+        return first(lambda http: _Fetch(http, cache, options).go(parsed, place))
+    except RunstoneError as error:
+        if not options.stale or not is_gone(error):
+            raise
+        for http in https:
+            found = _Fetch(http, cache, options).last(parsed, place, error)
+            if found is not None:
+                return found
+        raise
     finally:
         if place is not None:
             place.close()
@@ -157,23 +191,37 @@ class _Fetch:
         self._moved = (0, 0)
 
     def go(self, name: Name, place: Target | None) -> Fetched:
-        try:
-            name = self._complete(name)
-        except RunstoneError as error:
-            if not transfer.is_gone(error) or not (known := self._plans.own_namespace(self._http.key)):
-                raise
+        """Asks the server what the name stands for now, and brings that."""
+        name = self._complete(name)
+        last = self._plans.load(*self._key(name))
+        goods = self._ask(name, last)
+        fetched = self._deliver(goods, name, place, stale=False)
+        if goods.plan is not (last.plan if last else None):
+            self._plans.save(*self._key(name), goods)
+        elif last is not None and goods.signed != last.signed:
+            self._plans.save_signed(*self._key(name), goods.signed)
+        return fetched
+
+    def last(self, name: Name, place: Target | None, why: RunstoneError) -> Fetched | None:
+        """What was fetched last under the name, if it is all here and may still be relied on."""
+        if not name.namespace:
+            known = self._plans.own_namespace(self._http.key)
+            if not known:
+                return None
             name = name._replace(namespace=known)
         last = self._plans.load(*self._key(name))
-        try:
-            goods = self._ask(name, last)
-            fetched = self._deliver(goods, name, place, stale=False)
-        except RunstoneError as error:
-            if last is None or not self._options.stale or not transfer.is_gone(error):
-                raise
-            return self._serve_last(last, name, place, error)
-        if goods is not last:
-            self._plans.save(*self._key(name), goods)
-        return fetched
+        if last is None:
+            return None
+        word = self._word(name, last) if self._options.log_key else trust.read(last.signed)
+        if word is not None and trust.is_over(word):
+            why.details["grace_ended"] = word.until
+            why.message += f"; {name} was last asked for at {_time(word.issued)}, and could be relied on until {_time(word.until)}"
+            return None
+        return self._serve_last(last, name, place, why)
+
+    def _word(self, name: Name, goods: Goods) -> trust.Word:
+        asked = str(name._replace(version=name.version or "latest"))
+        return trust.verify(goods.signed, self._options.log_key, asked, goods.plan, goods.roots)
 
     def _key(self, name: Name) -> tuple[str, str]:
         return str(name._replace(version="")), f"{name.version}\0{self._options.prefix}\0{self._options.path}"
@@ -195,19 +243,26 @@ class _Fetch:
         path = f"{names.version_url(name)}/plan"
         response = self._http.request("GET", path, headers=headers, accept=(304,))
         body = self._http.body_of(response, MAX_PLAN)
+        signed = response.headers.get(trust.HEADER, "")
         if response.status == 304 and last is not None:
-            return last
-        return Goods.of(response.headers.get("etag", ""), plans.read(body))
+            goods = structs.replace(last, signed=signed)
+        else:
+            goods = Goods.of(response.headers.get("etag", ""), plans.read(body), signed)
+        if self._options.log_key:
+            self._word(name, goods)
+        return goods
 
-    def _serve_last(self, last: Goods, name: Name, place: Target | None, why: RunstoneError) -> Fetched:
+    def _serve_last(
+        self, last: Goods, name: Name, place: Target | None, why: RunstoneError
+    ) -> Fetched | None:
         try:
             fetched = self._deliver(last, name, place, stale=True)
         except Missing:
-            raise why from None
+            return None
         warnings.warn(
             f"{why}; {name} is served from the cache as {last.plan.version.name}, fetched last when the server was there",
             StaleWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return fetched
 
@@ -281,6 +336,8 @@ class _Fetch:
             run.run()
         finally:
             http.close()
+            if run.damaged:
+                _report(self._http, base, run.damaged)
         self._moved = (run.fetched, self._moved[1] + run.reused)
 
     def _place(self, contents: dict[str, Content], place: Target, kept: set[str]) -> Path:
@@ -306,6 +363,20 @@ class _Fetch:
         return root
 
 
+def _report(http: Http, base: str, damaged: list[tuple[Wanted, int, int]]) -> None:
+    """Tells the server which bytes came damaged, so that it looks at them; that it hears it is not waited for for long."""
+    other = http.sibling(REPORT_SECONDS)
+    other.retries = Retries(times=0)
+    try:
+        for wanted, start, stop in damaged[:MAX_REPORTS]:
+            told = {"path": wanted.name, "start": start, "stop": min(stop, start + MAX_REPORTED)}
+            other.call("POST", f"{base}/damage", msgspec.Raw, value=told)
+    except RunstoneError:
+        pass  # an older server, or one that is gone: the fetch itself says how it went
+    finally:
+        other.close()
+
+
 #: Versions fetched without a target, kept for as long as this process may use them.
 _held: dict[Path, Pin] = {}
 
@@ -322,6 +393,10 @@ def _link(link: Path, source: str) -> None:
     temporary = link.with_name(f".{os.urandom(8).hex()}.part")
     temporary.symlink_to(source)
     temporary.replace(link)
+
+
+def _time(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _entry(file: PlannedFile) -> FileEntry:

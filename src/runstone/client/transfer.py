@@ -7,12 +7,14 @@ is asked for again, a bounded number of times.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from runstone._native.digests import check_chunks
 from runstone.client import verify
 from runstone.client.cache import Cache
 from runstone.client.eviction import make_room
@@ -58,9 +60,13 @@ class _Active:
 
 
 class _Span(NamedTuple):
+    """A run of chunks to bring: from the server, or from a file of this host, ``shift`` bytes further on in it."""
+
     active: _Active
     start: int
     stop: int
+    source: Content | None = None
+    shift: int = 0
 
     @property
     def size(self) -> int:
@@ -104,6 +110,8 @@ class Transfer:
         self._requests = 0
         self.fetched = 0
         self.reused = 0
+        #: What came damaged: the content, and from which byte to which.
+        self.damaged: list[tuple[Wanted, int, int]] = []
 
     def run(self) -> None:
         """Brings everything, or raises the first error that cannot be helped; what was verified stays for the next try."""
@@ -247,15 +255,15 @@ class Transfer:
         with self._changed:
             self._active.add(active)
         self._count(reused=partial.resumed)
-        done = not partial.left
-        for start, stop, data in self._sources.copies(partial, buffer):
-            done = partial.write(start, stop, data)
-            self._count(reused=len(data))
-        if done:
+        if not partial.left:
             self._admit(active)
             return False
+        stretches, lacking = self._sources.stretches(partial)
+        # What crosses the network first: it takes longest, and the rest is copied meanwhile.
+        spans = [_Span(active, start, stop) for start, stop in lacking]
+        spans += [_Span(active, each.start, each.stop, each.content, each.shift) for each in stretches]
         with self._changed:
-            self._spans.extend(_Span(active, start, stop) for start, stop in partial.missing())
+            self._spans.extend(spans)
             self._changed.notify_all()
         return False
 
@@ -281,6 +289,9 @@ class Transfer:
 
     def _bring(self, span: _Span, buffer: memoryview) -> None:
         """Asks for a run of chunks and takes in what verifies; what does not, or did not come, goes back to the list."""
+        if span.source is not None:
+            self._copy(span, span.source, buffer)
+            return
         active, offsets = span.active, span.active.partial.offsets
         at = span.start
         try:
@@ -302,6 +313,49 @@ class Transfer:
                 with self._changed:
                     self._spans.appendleft(span._replace(start=at))
                     self._changed.notify()
+
+    def _copy(self, span: _Span, source: Content, buffer: memoryview) -> None:
+        """Takes a run of chunks in that another file has. It was verified before, so that only rot is looked for.
+
+        Through a buffer: on file systems without shared blocks, copy_file_range takes two to five times as long (measured on ext4).
+        """
+        active, offsets = span.active, span.active.partial.offsets
+        path = self._cache.find(source)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path is not None else -1
+        except FileNotFoundError:  # evicted just now
+            handle = -1
+        if handle < 0:
+            self._lack(active, span.start, span.stop)
+            return
+        try:
+            for start, stop in verify.batches(offsets, span.start, span.stop):
+                view = buffer[: offsets[stop] - offsets[start]]
+                if verify.read_fully(handle, view, offsets[start] + span.shift):
+                    self._take_copy(active, start, stop, view)
+                else:
+                    self._lack(active, start, stop)
+        finally:
+            os.close(handle)
+
+    def _take_copy(self, active: _Active, start: int, stop: int, data: memoryview) -> None:
+        offsets, done, expected = active.partial.offsets, False, start
+        for first, end in verify.good_runs(active.wanted.content, start, stop, data, check_chunks):
+            self._lack(active, expected, first)
+            piece = data[offsets[first] - offsets[start] : offsets[end] - offsets[start]]
+            done = active.partial.write(first, end, piece)
+            self._count(reused=len(piece))
+            expected = end
+        self._lack(active, expected, stop)
+        if done:
+            self._admit(active)
+
+    def _lack(self, active: _Active, start: int, stop: int) -> None:
+        """Puts chunks on the list of what the server is asked for."""
+        if start < stop:
+            with self._changed:
+                self._spans.appendleft(_Span(active, start, stop))
+                self._changed.notify()
 
     def _ask(self, span: _Span) -> Response:
         offsets, size = span.active.partial.offsets, span.active.wanted.content.size
@@ -362,9 +416,8 @@ class Transfer:
                     offset=offset,
                 )
         if start < stop:
-            with self._changed:
-                self._spans.appendleft(_Span(active, start, stop))
-                self._changed.notify()
+            self.damaged.append((active.wanted, active.partial.offsets[start], active.partial.offsets[stop]))
+        self._lack(active, start, stop)
 
 
 def _next_batch(batch: int, seconds: float) -> int:
@@ -372,8 +425,3 @@ def _next_batch(batch: int, seconds: float) -> int:
     if seconds < BATCH_SECONDS / 2:
         return min(batch * 2, verify.BATCH)
     return max(batch // 2, MIN_BATCH) if seconds > BATCH_SECONDS else batch
-
-
-def is_gone(error: BaseException) -> bool:
-    """Whether an error says that the server cannot be asked now, as against that it refuses."""
-    return isinstance(error, TryAgain) and not isinstance(error, StorageFull | StorageFailed)
