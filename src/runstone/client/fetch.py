@@ -26,7 +26,7 @@ from runstone.client.plans import Goods, PlanStore
 from runstone.client.servers import CONSUMER, Servers, is_gone
 from runstone.client.sources import Sources
 from runstone.client.transfer import Progress, Transfer, Wanted
-from runstone.errors import Missing, RunstoneError
+from runstone.errors import Missing, RunstoneError, Unreachable
 from runstone.types import FileEntry, VersionInfo
 
 MAX_PLAN = 1 << 30
@@ -89,8 +89,8 @@ def fetch(
 
     ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``; of several addresses (a list, or a text with commas) each is
     tried until one can answer. With ``log_key`` (``RUNSTONE_LOG_KEY``) only a plan is used that the log's key has signed. ``cache`` and
-    ``cache_size`` default to ``RUNSTONE_CACHE`` and ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in the target whole or not at all, and
-    files there that the version does not have are left alone. ``progress`` is called with bytes done and in all. ``consumer`` says who
+    ``cache_size`` default to ``RUNSTONE_CACHE`` and ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in
+    the target whole or not at all, and files there that the version does not have are left alone. ``progress`` is called with bytes done and in all. ``consumer`` says who
     fetches, for the version's lineage; a fetch that finds every byte on this host is noted like any other.
 
     When the server cannot be reached, the last good version under this name is answered from the cache, with a
@@ -214,9 +214,9 @@ class _Fetch:
             return None
         word = self._word(name, last) if self._options.log_key else trust.read(last.signed)
         if word is not None and trust.is_over(word):
-            why.details["grace_ended"] = word.until
-            why.message += f"; {name} was last asked for at {_time(word.issued)}, and could be relied on until {_time(word.until)}"
-            return None
+            raise Unreachable(
+                f"{why}; {name} was last asked for at {_time(word.issued)}, and could be relied on until {_time(word.until)}"
+            ) from why
         return self._serve_last(last, name, place, why)
 
     def _word(self, name: Name, goods: Goods) -> trust.Word:
