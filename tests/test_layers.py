@@ -50,7 +50,11 @@ FORBIDDEN = {
     "storage": {"aiohttp", "uvloop", "numpy"},
 }
 #: Folders that are loaded on demand only, and what their layer must not import but they may.
-ON_DEMAND = {("storage", "columns"): {"numpy"}, ("storage", "series"): {"numpy"}}
+ON_DEMAND = {
+    ("storage", "columns"): {"numpy"},
+    ("storage", "series"): {"numpy"},
+    ("client", "tensors"): {"numpy"},
+}
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 
 

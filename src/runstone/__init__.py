@@ -1,7 +1,7 @@
 """runstone: a machine-learning registry and artifact engine.
 
 :func:`open` gives a data directory in this process, with no server; :func:`connect` gives a server the same methods;
-:func:`fetch` brings a version to this host. Importing this package loads no web stack and no numpy.
+:func:`fetch` brings a version to this host, :func:`load` its tensors. Importing this package loads no web stack and no numpy.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from runstone.client.fetch import Fetched
     from runstone.client.remote import Remote
+    from runstone.client.tensors.load import Loaded
     from runstone.library import Library
 
 __version__ = "0.1.0"
-__all__ = ["RunstoneError", "__version__", "connect", "errors", "fetch", "open"]
+__all__ = ["RunstoneError", "__version__", "connect", "errors", "fetch", "load", "open"]
 
 
 def open(
@@ -48,3 +49,10 @@ def fetch(name: str, target: str | Path | None = None, **options: Any) -> Fetche
     from runstone.client.fetch import fetch as fetch_version
 
     return fetch_version(name, target, **options)
+
+
+def load(name: str, **options: Any) -> Loaded:
+    """The tensors of a version's safetensors files, mapped and not copied; see :func:`runstone.client.tensors.load.load`."""
+    from runstone.client.tensors.load import load as load_tensors
+
+    return load_tensors(name, **options)

@@ -28,7 +28,7 @@ def token_for(origin: Origin) -> str:
         try:
             with open(directory / str(origin.port), "rb", buffering=0) as file:  # noqa: PTH123 (one read, no buffer)
                 text = file.read(256).decode("ascii")
-            if text.isalnum() and os.stat(directory).st_uid == user:
+            if text.isalnum() and directory.stat().st_uid == user:
                 return text
         except (OSError, UnicodeDecodeError):
             continue

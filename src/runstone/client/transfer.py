@@ -27,6 +27,8 @@ from runstone.client.sources import Sources
 from runstone.errors import Broken, Corrupt, StorageFailed, StorageFull, TryAgain
 
 Progress = Callable[[int, int], None]
+#: Runs of chunks (first, end), in order; None: all.
+Runs = tuple[tuple[int, int], ...] | None
 
 MAX_BAD = 3
 MIN_SPAN = 4 << 20
@@ -42,11 +44,20 @@ REQUEST_WORTH = 64 << 10
 
 
 class Wanted(NamedTuple):
-    """A content to bring, and the URL path of a file that has it."""
+    """A content to bring, whole or in part, and the URL path of a file that has it."""
 
     content: Content
     url: str
     name: str
+    runs: Runs = None
+
+    @property
+    def size(self) -> int:
+        """The bytes that are wanted of it."""
+        if self.runs is None:
+            return self.content.size
+        offsets = self.content.offsets()
+        return sum(offsets[stop] - offsets[start] for start, stop in self.runs)
 
 
 class _Active:
@@ -94,11 +105,11 @@ class Transfer:
     ) -> None:
         self._http, self._cache, self._sources = http, cache, sources
         # Large files first: their spans keep all connections busy while small ones fill the gaps.
-        self._waiting = deque(sorted(wanted, key=lambda item: -item.content.size))
+        self._waiting = deque(sorted(wanted, key=lambda item: -item.size))
         self._headers = headers or {}
         self._limit = max(connections, 1)
         self._progress = progress
-        self._total = self._left = sum(item.content.size for item in self._waiting)
+        self._total = self._left = sum(item.size for item in self._waiting)
         self._spans: deque[_Span] = deque()
         self._active: set[_Active] = set()
         self._opening = 0
@@ -245,9 +256,9 @@ class Transfer:
         try:
             if self._cache.find(wanted.content) is not None:
                 lock.release(remove=True)
-                self._count(reused=wanted.content.size)
+                self._count(reused=wanted.size)
                 return False
-            partial = self._begin(wanted.content)
+            partial = self._begin(wanted)
         except BaseException:
             lock.release()
             raise
@@ -267,16 +278,19 @@ class Transfer:
             self._changed.notify_all()
         return False
 
-    def _begin(self, content: Content) -> Partial:
+    def _begin(self, wanted: Wanted) -> Partial:
         try:
-            return self._cache.begin(content)
+            return self._cache.begin(wanted.content, wanted.runs)
         except StorageFull:
-            if not make_room(self._cache, free=content.size):
+            if not make_room(self._cache, free=wanted.size):
                 raise
-        return self._cache.begin(content)
+        return self._cache.begin(wanted.content, wanted.runs)
 
     def _admit(self, active: _Active) -> None:
-        self._cache.admit(active.partial)
+        if active.partial.is_whole:
+            self._cache.admit(active.partial)
+        else:
+            active.partial.close()
         active.lock.release(remove=True)
         with self._changed:
             self._active.discard(active)
