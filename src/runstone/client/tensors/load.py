@@ -23,7 +23,7 @@ from runstone.client.tensors.files import OpenFile, Place
 from runstone.client.tensors.safetensors import INDEX, SUFFIX, Tensor
 from runstone.client.transfer import Progress, Runs
 from runstone.client.verify import BATCH
-from runstone.errors import Corrupt, Invalid, Missing
+from runstone.errors import Corrupt, Invalid, Missing, TryAgain
 from runstone.types import VersionInfo
 
 MAX_PLAN = 1 << 30
@@ -187,9 +187,12 @@ def _load_near(http: Http, name: Name, prefix: str, selection: Selection, framew
     if not token:
         return None
     headers = {"Accept": MSGPACK, near.HEADER: token}
-    response = http.request("GET", f"{names.version_url(name)}/plan", headers=headers)
-    body = http.body_of(response, MAX_PLAN)
-    plan = plans.read_near(body) if b".pack" in body else None
+    try:
+        response = http.exchange("GET", f"{names.version_url(name)}/plan", headers=headers)
+        body = http.body_of(response, MAX_PLAN)
+    except TryAgain:
+        return None  # the other way asks again, and says so
+    plan = plans.read_near(body) if response.status == 200 and b".pack" in body else None
     files: dict[str, OpenFile] = {}
     for file in plan.files if plan is not None else ():
         if file.url or not file.path.startswith(prefix) or not file.path.endswith((SUFFIX, INDEX)):
