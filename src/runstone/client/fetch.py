@@ -31,7 +31,7 @@ class Fetched:
     are named, not fetched. What was fetched without a target stays in the cache until this process ends, or :meth:`release`.
     """
 
-    __slots__ = ("_pin", "bytes_fetched", "bytes_reused", "path", "references", "stale", "version")
+    __slots__ = ("_pin", "bytes_fetched", "bytes_reused", "path", "references", "roots", "stale", "version")
 
     def __init__(self, path: Path, version: VersionInfo, moved: tuple[int, int], stale: bool) -> None:
         self.path = path
@@ -39,6 +39,7 @@ class Fetched:
         self.bytes_fetched, self.bytes_reused = moved
         self.stale = stale
         self.references: tuple[FileEntry, ...] = ()
+        self.roots: tuple[bytes, ...] = ()
         self._pin: Pin | None = None
 
     def __repr__(self) -> str:
@@ -177,6 +178,7 @@ def _fetched(bringing: Bringing, goods: Goods, path: Path) -> Fetched:
     if bringing.moved[0]:
         make_room(bringing.cache)
     fetched = Fetched(path, goods.plan.version, bringing.moved, bringing.stale)
+    fetched.roots = tuple(bytes.fromhex(content.root) for content in _wanted(bringing, goods).values())
     fetched.references = tuple(_entry(file) for file in goods.plan.files if file.url)
     return fetched
 
