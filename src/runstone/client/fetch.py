@@ -122,7 +122,7 @@ def _fetch(
     options: Options,
 ) -> Fetched:
     if target is None:
-        return bring(https, first, cache, options, name, _into_view)
+        return bring(https, first, cache, options, name, into_view)
     place = Target(Path(target).absolute(), options.link)
     try:
         return bring(
@@ -152,7 +152,8 @@ def _into_target(bringing: Bringing, goods: Goods, name: Name, place: Target) ->
     return _fetched(bringing, goods, place.path)
 
 
-def _into_view(bringing: Bringing, goods: Goods, name: Name) -> Fetched:
+def into_view(bringing: Bringing, goods: Goods, name: Name) -> Fetched:
+    """Brings what is wanted of a plan into the cache, and a directory of links to it."""
     contents = _wanted(bringing, goods)
     pin = Pin(bringing.cache, contents.values())
     try:
