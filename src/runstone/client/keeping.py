@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from runstone.client import names
 from runstone.client.cache import Cache
 from runstone.client.fetch import Fetched, fetch
 from runstone.client.kept import Keep, Keeping, Kept
@@ -25,16 +26,32 @@ def pin(name: str, *, cache: str | os.PathLike[str] | None = None, **options: An
     """Fetches a version and keeps it in the cache, whatever else comes, until :func:`unpin`. Again, it keeps what the name stands for now."""
     fetched = fetch(name, cache=cache, **options)
     try:
-        keep = Keep(name=name, versions=(kept_of(fetched),))
-        Keeping(Cache(cache)).save(keep)
+        return keep(name, fetched, cache=cache)
     finally:
         fetched.release()
-    return keep
+
+
+def keep(name: str, fetched: Fetched, *, cache: str | os.PathLike[str] | None = None) -> Keep:
+    """Keeps what was fetched under a name, which it is listed and let go by."""
+    version = names.parse(name).version or "latest"
+    record = Keep(name=f"{fetched.version.collection}@{version}", versions=(kept_of(fetched),))
+    Keeping(Cache(cache)).save(record)
+    return record
 
 
 def unpin(name: str, *, cache: str | os.PathLike[str] | None = None) -> bool:
     """Lets what was pinned by a name be evicted; whether anything was."""
-    return Keeping(Cache(cache)).drop(name)
+    wanted, keeping = names.parse(name), Keeping(Cache(cache))
+    wanted = wanted._replace(version=wanted.version or "latest")
+    found = [
+        record.name
+        for record in keeping.all()
+        if not record.target
+        and names.parse(record.name)[1:] == wanted[1:]
+        and wanted.namespace in ("", names.parse(record.name).namespace)
+    ]
+    dropped = [keeping.drop(each) for each in found]
+    return any(dropped)
 
 
 def pins(*, cache: str | os.PathLike[str] | None = None) -> list[Keep]:
