@@ -21,6 +21,7 @@ from runstone.domain.store import Store
 from runstone.errors import Conflict, RunstoneError, UnknownPath
 from runstone.server.access import AccessLog
 from runstone.server.authentication import Authenticator
+from runstone.server.commits import Commits
 from runstone.server.fetches import Fetches
 from runstone.server.hosts import Hosts
 from runstone.server.logins import FailedLogins
@@ -66,6 +67,7 @@ class Core:
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
         self.throttle = Throttle(options.rate)
         self.near = Near(store)
+        self.commits = Commits(store.index.last_commit)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
         self.router = Router()
         self.own = Own(self)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two lines of progress.
 PROGRESS = 0.25
-#: Seconds between two looks for a commit of another process, and after which a silent stream of events says that it is there.
-LOOK, KEEP_ALIVE = 0.05, 15.0
+#: Seconds after which a silent stream of events says that it is there.
+KEEP_ALIVE = 15.0
 
 
 def of_value(value: Any, status: int, packed: bool) -> web.Response:
@@ -100,18 +100,10 @@ async def of_events(
             await response.write(b"id: %d\n: still here\n\n" % place)
             spoke = time.monotonic()
         if place == after:
-            seen = await _next_commit(core, seen)
+            seen = await core.commits.after(seen, KEEP_ALIVE)
         after = place
         found, place = await core.in_thread(events.read, after)
     return response
-
-
-async def _next_commit(core: Core, seen: int) -> int:
-    """Waits for a commit after ``seen``, by any process, but not for ever."""
-    until = time.monotonic() + KEEP_ALIVE
-    while (now := core.store.index.last_commit()) == seen and time.monotonic() < until and not core.draining:
-        await asyncio.sleep(LOOK)
-    return now
 
 
 def _run(work: Work, tell: Progress) -> Any:

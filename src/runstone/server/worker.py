@@ -84,6 +84,7 @@ class Worker:
     async def stop(self) -> None:
         """Takes no more connections, answers what was asked for ``shutdown_seconds`` at most, and lets everything go."""
         self.core.draining = True
+        self.core.commits.wake()
         if self._listener is not None:
             self._listener.close()
         self.core.near.withdraw()
