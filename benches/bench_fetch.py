@@ -50,11 +50,11 @@ CURL = shutil.which("curl")
 
 
 def noise(path: Path, size: int, seed: int = 11) -> None:
-    """A safetensors file that no file system can shrink: ``size`` bytes of tensors of 1 MiB."""
+    """A safetensors file that no file system can shrink: ``size`` bytes of tensors of 4 MiB."""
     source = random.Random(seed)
     entries = {
-        f"layer.{n}": {"dtype": "F32", "shape": [512, 512], "data_offsets": [n << 20, (n + 1) << 20]}
-        for n in range(size >> 20)
+        f"layer.{n}": {"dtype": "F32", "shape": [1024, 1024], "data_offsets": [n << 22, (n + 1) << 22]}
+        for n in range(size >> 22)
     }
     header = msgspec.json.encode(entries)
     header += b" " * (-len(header) % 8)
@@ -130,7 +130,7 @@ def test_cold_and_warm_fetch_against_curl(server, model, tmp_path):
             options = {"url": server.url, "cache": tmp_path / "loaded", "log_key": log_key_of(server.url)}
             for case in ("loaded", "warm"):
                 taken, found = timed(lambda: load("local/bench/model@prod", **options))  # noqa: B023
-                assert not found.near and found["layer.1"].shape == (512, 512)
+                assert not found.near and found["layer.1"].shape == (1024, 1024)
                 found.close()
                 spent[case].append(taken)
             shutil.rmtree(tmp_path / "loaded")
@@ -162,7 +162,7 @@ def test_tensors_of_a_server_on_this_machine(server, tmp_path):
     spent = []
     for _ in range(20 * ROUNDS):
         taken, found = timed(lambda: load("local/bench/model@prod", url=server.url, cache=tmp_path))
-        assert found.near and found["layer.1"].shape == (512, 512)
+        assert found.near and found["layer.1"].shape == (1024, 1024)
         found.close()
         spent.append(taken)
     record(

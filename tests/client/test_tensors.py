@@ -274,6 +274,14 @@ def test_torch_is_asked_for_by_name(tensors):
         assert found["head"].dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("metadata", [{}, {"format": "pt"}, {"dtype": 3, "shape": "x", "data_offsets": None}])
+def test_metadata_is_no_tensor(metadata):
+    content = file_of(
+        {"__metadata__": metadata, "a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}}, b"ab"
+    )
+    assert list(safetensors.tensors(content, len(content), "f")) == ["a"]
+
+
 def test_two_files_with_one_tensor_need_a_choice(remote, relay, cache, tmp_path):
     for name in ("a", "b"):
         save_file({"w": numpy.zeros(3)}, tmp_path / f"{name}.safetensors")
@@ -312,6 +320,7 @@ BAD = {
         },
         bytes(4),
     ),
+    "an entry without fields": file_of({"a": {}}),
     "a gap": file_of({"a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}}, bytes(2)),
     "bytes behind": file_of({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}, bytes(2)),
 }

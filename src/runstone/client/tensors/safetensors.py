@@ -15,6 +15,7 @@ from runstone.errors import Corrupt
 
 SUFFIX = ".safetensors"
 INDEX = ".safetensors.index.json"
+METADATA = "__metadata__"
 MAX_HEADER = 100 << 20
 MAX_DIMENSIONS = 64
 LENGTH = struct.Struct("<Q")
@@ -50,9 +51,9 @@ class Tensor(NamedTuple):
 
 
 class _Entry(msgspec.Struct):
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
+    dtype: str = ""
+    shape: list[int] = []
+    data_offsets: tuple[int, int] = (-1, -1)
 
 
 class _Index(msgspec.Struct):
@@ -73,9 +74,10 @@ def tensors(head: memoryview | bytes, size: int, path: str) -> dict[str, Tensor]
     """The tensors of a file by name, from its first bytes; raises :class:`Corrupt` for a header that does not describe the file."""
     base = header_length(bytes(head[: LENGTH.size]), size, path)
     try:
-        entries = msgspec.json.decode(bytes(head[LENGTH.size : base]), type=dict[str, msgspec.Raw])
-        entries.pop("__metadata__", None)
-        found = {name: _tensor(name, entry, base, path) for name, entry in entries.items()}
+        found = {
+            name: _tensor(name, entry, base, path)
+            for name, entry in _entries(bytes(head[LENGTH.size : base])).items()
+        }
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise Corrupt(f"the header of {path} is not one of a safetensors file: {error}") from None
     at = base
@@ -88,17 +90,30 @@ def tensors(head: memoryview | bytes, size: int, path: str) -> dict[str, Tensor]
     return found
 
 
-def _tensor(name: str, entry: bytes, base: int, path: str) -> Tensor:
-    read = msgspec.json.decode(entry, type=_Entry)
-    start, stop = read.data_offsets
-    bits = BITS.get(read.dtype)
+def _entries(header: bytes) -> dict[str, _Entry]:
+    try:
+        # All in one go: what "__metadata__" holds is no entry, and has none of its fields as a rule.
+        entries = msgspec.json.decode(header, type=dict[str, _Entry])
+    except msgspec.ValidationError:
+        pieces = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        pieces.pop(METADATA, None)
+        return {name: msgspec.json.decode(piece, type=_Entry) for name, piece in pieces.items()}
+    entries.pop(METADATA, None)
+    return entries
+
+
+def _tensor(name: str, entry: _Entry, base: int, path: str) -> Tensor:
+    (start, stop), shape = entry.data_offsets, tuple(entry.shape)
+    bits = BITS.get(entry.dtype)
     if bits is None:
-        raise ValueError(f"{name!r:.200} has the unknown type {read.dtype!r:.50}")
-    if len(read.shape) > MAX_DIMENSIONS or any(not 0 <= side < 1 << 62 for side in read.shape):
+        raise ValueError(f"{name!r:.200} has the unknown type {entry.dtype!r:.50}")
+    if len(shape) > MAX_DIMENSIONS or (shape and not 0 <= min(shape) <= max(shape) < 1 << 62):
         raise ValueError(f"{name!r:.200} has an impossible shape")
-    if not 0 <= start <= stop or prod(read.shape) * bits != (stop - start) * 8:
-        raise ValueError(f"{name!r:.200} has {stop - start} bytes for the shape {read.shape} of {read.dtype}")
-    return Tensor(name, read.dtype, tuple(read.shape), path, base + start, stop - start)
+    if not 0 <= start <= stop or prod(shape) * bits != (stop - start) * 8:
+        raise ValueError(
+            f"{name!r:.200} has {stop - start} bytes for the shape {list(shape)} of {entry.dtype}"
+        )
+    return Tensor(name, entry.dtype, shape, path, base + start, stop - start)
 
 
 def weight_map(content: bytes, path: str) -> dict[str, str]:
