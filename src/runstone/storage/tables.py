@@ -513,6 +513,13 @@ class Damage(Record, frozen=True):
     how: str
 
 
+class Xorb(Record, frozen=True):
+    """Chunks that a client may name together: their packed 44-byte records, and the latest blobs that are made of some of them."""
+
+    records: bytes
+    blobs: tuple[bytes, ...]
+
+
 BLOBS = _local(80, "blobs", "domain:u16 sha256:b32", Blob)
 BLOB_PARTS = _local(81, "blob_parts", "domain:u16 sha256:b32 offset:u64", Part)
 CHUNKS = _local(82, "chunks", "domain:u16 hash:b32", bytes)
@@ -522,6 +529,9 @@ UPLOAD_PARTS = _local(85, "upload_parts", "id:b16 offset:u64", Part)
 PINS = _local(86, "pins", "domain:u16 sha256:b32 id:b16", Pin)
 DAMAGES = _local(87, "damages", "domain:u16 sha256:b32 offset:u64", Damage)
 SETTINGS = _local(88, "settings", "name:text", bytes)
+XORBS = _local(150, "xorbs", "domain:u16 hash:b32", Xorb)
+#: By the Xet hash of a blob (-1), and by that of some of its chunks (where the chunk begins).
+XET_NAMES = _local(151, "xet_names", "domain:u16 hash:b32 sha256:b32", int)
 
 
 # Series: points in blocks, made from arrivals

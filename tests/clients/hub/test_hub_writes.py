@@ -31,7 +31,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import _http
 
 from runstone.config import ServerOptions
 from runstone.dialects.hub import changes, lfs
@@ -355,17 +354,6 @@ def test_readers_do_not_write(hub: Hub, repo: str):
             hub.api(who).create_repo("lab/other")
     with pytest.raises(BadRequestError, match="no pull requests"):
         hub.api().upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo, create_pr=True)
-
-
-def test_a_large_file_by_xet_is_refused_and_the_user_told_what_to_do(
-    hub: Hub, repo: str, caplog, monkeypatch
-):
-    monkeypatch.setattr(_http, "_WARNED_TOPICS", set())
-    data = random.Random(5).randbytes(changes.REGULAR + 5)
-    with pytest.raises(Exception, match="xet-write-token"):
-        hub.api().upload_file(path_or_fileobj=data, path_in_repo="x.bin", repo_id=repo)
-    assert "set HF_HUB_DISABLE_XET=1" in caplog.text
-    assert hub.api().list_repo_files(repo) == []
 
 
 def test_a_part_that_breaks_off_is_sent_again(hub: Hub, repo: str, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,6 +21,7 @@ from runstone.dialects.hub.wire import (
     next_page,
     repo_and_commit,
     repo_of,
+    xet_hash,
 )
 from runstone.dialects.routing import Call, Reply, Route
 from runstone.errors import Malformed, TooLarge
@@ -131,13 +132,23 @@ def get_tree(kind: str, call: Call) -> Reply:
         raise missing(ENTRY, f"{repo.id} has no directory {path:.500} at {commit.id}", commit.id)
     headers = {"X-Repo-Commit": commit.id}
     if not asked.recursive:
-        return Reply(list(trees.level(found, prefix, commit.id)), headers=headers)
+        return Reply(_readable_by_xet(call, repo, trees.level(found, prefix, commit.id)), headers=headers)
     if len(found) > limit:
         found = found[:limit]
         where = f"/api/{kind}/{repo.id}/tree/{commit.id}" + (f"/{call.path['path']}" if path else "")
         headers |= next_page(call, where, recursive="true", limit=limit, cursor=found[-1].path)
-    entries = list(trees.walked(found, after or prefix, commit.id))
-    return Reply(entries, headers=headers)
+    entries = trees.walked(found, after or prefix, commit.id)
+    return Reply(_readable_by_xet(call, repo, entries), headers=headers)
+
+
+def _readable_by_xet(call: Call, repo: Repo, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of a tree; clients read those with a xet hash by xet."""
+    return [_with_xet(call, repo, entry) if call.services.xet_reads else entry for entry in entries]
+
+
+def _with_xet(call: Call, repo: Repo, entry: dict[str, Any], *, readable: bool = True) -> dict[str, Any]:
+    found = xet_hash(call, repo, entry["lfs"]["oid"], readable=readable) if "lfs" in entry else ""
+    return entry | {"xetHash": found} if found else entry
 
 
 async def paths_info(kind: str, call: Call) -> list[dict[str, Any]]:
@@ -168,7 +179,8 @@ def _infos_of(kind: str, call: Call, paths: list[str]) -> list[dict[str, Any]]:
         # A file sorts before what lies in the directory of a name that begins with its own.
         first = revisions.files(call.store, call.ctx, repo, commit, prefix=plain, limit=1)
         if first and first[0].path == plain:
-            shown.append(trees.shown_file(first[0]))
+            # Copies between repos are asked for by this hash; nobody reads by it.
+            shown.append(_with_xet(call, repo, trees.shown_file(first[0]), readable=False))
         elif plain and revisions.files(call.store, call.ctx, repo, commit, prefix=f"{plain}/", limit=1):
             shown.append(trees.shown_directory(plain, commit.id))
     return shown
