@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from runstone._native.digests import xet_file_hash, xet_xorb_hash
 from runstone._native.frames import unframe
 from runstone.errors import DigestMismatch, Invalid, Missing, RunstoneError, TooLarge
-from runstone.storage import chunks, holdings
+from runstone.storage import chunks, holdings, xetnames
 from runstone.storage.batches import Batches
 from runstone.storage.chunks import transact
 from runstone.storage.holdings import BlobInfo, Incoming
@@ -141,6 +141,8 @@ class Xorbs:
             row = holdings.held(txn, domain, sha256)
             if row is None or row.xet != file or row.garbage or holdings.damaged(txn, domain, sha256):
                 return None
+            if not xetnames.has(txn, domain, file, sha256):
+                return None  # somebody else cut its chunks: its bytes are still to be looked at
             holdings.pin(txn, domain, sha256, holder, owner, expires)
             return holdings.describe(domain, sha256, row)
 
