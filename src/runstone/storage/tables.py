@@ -520,6 +520,20 @@ class Xorb(Record, frozen=True):
     blobs: tuple[bytes, ...]
 
 
+class Archive(Record, frozen=True):
+    """The tar archive of a manifest's files: its SHA-256 and size."""
+
+    sha256: bytes
+    size: int
+
+
+class Described(Record, frozen=True):
+    """What a digest stands for in a collection: a version's number, and which of the documents about it."""
+
+    number: int
+    what: str
+
+
 BLOBS = _local(80, "blobs", "domain:u16 sha256:b32", Blob)
 BLOB_PARTS = _local(81, "blob_parts", "domain:u16 sha256:b32 offset:u64", Part)
 CHUNKS = _local(82, "chunks", "domain:u16 hash:b32", bytes)
@@ -532,6 +546,9 @@ SETTINGS = _local(88, "settings", "name:text", bytes)
 XORBS = _local(150, "xorbs", "domain:u16 hash:b32", Xorb)
 #: By the Xet hash of a blob (-1), and by that of some of its chunks (where the chunk begins).
 XET_NAMES = _local(151, "xet_names", "domain:u16 hash:b32 sha256:b32", int)
+
+ARCHIVES = _local(152, "archives", "manifest:b32", Archive)
+DESCRIBED = _local(153, "described", "collection:u64 sha256:b32", Described)
 
 
 # Series: points in blocks, made from arrivals

@@ -162,7 +162,7 @@ def test_nobody_learns_what_others_hold(hub: Hub, repo: str):
     refused, nothing = eve.shard(xetkit.shard_of(xorb)), eve.shard(xetkit.shard_of(Xorb([b"never was"])))
     assert refused.status_code == nothing.status_code == 404
     assert eve.committed("eve/own", "a.bin", data).status_code == 400
-    assert files_of(hub, "eve/own") == []
+    assert hub.api("eve").list_repo_files("eve/own") == []
     # With the bytes in hand it is her own.
     assert eve.xorb(xorb).json() == {"was_inserted": True}
     assert eve.shard(xetkit.shard_of(xorb)).status_code == 200

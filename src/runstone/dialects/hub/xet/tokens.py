@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import Any
 
+from runstone.dialects.hub.resolving import attributed
 from runstone.dialects.hub.wire import for_each_kind, origin, repo_and_commit, repo_of
 from runstone.dialects.routing import Call, Reply
 from runstone.domain import xet
@@ -17,7 +18,13 @@ SECONDS = 3600.0
 
 def token(write: bool, kind: str, call: Call) -> Reply:
     """Answers ``GET …/xet-read-token/{rev}`` and ``…/xet-write-token/{rev}``."""
-    repo = repo_of(kind, call) if write else repo_and_commit(kind, call)[0]
+    if write:
+        repo = repo_of(kind, call)
+    else:
+        repo, commit = repo_and_commit(kind, call)
+        # What is read by the chunk afterwards does not say of which version.
+        if commit.version is not None:
+            call.services.fetched(attributed(call), commit.version.id)
     namespace = repo.collection.namespace
     number = xet.generation(call.store, call.ctx, namespace, write=write)
     where = STORE.format(ns=namespace, generation=number)
