@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from runstone.dialects.hub import changes, revisions, trees
+from runstone.dialects.hub import cards, changes, revisions, trees
 from runstone.dialects.hub.changes import Change, CopyFile, Drop, Header, Put
 from runstone.dialects.hub.naming import Repo
 from runstone.dialects.hub.revisions import Commit
 from runstone.dialects.hub.wire import Anything, for_each_kind, origin, repo_and_commit, repo_of
-from runstone.dialects.routing import Call, Route
+from runstone.dialects.routing import Call, Reply, Route
 from runstone.domain import content, limits, versions
 from runstone.errors import AliasMoved, Invalid, Missing, TooLarge, TryAgain
 from runstone.types import FileEntry
@@ -67,8 +67,12 @@ def _mode(call: Call, repo: Repo, commit: Commit, file: Announced) -> dict[str, 
     return told
 
 
-def validate_yaml(call: Call) -> dict[str, Any]:
-    """Answers ``POST /api/validate-yaml``: cards are kept as they are, so there is nothing to find wrong."""
+def validate_yaml(call: Call) -> dict[str, Any] | Reply:
+    """Answers ``POST /api/validate-yaml``, which clients ask before they commit a card."""
+    try:
+        cards.head_of(call.body.content)
+    except Invalid as error:
+        return Reply({"errors": [{"message": error.message}], "warnings": []}, 400)
     return {"errors": [], "warnings": []}
 
 
@@ -229,6 +233,7 @@ ROUTES = (
         "/api/validate-yaml",
         validate_yaml,
         "Checks a model card.",
+        anonymous=True,
         body=Card,
         query=Anything,
         blocking=True,

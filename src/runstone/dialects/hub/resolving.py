@@ -83,6 +83,7 @@ ROUTES = tuple(
         partial(resolve, kind),
         "The bytes of a file, with ranges and preconditions.",
         query=Anything,
+        anonymous=True,
         media_type=BYTES,
         also=(206, 302, 304),
     )
