@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import re
 import socket
 import time
@@ -23,10 +24,15 @@ from runstone.config import ServerOptions
 from runstone.domain import keys
 from runstone.domain.context import Context
 from runstone.server.background import Background
+from runstone.server.near import directory_of
 
 PATH = b"/api/v1/resolve/local/p/m/prod"
+PLAN = b"/api/v1/collections/local/p/m/versions/prod/plan"
+PACKED = b"Accept: application/msgpack"
 POOL = ThreadPoolExecutor(2)
-_VARYING = re.compile(rb"(?im)^(date|x-request-id): [^\r]*|\"instance\":\"[^\"]*\"|found under [0-9a-f-]+")
+_VARYING = re.compile(
+    rb"(?im)^(date|x-request-id|x-runstone-signed): [^\r]*|\"instance\":\"[^\"]*\"|found under [0-9a-f-]+"
+)
 
 
 @dataclass
@@ -260,6 +266,42 @@ def test_keys(pair: Pair):
         for field in (b"Authorization: " + value + b"\r\n", b"authorization:" + value + b"\r\n"):
             pair.both(head + field + b"\r\n", head + field + b"Connection: close\r\n\r\n")
     pair.both(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % PATH)
+
+
+def test_a_plan_is_hot_once_it_is_made(pair: Pair):
+    with Caller(pair.hot.url, pair.key.decode()) as caller:
+        first = caller.get(PLAN.decode(), headers={"Accept": "application/msgpack"})
+    before = pair.hot_requests()
+    answer = pair.both(request(pair.key, PLAN, PACKED, close=False), request(pair.key, PLAN, PACKED))
+    assert answer.count(b"HTTP/1.1 200 OK") == 2 and first.content in answer
+    unmoved = b"If-None-Match: " + first.headers["ETag"].encode()
+    answer = pair.both(
+        request(pair.key, PLAN, PACKED, unmoved, close=False), request(pair.key, PLAN, unmoved)
+    )
+    assert answer.count(b"HTTP/1.1 304 Not Modified") == 2
+    assert pair.hot_requests() == before + 2
+
+
+def test_plans_in_json_and_for_near_clients_are_the_same_on_both_ways(pair: Pair):
+    token = (directory_of(os.getuid()) / pair.hot.url.rpartition(":")[2]).read_bytes()
+    for fields in ((), (b"X-Runstone-Near: " + token,), (b"X-Runstone-Near: x",)):
+        for accept in (PACKED, b"Accept: application/json"):
+            for _ in range(2):
+                pair.both(
+                    request(pair.key, PLAN, accept, *fields, close=False), request(pair.key, PLAN, accept)
+                )
+    answer = pair.both(request(pair.key, PLAN, b"X-Runstone-Near: " + token))
+    assert b'.pack",' in answer and b'"chunks":""' in answer
+    assert b".pack" not in pair.both(request(pair.key, PLAN, b"X-Runstone-Near: " + token[:-1]))
+
+
+def test_fetches_over_the_lane_are_noted_each_time(pair: Pair):
+    assert pair.hot.worker is not None
+    core = pair.hot.worker.core
+    for _ in range(3):
+        core.fetches.flush()
+        pair.both(request(pair.key, PLAN, PACKED, b"X-Runstone-Consumer: me%20too"))
+        assert core.fetches.flush() == 1
 
 
 def test_somebody_who_may_not(pair: Pair):

@@ -1,4 +1,5 @@
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -26,7 +27,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from runstone.errors import Conflict, Gone, Missing, RunstoneError, StorageFailed
 from runstone.storage import chunks, gc, space
-from runstone.storage.backends.packs import BLOCK, LocalPacks
+from runstone.storage.backends.packs import BLOCK, LOCK, LocalPacks
 from runstone.storage.blobs import Blobs
 from runstone.storage.tables import (
     BLOB_PARTS,
@@ -361,6 +362,22 @@ def test_a_pack_that_is_being_written_is_no_stray(blobs, tmp_path):
     assert other.finish(upload).sha256 == sha(noise(MIB))
     require_sound(blobs)
     other.close()
+
+
+def test_a_range_that_another_process_maps_in_place_is_not_freed(blobs, clock):
+    for seed in (1, 2):
+        blobs.put(0, "me", noise(MIB, seed))
+    refer(blobs, noise(MIB, 1))
+    with blobs.open(0, sha(noise(MIB, 2))) as reader:
+        ((path, offset, length),) = reader.places()
+    handle = os.open(path, os.O_RDONLY)
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, offset, length, 0))
+    clock.turn(LONG)
+    report = blobs.collect(grace_seconds=0)
+    assert report.bytes_deferred >= MIB and not report.ranges_punched
+    assert os.pread(handle, length, offset) == noise(MIB, 2)
+    os.close(handle)
+    assert blobs.collect(grace_seconds=0).ranges_punched
 
 
 class _CannotPunch(LocalPacks):

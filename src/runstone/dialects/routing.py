@@ -89,6 +89,13 @@ class Services(Protocol):
     def token(self, ctx: Context, folder: str, seconds: float, *, read_only: bool = False) -> str:
         """A bearer token for what lies under the path ``folder``, which stands for the context's principal."""
 
+    @property
+    def plan_grace(self) -> float:
+        """Seconds for which a plan may be relied on when the server cannot be asked."""
+
+    def is_near(self, token: str) -> bool:
+        """Whether a client's token shows that it can read this machine's files as the server does."""
+
     def fetched(self, ctx: Context, version: int) -> None:
         """Notes that the context's consumer fetched a version; it is written to the lineage later, with others."""
 
@@ -149,10 +156,12 @@ class Route(msgspec.Struct, frozen=True):
     also_as: tuple[str, ...] = ()
     #: Request header fields that the route requires, with what they hold.
     needs: Mapping[str, str] = {}
+    #: A handler that gives the same answer at once, or None when it would have to wait: for the server's hot lane.
+    hot: Callable[[Call], Any] | None = None
 
 
 class Dialect(Protocol):
-    """A wire protocol in front of the engine."""
+    """A wire protocol in front of the engine. One that words messages to webhooks has them in ``channels`` too (:mod:`runstone.domain.webhooks`)."""
 
     name: str
     #: Paths that begin so are this dialect's, with or without a route, and so are their errors.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import mimetypes
 import mmap
@@ -20,7 +19,7 @@ from runstone.domain.store import Store
 from runstone.errors import Corrupt, Denied, Invalid, Missing
 from runstone.storage.reading import BlobReader
 from runstone.storage.tables import Entry
-from runstone.types import FileEntry, UploadedFile, UploadInfo, VersionInfo
+from runstone.types import FileEntry, UploadedFile, UploadInfo
 
 T = TypeVar("T")
 PIECE = 4 << 20
@@ -185,6 +184,10 @@ class StoredFile:
             _copy_range(source, offset, handle, at, length)
             at += length
 
+    def verify(self, start: int, stop: int) -> None:
+        """Reads bytes again and checks them by BLAKE3; raises :class:`Corrupt` after recording what fails."""
+        self._blob.verify(start, stop)
+
     def chunks(self) -> bytes:
         """The file's chunks, in order, as packed 44-byte records: BLAKE3, xxh3 (u64 LE), length (u32 LE)."""
         return self._blob.chunk_records()
@@ -242,23 +245,6 @@ def open_entry(
         _blob=store.blobs.open(domain, entry.sha256),
         _store=store,
     )
-
-
-def plan(store: Store, ctx: Context, name: str) -> tuple[VersionInfo, list[tuple[FileEntry, bytes]]]:
-    """A version and its files with their chunks (:meth:`StoredFile.chunks`; none for a reference to bytes elsewhere)."""
-    with store.index.read() as view:
-        place, version = names.find_version(store, view, ctx, names.parse(ctx, name))
-        info = versions.info(store, view, ctx, place, version)
-    files = versions.files(store, ctx, f"{place}@v{version.number}")
-    records: dict[str, bytes] = {}
-    for file in files:
-        ctx.check_deadline()
-        if file.sha256 not in records and not file.url:
-            with contextlib.closing(
-                store.blobs.open(place.namespace.domain, bytes.fromhex(file.sha256))
-            ) as reader:
-                records[file.sha256] = reader.chunk_records()
-    return info, [(file, b"" if file.url else records[file.sha256]) for file in files]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from runstone.storage.state import State
 from runstone.storage.tables import COLLECTIONS, LABELS, PROJECTS, VERSION_IDS, Table
 
 Kind = Literal["tag", "property"]
+KINDS: tuple[Kind, ...] = ("tag", "property")
 MAX_KEY = 400
 MAX_TEXT = 512 << 10
 MAX_LABELS = 1000
@@ -98,6 +99,14 @@ def label_version(
     _submit(store, ctx, version.id, labels or {}, remove, kind)
 
 
+def checked(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels that can be stored; raises :class:`Invalid` and :class:`TooLarge`."""
+    return {
+        limits.required_text(key, "label", MAX_KEY): limits.text(text, f"label {key}", MAX_TEXT)
+        for key, text in labels.items()
+    }
+
+
 def _submit(
     store: Store, ctx: Context, subject: int, labels: Mapping[str, str], remove: Iterable[str], kind: Kind
 ) -> None:
@@ -106,10 +115,7 @@ def _submit(
         reason=ctx.reason,
         subject=subject,
         kind=kind,
-        labels={
-            limits.required_text(key, "label", MAX_KEY): limits.text(text, f"label {key}", MAX_TEXT)
-            for key, text in labels.items()
-        },
+        labels=checked(labels),
         remove=tuple(limits.required_text(key, "label", MAX_KEY) for key in remove),
     )
     store.submit(ctx, command)

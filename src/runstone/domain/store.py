@@ -97,6 +97,8 @@ class Store:
             self.log = ChangeLog(self.index)
             opened.pop_all()
         self.policy: Policy = policy or RolePolicy()
+        #: Whether webhooks may call plain http and hosts in private networks: a setting of the server.
+        self.private_webhooks = False
         self._closed = False
         self._blobs: Blobs | None = None
         self._blobs_lock = threading.Lock()
@@ -138,6 +140,11 @@ class Store:
         # Keyed by the commit seen before computing: a commit in between only makes the entry stale early.
         self._cached[key] = (now, answer)
         return answer
+
+    def known(self, key: Any) -> Any:
+        """What :meth:`cached` would answer without computing, or None."""
+        found = self._cached.get(key)
+        return found[1] if found is not None and found[0] == self.index.last_commit() else None
 
     def part(self, name: str, make: Callable[[Store], T]) -> T:
         """Something of this store that is made on first use and kept while it is open; with a ``close`` it is closed with it."""

@@ -5,7 +5,9 @@ from runstone.domain import (
     aliases,
     archiving,
     collections,
+    documents,
     fields,
+    gates,
     keys,
     labels,
     lineage,
@@ -14,7 +16,10 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.runs import commands, logging
+from runstone.domain.sweeps import commands as sweeps
+from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, fields, keys, labels, lineage, logging, projects, restoring, versions
+    accounts, aliases, archiving, collections, commands, documents, fields, gates, hooks, keys, labels, lineage, logging, projects, restoring,
+    sweeps, versions,
 )  # fmt: skip

@@ -19,7 +19,7 @@ from runstone.dialects.native.problem import members
 from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Work
 from runstone.domain import integrity, limits
 from runstone.domain.context import ANONYMOUS, Context, Principal
-from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError
+from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
 from runstone.server.requests import Request
@@ -100,7 +100,7 @@ class App:
         headers = response.headers
         headers["X-Request-Id"] = request.request_id
         for name, value in SECURITY:
-            headers[name] = value
+            headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         if origin is not None and self.core.hosts.shares_with(origin):
             headers["Access-Control-Allow-Origin"] = origin
@@ -108,11 +108,11 @@ class App:
             headers.add("Vary", "Origin")
 
     async def _dispatch(self, request: Request) -> web.StreamResponse:
-        core, method, headers = self.core, request.method, request.headers
+        method, headers = request.method, request.headers
         host = headers.get("Host")
         if host is not None or request.version >= (1, 1):
             self.core.hosts.check_host(host)
-        segments, match = core.match(request.raw_path)
+        segments, match = self._match(request)
         if method == "OPTIONS":
             return self._options(request, match)
         endpoint = match.endpoints.get(method)
@@ -146,6 +146,19 @@ class App:
             found = route.handler(call)
         return await self._respond(request, endpoint, call, found)
 
+    def _match(self, request: Request) -> tuple[list[str], Match]:
+        path, accept = request.raw_path, request.headers.get("Accept", "")
+        home = self.core.page_at(request.method, path, accept) if path == "/" else None
+        if home is not None:  # no other dialect has to be loaded to know that
+            return [], home
+        try:
+            return self.core.match(path)
+        except UnknownPath:
+            page = self.core.page_at(request.method, path, accept)
+            if page is None:
+                raise
+            return [], page
+
     def _options(self, request: Request, match: Match) -> web.StreamResponse:
         allow = ", ".join(sorted({*match.endpoints, "OPTIONS"}))
         response = web.Response(status=204, headers={"Allow": allow})
@@ -166,6 +179,8 @@ class App:
         if route.open:
             return _NOBODY
         authorization = request.headers.get("Authorization")
+        if authorization is None and (session := self.core.sessions.given(request.headers)) is not None:
+            return self.core.sessions.principal(session, request.method, request.headers)
         if authorization is None and route.anonymous and self.core.authenticator.required:
             return ANONYMOUS
         if route.token and (token := _token_in(authorization)):

@@ -1,11 +1,12 @@
-"""The hot lane: resolving a name, answered before aiohttp sees the request.
+"""The hot lane: resolving a name, and the plan of a fetch, answered before aiohttp sees the request.
 
 aiohttp's parser, task and response take several times as long as the question itself. So when a connection is between requests and what
-arrived is exactly one or more plain ``GET /api/v1/resolve/…`` requests, they are answered here: by the same authentication, the same
-domain function (and so the same policy), the same limits, log and counts. Only answers of 200 come from here. Whatever is not understood
-at once, or would be refused, goes to aiohttp untouched; a test holds both ways to give the same answers.
+arrived is exactly one or more plain ``GET /api/v1/resolve/…`` or ``GET /api/v1/collections/…/plan`` requests, they are answered here: by the
+same authentication, the same handler (and so the same policy), the same limits, log and counts. Only answers of 200 and 304 come from
+here, and only such as need not wait for a disk. Whatever is not understood at once, or would be refused, goes to aiohttp untouched; a test
+holds both ways to give the same answers.
 
-An answer is remembered, by a digest of the request as it came, until the next commit of any process or until its key expires.
+An answer is remembered, by a digest of the request as it came, until the next commit of any process, until its key expires, or for a minute.
 """
 
 from __future__ import annotations
@@ -14,25 +15,48 @@ import re
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from runstone.dialects.native import versions
-from runstone.dialects.routing import JSON, Call
+from runstone.dialects.routing import JSON, MSGPACK, Call, Raw
+from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.server import codec
 from runstone.server.core import REQUEST_ID, SECURITY, Core, new_request_id
 from runstone.server.metrics import BUCKETS, Metrics
 from runstone.server.router import segments_of
 
-PREFIX = b"GET /api/v1/resolve/"
+PREFIX = (b"GET /api/v1/resolve/", b"GET /api/v1/collections/")
 _END = b"\r\n\r\n"
 _MAX_HEAD = 4096
 _MAX_ANSWERS = 8192
-_LINE = re.compile(rb"GET (/api/v1/resolve/[A-Za-z0-9._~/-]+) HTTP/1\.1\Z")
+#: Longer bodies gain nothing here; and all that are remembered together.
+_MAX_BODY = 64 << 10
+_MAX_BYTES = 32 << 20
+#: The longest that an answer is remembered, in microseconds: what is signed in it must be young.
+_LONGEST = 60_000_000
+_LINE = re.compile(
+    rb"GET (/api/v1/(?:resolve/[A-Za-z0-9._~/-]+|collections/[A-Za-z0-9._~/-]+/versions/[A-Za-z0-9._~-]+/plan)) HTTP/1\.1\Z"
+)
 _FIELD = re.compile(rb"([A-Za-z-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\Z")
 #: Fields that mean nothing to this route, beside those that are looked at.
 _IGNORED = frozenset({b"user-agent", b"accept-encoding", b"accept-language", b"traceparent", b"tracestate"})
+#: Fields that are looked at, here or by the handlers.
+_KNOWN = frozenset(
+    {
+        "host",
+        "accept",
+        "authorization",
+        "x-request-id",
+        "x-runstone-consumer",
+        "x-runstone-near",
+        "if-none-match",
+    }
+)
+#: Fields of an answer whose place is fixed.
+_REASONS = {200: "OK", 304: "Not Modified"}
 
 
 # Not strftime's own: those are in the language of the locale.
@@ -55,7 +79,7 @@ def http_date() -> bytes:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A response around its request id and date, when it stops being one, and what the log says of it."""
+    """A response around its request id and date, when it stops being one, and what the log and the lineage say of it."""
 
     before: bytes
     between: bytes
@@ -63,7 +87,42 @@ class Answer(msgspec.Struct, frozen=True):
     until: int
     request_id: str
     principal: str
+    consumer: str
     path: str
+    route: str
+    status: int
+    fetches: tuple[tuple[Context, int], ...]
+
+
+class _Noting:
+    """The services of a handler whose answer is remembered: what it has noted is noted again with each answer."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.noted: list[tuple[Context, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def fetched(self, ctx: Context, version: int) -> None:
+        """See :meth:`Services.fetched`."""
+        self.noted.append((ctx, version))
+
+
+class _Fields(dict[str, str]):
+    """Header fields by name in lower case, asked for in any case."""
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        """The field of a name."""
+        return super().get(name.lower(), otherwise)
+
+
+class _Count(msgspec.Struct):
+    """Requests of one route and status that took less than the first bucket of the histogram, their time and bytes."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    sent: int = 0
 
 
 class Lane:
@@ -74,11 +133,9 @@ class Lane:
         self._last_commit = core.store.index.last_commit
         self._commit = -1
         self._answers: dict[bytes, Answer] = {}
-        match = core.router.find(segments_of("/api/v1/resolve/n/p/c/v"))
-        assert match is not None
-        self._route = match.endpoints["GET"].route
-        #: Requests that took less than the first bucket of the histogram, their time and bytes; and all of them ever.
-        self._quick, self._seconds, self._sent, self._hot = 0, 0.0, 0, 0
+        self._bytes = 0
+        self._counts: dict[tuple[str, int], _Count] = {}
+        self._hot = 0
         core.metrics.watch(lambda: self._tell(core.metrics))
 
     def answer(self, data: bytes, peer: Callable[[], str]) -> tuple[list[bytes], bytes]:
@@ -100,50 +157,63 @@ class Lane:
             sent.append(response)
             at = end
             seconds = time.perf_counter() - began
-            self._count(seconds, len(response))
+            self._count(found, seconds, len(response))
             if core.log.enabled:
                 self._write_log(found, request_id, peer(), len(response), seconds)
         return sent, data[at:]
 
-    def _count(self, seconds: float, size: int) -> None:
+    def _count(self, found: Answer, seconds: float, size: int) -> None:
         self._hot += 1
         if seconds > BUCKETS[0]:
-            self._core.metrics.observe(self._route.path, "GET", 200, seconds, size)
-        else:
-            self._quick += 1
-            self._seconds += seconds
-            self._sent += size
+            self._core.metrics.observe(found.route, "GET", found.status, seconds, size)
+            return
+        count = self._counts.get((found.route, found.status))
+        if count is None:
+            count = self._counts[found.route, found.status] = _Count()
+        count.requests += 1
+        count.seconds += seconds
+        count.sent += size
 
     def _tell(self, metrics: Metrics) -> dict[str, float]:
         """Adds what was counted here to the counts of all requests, before they are told."""
-        metrics.observe_many(self._route.path, "GET", 200, self._quick, self._seconds, self._sent)
-        self._quick, self._seconds, self._sent = 0, 0.0, 0
+        counts, self._counts = self._counts, {}
+        for (route, status), count in counts.items():
+            metrics.observe_many(route, "GET", status, count.requests, count.seconds, count.sent)
         return {"hot_requests": self._hot}
 
     def _find(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         commit = self._last_commit()
         if commit != self._commit:
-            self._answers.clear()
+            self._forget()
             self._commit = commit
         # A digest, because the head holds the key, which is kept nowhere.
         digest = sha256(head).digest()
         found = self._answers.get(digest)
         try:
-            if found is None:
+            if found is None or found.until <= time.time_ns() // 1000:
                 found = self._make(head, peer)
                 if found is None:
                     return None
-                if not found.request_id:
-                    if len(self._answers) >= _MAX_ANSWERS:
-                        self._answers.clear()
-                    self._answers[digest] = found
-            elif found.until and found.until <= time.time_ns() // 1000:
-                return None
+                self._remember(digest, found)
             self._core.throttle.take(found.principal)
         except Exception:
             # Whatever is wrong, the other way meets it again, and tells the client. The throttle counts no request that it refuses.
             return None
+        for ctx, version in found.fetches:
+            self._core.fetched(ctx, version)
         return found
+
+    def _forget(self) -> None:
+        self._answers.clear()
+        self._bytes = 0
+
+    def _remember(self, digest: bytes, found: Answer) -> None:
+        if found.request_id:
+            return
+        if len(self._answers) >= _MAX_ANSWERS or self._bytes > _MAX_BYTES:
+            self._forget()
+        self._answers[digest] = found
+        self._bytes += len(found.after)
 
     def _make(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         line, *lines = head[:-4].split(b"\r\n")
@@ -153,23 +223,43 @@ class Lane:
             return None
         core, path = self._core, target[1].decode()
         core.hosts.check_host(fields.get("host"))
-        if codec.wants_packed(fields.get("accept", "*/*")):
-            return None
         match = core.router.find(segments_of(path))
-        if match is None or match.endpoints["GET"].route is not self._route:
+        route = match.endpoints["GET"].route if match is not None and "GET" in match.endpoints else None
+        if match is None or route is None or route.hot is None:
             return None
         authorization = fields.get("authorization")
         if not core.authenticator.may_try(authorization, peer()):
             return None
         principal, until = core.authenticator.principal_until(authorization)
-        request_id = fields.get("x-request-id", "")
-        call = Call(core.store, Context(principal), core, "GET", match.names, None, None, {})
-        body = codec.encode_json(versions.resolve(call))
-        before = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\nCache-Control: no-store\r\nX-Request-Id: "
-        common = "".join(f"\r\n{name}: {value}" for name, value in SECURITY)
-        between = f"{common}\r\nContent-Length: {len(body)}\r\nDate: "
+        consumer = limits.text(
+            unquote_to_bytes(fields.get("x-runstone-consumer", "")).decode(), "X-Runstone-Consumer", 256
+        )
+        noting = _Noting(core)
+        packed = codec.wants_packed(fields.get("accept", "*/*"))
+        ctx = Context(principal, consumer=consumer)
+        call = Call(core.store, ctx, noting, "GET", match.names, None, None, fields, packed=packed)
+        found = route.hot(call)
+        if found is None:
+            return None
+        if not isinstance(found, Raw):
+            encode = codec.encode_packed if packed else codec.encode_json
+            found = Raw(encode(found), headers={"Content-Type": MSGPACK if packed else JSON})
+        if len(found.content) > _MAX_BODY:
+            return None
+        before, between = _frame(found)
+        longest = time.time_ns() // 1000 + _LONGEST
         return Answer(
-            before.encode(), between.encode(), b"\r\n\r\n" + body, until, request_id, principal.name, path
+            before=before,
+            between=between,
+            after=b"\r\n\r\n" + found.content,
+            until=min(until or longest, longest),
+            request_id=fields.get("x-request-id", ""),
+            principal=principal.name,
+            consumer=fields.get("x-runstone-consumer", ""),
+            path=path,
+            route=route.path,
+            status=found.status,
+            fetches=tuple(noting.noted),
         )
 
     def _write_log(self, found: Answer, request_id: str, peer: str, size: int, seconds: float) -> None:
@@ -179,15 +269,31 @@ class Lane:
             peer=peer,
             method="GET",
             path=found.path,
-            status=200,
+            status=found.status,
             bytes=size,
             duration_ms=round(seconds * 1000, 3),
+            consumer=found.consumer or None,
         )
 
 
-def _fields(lines: list[bytes]) -> dict[str, str] | None:
+def _frame(raw: Raw) -> tuple[bytes, bytes]:
+    """The head of a response up to its request id, and from there to its date."""
+    first = [f"HTTP/1.1 {raw.status} {_REASONS[raw.status]}"]
+    own = {"Cache-Control": "no-store", **raw.headers}
+    if raw.media_type:
+        own["Content-Type"] = raw.media_type
+    elif "Content-Type" in own:
+        own = {"Content-Type": own.pop("Content-Type"), **own}  # as of a value
+    first += [f"{name}: {value}" for name, value in own.items()]
+    then = [f"{name}: {value}" for name, value in SECURITY]
+    if raw.status != 304:
+        then.append(f"Content-Length: {len(raw.content)}")
+    return ("\r\n".join([*first, "X-Request-Id: "])).encode(), ("\r\n".join(["", *then, "Date: "])).encode()
+
+
+def _fields(lines: list[bytes]) -> _Fields | None:
     """The header fields that matter; None when there is one that aiohttp had better see."""
-    found: dict[str, str] = {}
+    found = _Fields()
     for line in lines:
         field = _FIELD.match(line)
         if field is None:
@@ -200,7 +306,7 @@ def _fields(lines: list[bytes]) -> dict[str, str] | None:
             continue
         if name == b"x-request-id" and not REQUEST_ID.match(value):
             return None
-        if name not in (b"host", b"accept", b"authorization", b"x-request-id") or name.decode() in found:
+        if name.decode() not in _KNOWN or name.decode() in found:
             return None
         found[name.decode()] = value
     return found

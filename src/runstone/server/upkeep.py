@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from runstone.domain import maintenance
-from runstone.domain.runs import liveness, questions, series
+from runstone.domain.runs import columns, liveness, series
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
 from runstone.server.metrics import Board
@@ -66,8 +66,22 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     maintenance.expire(core.store)
     liveness.mark_crashed(core.store)
     series.compact(core.store)
-    questions.tables(core.store).maintain()
+    columns.tables(core.store).maintain()
+    core.courier.forget()
     return True
+
+
+async def tell(core: Core, lock: UpkeepLock) -> None:
+    """In one process: tells webhooks what happens, soon after it did."""
+    while True:
+        await asyncio.sleep(TICK)
+        if not core.courier.idle() and core.store.index.failed is None and lock.take():
+            try:
+                await core.in_thread(core.courier.work)
+            except RunstoneError as error:
+                _log.warning("webhooks: %s", error.message)
+            except Exception:
+                _log.exception("webhooks")
 
 
 async def watch_lag(core: Core, board: Board | None) -> None:

@@ -64,9 +64,11 @@ class Worker:
         """Listens."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self.front, sock=self._bound, backlog=listening.BACKLOG)
+        self.core.near.announce(self._bound.getsockname()[1])
         self._loading = loop.create_task(self.front.load())
         jobs = (
             upkeep.keep_up(self.core, self._lock),
+            upkeep.tell(self.core, self._lock),
             upkeep.watch_lag(self.core, self._board),
             self._end_slow_headers(),
         )
@@ -85,6 +87,7 @@ class Worker:
         self.core.draining = True
         if self._listener is not None:
             self._listener.close()
+        self.core.near.withdraw()
         connections = await self.loaded()
         await connections.drain(self.core.options.shutdown_seconds)
         await connections.shutdown(1.0)

@@ -86,6 +86,10 @@ class OpenPacks:
             self._evict()
             return held
 
+    def path_of(self, pack: int) -> str:
+        """Where a pack lies on this machine."""
+        return str(self._backend.path(pack))
+
     def release(self, held: OpenPack) -> None:
         """Gives back what :meth:`hold` gave."""
         with self._lock:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from runstone._native.digests import verify_chunks
 from runstone.errors import Corrupt, Missing, RangeUnsatisfiable, RunstoneError, StorageFailed
 from runstone.storage import damages
 from runstone.storage.holdings import BlobInfo, describe, require
@@ -154,6 +155,21 @@ class BlobReader:
         raise Missing(
             f"the blob {self.info.sha256.hex()} was deleted or moved while it was read; read it again"
         )
+
+    def places(self) -> list[tuple[str, int, int]]:
+        """Where the bytes lie, all of them checked: (path of a pack, offset, length). For who locks the ranges before they are read."""
+        packs = self._reader.packs
+        return [
+            (packs.path_of(self._number_of(segment.handle)), segment.offset, segment.length)
+            for segment in self.segments()
+        ]
+
+    def verify(self, start: int, stop: int) -> None:
+        """Reads bytes again and checks them by BLAKE3; raises :class:`Corrupt` like :meth:`segments`."""
+        self.segments(start, stop)
+        for run in self._covering(start, stop):
+            for fault in faults(self._packs[run.pack].handle, run, verify_chunks):
+                self._report(fault)
 
     def _bounded(self, start: int, stop: int | None) -> int:
         stop = self.size if stop is None else stop

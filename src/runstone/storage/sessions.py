@@ -232,7 +232,7 @@ class Session:
                 sizes = {pack: chunks.pack_size(view, pack) for pack, _, _ in lease.ranges}
             for pack, start, stop in lease.ranges:
                 # If this fails the collector frees them: it goes by what is referred to.
-                with contextlib.suppress(RunstoneError, FileNotFoundError):
+                with contextlib.suppress(RunstoneError, FileNotFoundError, BlockingIOError):
                     self._pool.backend.punch(pack, start, min(stop, sizes[pack]) - start)
 
     def reset(self) -> None:

@@ -98,13 +98,19 @@ class Space:
             return
 
         def punch(start: int, stop: int) -> None:
-            if self._pool.backend.punch(pack, start, stop - start):
+            try:
+                freed = self._pool.backend.punch(pack, start, stop - start)
+            except BlockingIOError:
+                report.bytes_deferred += stop - start
+                return
+            if freed:
                 report.ranges_punched += 1
             else:
                 report.can_punch = False
 
         for start, stop in live.gaps(0, size):
-            report.bytes_deferred += self._held.free(pack, start, stop, punch)
+            left_out = self._held.free(pack, start, stop, punch)
+            report.bytes_deferred += left_out
         report.bytes_freed += max(0, before - self._pool.backend.stat(pack).st_blocks) * 512
 
     def _remove_pack(self, pack: int, size: int) -> bool:

@@ -293,6 +293,28 @@ LABELS = _state(50, "labels", "subject:u64 kind:text key:text", str)
 FIELD_CLASSES = _state(46, "field_classes", "project:u64 field:text", FieldClass)
 
 
+class Document(Record, frozen=True):
+    """A stored JSON document of a project: a saved view, a report. ``spec`` is MessagePack; a ``private`` one is its maker's alone."""
+
+    id: int
+    project: int
+    kind: str
+    name: str
+    created: int
+    by: str
+    title: str = ""
+    description: str = ""
+    spec: bytes = b"\x80"
+    private: bool = False
+    revision: int = 1
+    updated: int = 0
+    updated_by: str = ""
+
+
+DOCUMENTS = _state(175, "documents", "id:u64", Document)
+DOCUMENT_NAMES = _state(176, "document_names", "project:u64 kind:text name:text", int)
+
+
 # Lineage and history
 
 
@@ -429,6 +451,85 @@ RUNNING = _state(75, "running", "run:u64", int)
 STREAMS = _state(76, "streams", "stream:u64", int)
 STREAM_FORKS = _state(77, "stream_forks", "stream:u64 run:u64", int)
 HEARTBEATS = _local(89, "heartbeats", "run:u64", int)
+
+
+# Sweeps
+
+
+class Sweep(Record, frozen=True):
+    """A search over parameters. ``config`` is a MessagePack map; ``state`` is pending, running, paused, finished or canceled.
+
+    ``assigned`` counts the runs that it gave out, ``drawn`` those of them whose parameters its method chose.
+    """
+
+    id: int
+    project: int
+    name: str
+    created: int
+    by: str
+    updated: int
+    config: bytes
+    state: str = "pending"
+    display_name: str = ""
+    assigned: int = 0
+    drawn: int = 0
+
+
+class SweepAgent(Record, frozen=True):
+    """A process that asks a sweep for runs."""
+
+    id: int
+    sweep: int
+    host: str
+    created: int
+    by: str
+
+
+class SweepRun(Record, frozen=True):
+    """A run that a sweep chose parameters for (a MessagePack map). ``agent`` is 0 while it waits for one.
+
+    ``stopped`` is when it was found to be worse than the others, or 0; ``prior`` says that it was there before the sweep.
+    """
+
+    run: str
+    agent: int
+    params: bytes
+    time: int
+    stopped: int = 0
+    prior: bool = False
+
+
+SWEEPS = _state(110, "sweeps", "id:u64", Sweep)
+SWEEP_NAMES = _state(111, "sweep_names", "project:u64 name:text", int)
+SWEEP_AGENTS = _state(112, "sweep_agents", "sweep:u64 agent:u64", SweepAgent)
+AGENT_SWEEPS = _state(113, "agent_sweeps", "agent:u64", int)
+SWEEP_RUNS = _state(114, "sweep_runs", "sweep:u64 number:u32", SweepRun)
+SWEEP_RUN_NAMES = _state(115, "sweep_run_names", "sweep:u64 run:text", int)
+SWEEP_WAITING = _state(116, "sweep_waiting", "sweep:u64 number:u32", int)
+AGENT_HEARTBEATS = _local(117, "agent_heartbeats", "agent:u64", int)
+
+
+class Gate(Record, frozen=True):
+    """A collection whose files are given only to those who are let in: ``auto``, whoever asks, or ``manual``, whom an owner accepts."""
+
+    mode: str
+    by: str
+    time: int
+
+
+class Admission(Record, frozen=True):
+    """Who asked to be let in, and what became of it: ``pending``, ``accepted`` or ``rejected``, by whom and when."""
+
+    state: str
+    asked: int
+    fields: bytes = b"\x80"
+    by: str = ""
+    time: int = 0
+    why: str = ""
+
+
+GATES = _state(154, "gates", "collection:u64", Gate)
+ADMISSIONS = _state(155, "admissions", "collection:u64 user:u64", Admission)
 
 
 # Where the bytes are
@@ -622,3 +723,48 @@ SERIES_CELLS = _derived(97, "series_cells", "stream:u64 key:u32 step:u64 time:u6
 SERIES_GROUPS = _derived(98, "series_groups", "stream:u64 key:u32 step:u64 time:u64", SeriesGroup)
 SERIES_COMPACTED = _derived(99, "series_compacted", "stream:u64", Compacted)
 SERIES_SWEPT = _derived(100, "series_swept", "zero:u8", Swept)
+
+
+# Webhooks
+
+
+class Webhook(Record, frozen=True):
+    """Where to tell of what happens in a namespace (0: in all), or in one project of it.
+
+    ``channel`` names the dialect that words the messages, ``events`` are what is told, in its words; ``secret`` is encrypted.
+    """
+
+    id: int
+    namespace: int
+    project: int
+    channel: str
+    name: str
+    url: str
+    events: tuple[str, ...]
+    created: int
+    by: str
+    updated: int
+    description: str = ""
+    secret: bytes = b""
+    enabled: bool = True
+
+
+class Delivery(Record, frozen=True):
+    """A message to a webhook: waiting (to be sent at ``due``), delivered or failed, and how the last attempt ended."""
+
+    id: str
+    event: str
+    body: bytes
+    created: int
+    state: str = "waiting"
+    due: int = 0
+    attempts: int = 0
+    tried: int = 0
+    status: int = 0
+    answer: str = ""
+
+
+WEBHOOKS = _state(140, "webhooks", "id:u64", Webhook)
+DELIVERIES = _local(141, "deliveries", "webhook:u64 number:u64", Delivery)
+DELIVERIES_DUE = _local(142, "deliveries_due", "due:u64 webhook:u64 number:u64", int)
+TOLD = _local(143, "told", "zero:u8", int)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from hubkit import Hub, contents, safetensors
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub import CommitOperationCopy, HfApi, snapshot_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 
 @pytest.fixture
@@ -202,3 +204,60 @@ def test_cards_that_are_wrong_are_told_of_before_the_commit(hub: Hub, head: byte
         api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id="lab/wrong-card")
     hub.put("lab/models/wrong-card", {"README.md": card}, tmp_path)
     assert not api.model_info("lab/wrong-card").card_data
+
+
+def test_a_gated_repo_is_seen_by_all_and_read_by_those_let_in(hub: Hub, files, tmp_path):
+    ann, eve, nobody = hub.api("ann"), hub.api("eve"), HfApi(endpoint=hub.url, token=False)
+    hub.library.create_project("lab/public-models", visibility="public", exist_ok=True)
+    files = files | {"model.safetensors": safetensors(b"nobody else has these")}
+    hub.put("lab/public-models/guarded", files, tmp_path, aliases=("prod",))
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("max").update_repo_settings("lab/guarded", gated="manual")
+    ann.update_repo_settings("lab/guarded", gated="manual")
+    assert eve.model_info("lab/guarded").gated == "manual" and nobody.model_info("lab/guarded").siblings == []
+    asks = {"Authorization": f"Bearer {hub.tokens['eve']}"}
+
+    def reads(who: HfApi) -> bool:
+        try:
+            found = who.snapshot_download("lab/guarded", cache_dir=tmp_path / str(random.random()))
+        except GatedRepoError:
+            with pytest.raises(GatedRepoError):
+                who.hf_hub_download("lab/guarded", "config.json", cache_dir=tmp_path / str(random.random()))
+            return False
+        return contents(Path(found)) == files
+
+    assert reads(hub.api("ria")) and not reads(eve) and not reads(nobody)
+    # What may not be read may neither be fetched by another way nor made a version of.
+    digest = hashlib.sha256(files["model.safetensors"]).hexdigest()
+    eve.create_repo("eve/taken", exist_ok=True)
+    copy = [CommitOperationCopy("model.safetensors", "x", src_repo_id="lab/guarded", src_repo_type="model")]
+    with pytest.raises(GatedRepoError):
+        eve.create_commit("eve/taken", copy, commit_message="Taken")
+    line = b'{"key":"header","value":{"summary":"x"}}\n{"key":"lfsFile","value":{"path":"x","oid":"%s","size":%d}}\n'
+    taken = httpx2.post(
+        f"{hub.url}/api/models/eve/taken/commit/main",
+        content=line % (digest.encode(), len(files["model.safetensors"])),
+        headers=asks,
+    )
+    assert taken.status_code == 400
+    native = httpx2.get(
+        f"{hub.url}/api/v1/versions/lab/public-models/guarded@prod/files/config.json", headers=asks
+    )
+    assert native.status_code in (403, 404)
+    image = httpx2.get(f"{hub.url}/v2/lab/public-models/guarded/manifests/prod", headers=asks)
+    assert image.status_code == 403 and image.json()["errors"][0]["code"] == "DENIED"
+    assert httpx2.post(f"{hub.url}/lab/guarded/ask-access", headers=asks).json() == {"status": "pending"}
+    assert [request.username for request in ann.list_pending_access_requests("lab/guarded")] == ["eve"]
+    with pytest.raises(HfHubHTTPError):
+        eve.accept_access_request("lab/guarded", "eve")
+    assert not reads(eve)
+    ann.accept_access_request("lab/guarded", "eve")
+    assert reads(eve)
+    ann.reject_access_request("lab/guarded", "eve", rejection_reason="no more")
+    assert not reads(eve)
+    ann.grant_access("lab/guarded", "eve")
+    assert reads(eve)
+    ann.update_repo_settings("lab/guarded", gated=False)
+    assert reads(nobody)
+    ann.update_repo_settings("lab/guarded", gated="auto")
+    assert not reads(nobody)

@@ -341,8 +341,6 @@ def test_repos_are_made_moved_shown_and_deleted(hub: Hub, tmp_path):
         api.delete_repo("ann/moved")
     api.delete_repo("ann/moved", missing_ok=True)
     assert api.create_repo("ann/moved").repo_id == "ann/moved"
-    with pytest.raises(BadRequestError, match="gated"):
-        api.update_repo_settings("lab/made", repo_type="dataset", gated="auto")
 
 
 def test_readers_do_not_write(hub: Hub, repo: str):

@@ -18,6 +18,8 @@ TIMES = {
     "creation_time", "last_update_time", "start_time", "end_time", "creation_timestamp", "last_updated_timestamp",
     "creation_timestamp_ms", "last_updated_timestamp_ms",
 }  # fmt: skip
+#: What is compared only to be there: when a thing happened, and the place of the next page, which is a server's own.
+_OPAQUE = dict.fromkeys(TIMES, "a time") | {"next_page_token": "a token"}
 #: Extra members of the genuine server's errors, which its clients do not need.
 EXTRA = {"sqlstate", "error_class"}
 
@@ -96,7 +98,7 @@ def _plain(value, kept):
     """A body without what must differ, and with metrics, tags and params in an order of their own: mlflow's is that of its database."""
     if isinstance(value, dict):
         return {
-            key: "a time" if key in TIMES and each else _plain(each, kept)
+            key: _OPAQUE[key] if key in _OPAQUE and each else _plain(each, kept)
             for key, each in value.items()
             if key not in EXTRA
         }

@@ -15,7 +15,7 @@ from runstone.dialects.hub.naming import Repo
 from runstone.dialects.hub.revisions import Commit
 from runstone.dialects.routing import Call
 from runstone.domain import content, limits
-from runstone.errors import Invalid, RunstoneError
+from runstone.errors import Gated, Invalid, RunstoneError
 
 MAX_HEAD = 64 << 10
 MAX_CARD = 1 << 20
@@ -70,7 +70,10 @@ def _parsed(text: str) -> Any:
 
 def of_commit(call: Call, repo: Repo, commit: Commit) -> dict[str, Any]:
     """The fields of the card of a commit, none if it has no card or one that does not parse."""
-    found = revisions.files(call.store, call.ctx, repo, commit, prefix=README, limit=1)
+    try:
+        found = revisions.files(call.store, call.ctx, repo, commit, prefix=README, limit=1)
+    except Gated:
+        return {}
     if not found or found[0].path != README or not found[0].sha256 or found[0].size > MAX_CARD:
         return {}
     key = ("hub card", found[0].sha256, call.ctx.principal)

@@ -25,8 +25,8 @@ from runstone.dialects.hub.wire import (
     xet_hash,
 )
 from runstone.dialects.routing import Call, Reply, Route
-from runstone.domain import lineage
-from runstone.errors import Malformed, TooLarge
+from runstone.domain import gates, lineage
+from runstone.errors import Gated, Malformed, TooLarge
 
 MAX_FORM = 4 << 20
 #: The most files of which the information about a repo names each.
@@ -83,9 +83,13 @@ def get_info(kind: str, call: Call) -> dict[str, Any]:
     shown |= {
         name: card[name] for name in ("library_name", "pipeline_tag") if isinstance(card.get(name), str)
     }
+    shown["gated"] = gates.mode_of(call.store, repo.collection.id) or False
     shown["downloads"] = lineage.fetches(call.store, call.ctx, repo.path)
     if not asked.expand or "siblings" in asked.expand:
-        found = revisions.files(call.store, call.ctx, repo, commit, limit=MAX_SIBLINGS)
+        try:
+            found = revisions.files(call.store, call.ctx, repo, commit, limit=MAX_SIBLINGS)
+        except Gated:
+            found = []  # that the repo is there may be known, and how to get in
         shown["siblings"] = [trees.shown_sibling(file, asked.blobs) for file in found]
     if asked.expand:
         kept = {"_id", "id", "modelId", *asked.expand}

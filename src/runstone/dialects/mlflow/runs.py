@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
-from runstone.dialects.mlflow import experiments, ids, validation, wire
+from runstone.dialects.mlflow import experiments, ids, searching, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import ARRAY, INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import Call
@@ -13,9 +14,9 @@ from runstone.domain import described
 from runstone.domain.described import DescribedProject
 from runstone.domain.queries import mlflow
 from runstone.domain.queries.mlflow_grammars import STATUSES
-from runstone.domain.runs import browsing, lifecycle, points, table
+from runstone.domain.runs import browsing, lifecycle, points, questions, table
 from runstone.errors import Conflict, Missing
-from runstone.query import Ids
+from runstone.query import Condition, Ids, Order
 from runstone.types import RunInfo
 
 NAME_TAG = "mlflow.runName"
@@ -200,32 +201,69 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
         )
     condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=lambda *_: Ids(()))
     orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
-    view, offset = experiments.view_type(fields, "run_view_type"), wire.page_offset(fields)
+    view = experiments.view_type(fields, "run_view_type")
     found = {}
     for text in dict.fromkeys(wire.strings(fields, "experiment_ids")):
         project = readable(call, text)
         if project is not None:
             found[project.info.path] = project
+    look = _by_columns if searching.by_columns(condition, orders) else _by_rows
+    runs, token = look(call, fields, found, condition, orders, view, max(limit, 0))
+    answer: dict[str, Any] = {}
+    if runs:
+        answer["runs"] = [shown(call, found[f"{run.namespace}/{run.project}"], run) for run in runs]
+    if token:
+        answer["next_page_token"] = token
+    return answer
 
+
+_Found = tuple[Sequence[RunInfo], str]
+
+
+def _by_columns(
+    call: Call,
+    fields: dict[str, Any],
+    found: dict[str, DescribedProject],
+    condition: Condition,
+    orders: Sequence[Order],
+    view: str,
+    limit: int,
+) -> _Found:
+    if not found or not limit:
+        return (), ""
+    page = questions.across(
+        call.store,
+        call.ctx,
+        found,
+        filter=searching.condition_of(call, condition, view),
+        order=searching.orders_of(orders),
+        limit=limit,
+        after=wire.page_place(fields),
+        deleted=True,
+    )
+    return page.items, wire.place_token(page.next) if page.next else ""
+
+
+def _by_rows(
+    call: Call,
+    fields: dict[str, Any],
+    found: dict[str, DescribedProject],
+    condition: Condition,
+    orders: Sequence[Order],
+    view: str,
+    limit: int,
+) -> _Found:
     def row(path: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         if fields.get("job_type") == ids.LOGGED or not experiments.in_view(view, fields["deleted"]):
             return None
         return _row(call, found[path], fields)
 
+    offset = wire.page_offset(fields)
     named, more = browsing.search(
-        call.store, call.ctx, found, condition, orders, shown=row, offset=offset, limit=max(limit, 0)
+        call.store, call.ctx, found, condition, orders, shown=row, offset=offset, limit=limit
     )
-    answer: dict[str, Any] = {}
-    if named:
-        answer["runs"] = [
-            shown(
-                call, found[name.rpartition("/")[0]], lifecycle.get(call.store, call.ctx, name, deleted=True)
-            )
-            for name in named
-        ]
-    if more:
-        answer["next_page_token"] = wire.page_token(offset + limit)
-    return answer
+    runs = [lifecycle.get(call.store, call.ctx, name, deleted=True) for name in named]
+    return runs, wire.page_token(offset + limit) if more else ""
 
 
 def log_inputs(call: Call, fields: dict[str, Any]) -> Any:
@@ -344,7 +382,7 @@ def _row(call: Call, project: DescribedProject, fields: dict[str, Any]) -> dict[
         **fields,
         "id": number,
         "name": fields["display_name"],
-        "user": fields.get("info.user_id", fields["user"]),
+        "user": fields["user_id"],
         "created": fields["started"],
         "artifact_uri": artifact_uri(call, project, number),
         f"tags.{NAME_TAG}": fields["display_name"],

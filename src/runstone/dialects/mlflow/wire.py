@@ -210,6 +210,25 @@ def page_offset(fields: Mapping[str, Any]) -> int:
     raise invalid("Invalid page token, could not base64-decode")
 
 
+def place_token(place: str) -> str:
+    """The token of the page behind a place that the domain told."""
+    return base64.b64encode(json.dumps({"after": place}).encode()).decode()
+
+
+def page_place(fields: Mapping[str, Any]) -> str:
+    """The place that a page begins behind; nothing for the first page."""
+    token = fields.get("page_token")
+    if not token:
+        return ""
+    try:
+        place = json.loads(base64.b64decode(str(token)))["after"]
+        if isinstance(place, str):
+            return place
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        pass
+    raise invalid("Invalid page token, could not base64-decode")
+
+
 def without_empty(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """An object without what has no value: mlflow leaves such fields out."""
     return {name: value for name, value in values if value not in (None, "", [], {})}

@@ -1,4 +1,4 @@
-"""The files of a version: their list, their bytes, their chunks, and the plan that a fetch follows."""
+"""The files of a version: their list, their bytes and their chunks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from runstone.dialects.native.wire import (
     Listing,
     NoQuery,
     Request,
-    collection_name,
     page,
     version_name,
 )
-from runstone.dialects.routing import BYTES, Call, Download, Raw, Reply, Route
+from runstone.dialects.routing import BYTES, Call, Download, Raw, Route
 from runstone.domain import content, versions
 from runstone.errors import Conflict, Invalid
-from runstone.types import FileEntry, VersionInfo
+from runstone.types import FileEntry
 
 SIGNED = "/api/v1/signed/files/{ns}/{project}/{collection}/{version}/{path...}"
 FOLLOWED = ("https://", "http://")
@@ -46,26 +45,6 @@ class SignedUrl(Answer):
     """An address that needs no credentials, and expires."""
 
     url: str
-
-
-class PlannedFile(Answer):
-    """A file and its chunks: packed 44-byte records of BLAKE3, xxh3 (u64 LE) and length (u32 LE), in order."""
-
-    path: str
-    size: int
-    sha256: str
-    url: str
-    etag: str
-    media_type: str
-    chunks: bytes
-
-
-class Plan(Answer):
-    """Everything that a fetch of a version needs to know; ``seq`` is how far the log was when it was made."""
-
-    version: VersionInfo
-    files: tuple[PlannedFile, ...]
-    seq: int
 
 
 def list_files(call: Call) -> Listing[FileEntry]:
@@ -113,36 +92,6 @@ def get_chunks(call: Call) -> Raw:
         return Raw(file.chunks(), BYTES, headers={"ETag": file.etag})
 
 
-def get_plan(call: Call) -> Reply | Raw:
-    """Answers ``GET …/plan``: chunks are raw in MessagePack and base64 in JSON.
-
-    Whoever asks for it fetches, whether or not it then asks for a file: it may have the bytes already, as after a 304.
-    """
-    found = versions.resolve(call.store, call.ctx, version_name(call))
-    exact = f"{collection_name(call)}@v{found.version}"
-    headers = {"ETag": f'"{found.digest}-{found.version}"'}
-    if headers["ETag"] in call.headers.get("If-None-Match", ""):
-        if _is_fetch(call):
-            call.services.fetched(call.ctx, versions.get(call.store, call.ctx, exact).id)
-        return Raw(status=304, headers=headers)
-    version, files = content.plan(call.store, call.ctx, exact)
-    if _is_fetch(call):
-        call.services.fetched(call.ctx, version.id)
-    planned = tuple(
-        PlannedFile(
-            path=file.path,
-            size=file.size,
-            sha256=file.sha256,
-            url=file.url,
-            etag=file.etag,
-            media_type=file.media_type,
-            chunks=chunks,
-        )
-        for file, chunks in files
-    )
-    return Reply(Plan(version=version, files=planned, seq=found.seq), headers=headers)
-
-
 def sign_file(call: Call) -> SignedUrl:
     """Answers ``POST …/sign``: the version is fixed now, whatever becomes of the alias."""
     asked: SignFile = call.body
@@ -179,16 +128,6 @@ ROUTES = (
         "The chunks of a file: packed records of BLAKE3 (32 bytes), xxh3 (u64 LE) and length (u32 LE), in order.",
         query=NoQuery,
         media_type=BYTES,
-        blocking=True,
-    ),
-    Route(
-        "GET",
-        VERSION + "/plan",
-        get_plan,
-        "What a fetch needs to know.",
-        query=NoQuery,
-        answer=Plan,
-        also=(304,),
         blocking=True,
     ),
     Route(

@@ -168,5 +168,6 @@ ROUTES = (
         "What an alias or number stands for now.",
         query=NoQuery,
         answer=Resolved,
+        hot=resolve,
     ),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import wire
+from runstone.dialects.wandb import sweeps, wire
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.runs import RunNode
+from runstone.dialects.wandb.sweeps import SweepNode
 from runstone.domain import projects
 from runstone.domain.queries import mongo
 from runstone.domain.runs import finding, lifecycle, listing
@@ -44,8 +45,8 @@ class ProjectNode:
         """The same, of the kind that the SDK takes a number from."""
         return wire.make_id("ProjectInternalId", self._number())
 
-    def run(self, name: str) -> RunNode | None:
-        """A run by name, or None."""
+    def run(self, name: str, desc: str | None = None) -> RunNode | None:
+        """A run by name, or None; ``desc`` says nothing."""
         try:
             info = lifecycle.get(self._call.store, self._call.ctx, f"{self._info.path}/{name}")
         except (Missing, Gone):
@@ -75,6 +76,21 @@ class ProjectNode:
         for edge in found["edges"]:
             edge["node"] = RunNode(self._call, lifecycle.get(self._call.store, self._call.ctx, edge["node"]))
         return found
+
+    def total_sweeps(self, filters: str | None = None) -> int:
+        """How many sweeps a filter finds."""
+        return len(sweeps.listed(self._call, self._info.path, filters))
+
+    def sweeps(
+        self, after: str | None = None, first: int | None = None, filters: str | None = None
+    ) -> dict[str, Any]:
+        """Sweeps that a filter finds, by page."""
+        found = sweeps.listed(self._call, self._info.path, filters)
+        return wire.page([SweepNode(self._call, each) for each in found], after, first)
+
+    def sweep(self, sweep_name: str) -> SweepNode | None:
+        """A sweep by name, or None."""
+        return sweeps.sweep(self._call, self._info.path, sweep_name)
 
     def _found(self, filters: str | None, order: str | None) -> list[str]:
         return listing.find(

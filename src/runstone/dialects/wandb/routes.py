@@ -8,8 +8,8 @@ import msgspec
 
 from runstone.dialects.routing import BYTES, JSON, Call, Raw, Route
 from runstone.dialects.wandb import filestream, runfiles, wire
-from runstone.dialects.wandb.problem import content
-from runstone.errors import RunstoneError, TryAgain, Unauthenticated
+from runstone.dialects.wandb.problem import content, is_outright
+from runstone.errors import RunstoneError
 
 
 class Operation(msgspec.Struct, rename="camel"):
@@ -28,9 +28,9 @@ def graphql(call: Call) -> Raw:
     asked: Operation = call.body
     try:
         found = execution.run(Root(call), asked.query, asked.variables or {}, asked.operation_name)
-    except (TryAgain, Unauthenticated):
-        raise
     except RunstoneError as error:
+        if is_outright(error):
+            raise
         return Raw(content(error), JSON)
     return Raw(wire.written(found).encode("utf-8", "replace"), JSON)
 

@@ -26,7 +26,9 @@ class RunNode:
         self.tags = list(info.tags)
         self.group, self.job_type = info.group or None, info.job_type or None
         self.sweep_name = info.sweep or None
-        self.stopped = bool(info.info.get("stopped"))
+        self.stopped = self.should_stop = bool(info.info.get("stopped"))
+        self.running, self.failed = info.state == "running", info.state in ("failed", "crashed", "killed")
+        self.exitcode = {"finished": 0, "failed": 1}.get(info.state)
         self.commit, self.host = info.info.get("commit"), info.info.get("host")
         self.created_at, self.heartbeat_at = wire.time_text(info.created), wire.time_text(info.updated)
 
@@ -82,7 +84,7 @@ class RunNode:
             if not history.is_system(stat.key)
         ]
         keys = {
-            stat.key: {"typeCounts": [{"type": "number", "count": stat.points}], "previousValue": None}
+            stat.key: {"typeCounts": [{"type": "number", "count": stat.points}], "previousValue": stat.last}
             for stat in found
         }
         return {"lastStep": max((stat.step for stat in found), default=-1), "keys": keys, "sets": []}

@@ -438,7 +438,7 @@ def _begin_stream(state: State, run: Run, stream: int, past: Past) -> None:
     numbers = keys.number(state, run.project, _names(past))
     pages: dict[int, list[stats.Stat]] = {}
     for name, record in past.stats:
-        stat = next(iter(stats.unpack(record).values()))._replace(key=numbers[name])
+        stat = stats.from_record(record)._replace(key=numbers[name])
         pages.setdefault(stat.key // stats.PAGE, []).append(stat)
     for page, found in pages.items():
         state.put(STATS, stream, page, stats.pack(found))

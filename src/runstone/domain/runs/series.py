@@ -63,7 +63,7 @@ def read(
     _check_axis(by)
     if not 1 <= limit <= MAX_PAGE:
         raise Invalid(f"limit must be 1 to {MAX_PAGE}, not {limit}")
-    found, numbers = _asked(store, ctx, name, [key])
+    found, numbers = asked(store, ctx, name, [key])
     page = of(store).points(
         spans(found),
         numbers[key],
@@ -93,7 +93,7 @@ def rows(
     """What a run logged, step by step: of each step the last value of each key, or of the ``wanted`` ones."""
     if not 1 <= limit <= MAX_ROWS:
         raise Invalid(f"limit must be 1 to {MAX_ROWS}, not {limit}")
-    found, numbers = _asked(store, ctx, name, list(wanted))
+    found, numbers = asked(store, ctx, name, list(wanted))
     series = of(store)
     if not numbers:
         numbers = _readable(store, ctx, found, series.keys(spans(found)))
@@ -120,18 +120,12 @@ def picture(
     buckets: int = 1000,
 ) -> list[SeriesPicture]:
     """Keys of runs in at most ``buckets`` buckets each, the same however the points arrived; a run that lacks a key is left out."""
-    _check_axis(by)
-    if not 1 <= buckets <= MAX_BUCKETS:
-        raise Invalid(f"buckets must be 1 to {MAX_BUCKETS}, not {buckets}")
-    runs, asked = list(names), list(wanted)
-    if len(runs) * len(asked) > MAX_PICTURES:
-        raise Invalid(
-            f"{len(runs)} runs of {len(asked)} keys are over the limit of {MAX_PICTURES} series at once"
-        )
+    runs, keyed = list(names), list(wanted)
+    check_picture(len(runs) * len(keyed), by, buckets)
     drawn = []
     for name in runs:
         ctx.check_deadline()
-        found, numbers = _asked(store, ctx, name, asked, missing_ok=True)
+        found, numbers = asked(store, ctx, name, keyed, missing_ok=True)
         for key, number in numbers.items():
             shown = of(store).downsample(
                 spans(found), number, low=low, high=high, by_time=by == "time", buckets=buckets
@@ -140,6 +134,17 @@ def picture(
                 columns = {column: getattr(shown, column).tolist() for column in SeriesPicture.columns()}
                 drawn.append(SeriesPicture(run=str(found), key=key, **columns))
     return drawn
+
+
+def check_picture(count: int, by: str, buckets: int) -> None:
+    """Raises :class:`Invalid` when so many series cannot be drawn so."""
+    _check_axis(by)
+    if not 1 <= buckets <= MAX_BUCKETS:
+        raise Invalid(f"buckets must be 1 to {MAX_BUCKETS}, not {buckets}")
+    if count > MAX_PICTURES:
+        raise Invalid(
+            f"{count} series are over the limit of {MAX_PICTURES} at once; ask for fewer runs or keys"
+        )
 
 
 def compact(store: Store, *, everything: bool = False, steps: int = 1000) -> int:
@@ -163,7 +168,7 @@ def spans(found: Found) -> list[Span]:
     return [(stream, None if until < 0 else until) for stream, until in found.run.spans]
 
 
-def _asked(
+def asked(
     store: Store, ctx: Context, name: str, wanted: list[str], *, missing_ok: bool = False
 ) -> tuple[Found, dict[str, int]]:
     """The run and the numbers of the keys that are wanted; one that the principal may not read is as missing as any."""

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import functools
 import os
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ BLOCK = 4096
 _IOV_MAX = 1024
 _PUNCH_HOLE, _KEEP_SIZE = 0x02, 0x01
 _SYNC_FILE_RANGE_WRITE = 2
+#: ``struct flock`` of 64-bit Linux (type, whence, start, length, pid), for locks on ranges of a pack per open file description.
+LOCK = struct.Struct("hhqqi4x")
 _CANNOT_PUNCH = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
 
 
@@ -31,6 +34,9 @@ class PackBackend(Protocol):
 
     Every call raises :class:`StorageFull` when there is no room and :class:`StorageFailed` on any other fault, naming the pack.
     """
+
+    def path(self, pack: int) -> Path:
+        """Where a pack lies on this machine, if it is there."""
 
     def create(self, pack: int) -> int:
         """Creates an empty pack and answers a handle that owns it; raises FileExistsError when the id is taken."""
@@ -57,7 +63,10 @@ class PackBackend(Protocol):
         """Makes the pack's bytes durable; with ``name``, the file's name too."""
 
     def punch(self, pack: int, offset: int, length: int) -> bool:
-        """Gives the space of a stretch back, which then reads as zeros. False where the file system cannot."""
+        """Gives the space of a stretch back, which then reads as zeros. False where the file system cannot.
+
+        Raises BlockingIOError while another process has locked a part of it for reading (:data:`LOCK`).
+        """
 
     def remove(self, pack: int) -> None:
         """Deletes a pack; a missing one is no error."""
@@ -144,6 +153,8 @@ class LocalPacks:
         with wrapped(f"pack {pack:016x}: cannot be opened"):
             handle = os.open(self.path(pack), os.O_RDWR)
         try:
+            # Held until the handle is closed: whoever maps the range in place has locked it first.
+            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, length, 0))
             return _punch(pack, handle, offset, length)
         finally:
             os.close(handle)

@@ -59,8 +59,8 @@ def check(query: Query) -> None:
     filtering.check(query.filter)
 
 
-def answer(query: Query, views: Sequence[View], visible: Visible) -> Answer:
-    """The answer to a query over some views, no row of which is in two of them."""
+def answer(query: Query, asked: Sequence[tuple[View, Visible]]) -> Answer:
+    """The answer to a query over some views, no row of which is in two of them, each with what may be seen of it."""
     check(query)
     grouped = bool(query.group or query.aggregates)
     if grouped:
@@ -71,11 +71,10 @@ def answer(query: Query, views: Sequence[View], visible: Visible) -> Answer:
     total = 0
     totals: dict[grouping.Key, grouping.Total] = {}
     found = []
-    seen: dict[str, bool] = {}
-    for view in views:
+    for view, visible in asked:
         if not view.count:
             continue
-        column = _visible_columns(view, visible, seen)
+        column = _visible_columns(view, visible)
         mask = filtering.find(query.filter, view, column)
         if grouped:
             grouping.gather(view, mask, query, column, totals)
@@ -93,11 +92,9 @@ def answer(query: Query, views: Sequence[View], visible: Visible) -> Answer:
     return Answer(query.order, ranked, total=total if query.total else None)
 
 
-def _visible_columns(view: View, visible: Visible, seen: dict[str, bool]) -> Callable[[str], Column | None]:
+def _visible_columns(view: View, visible: Visible) -> Callable[[str], Column | None]:
     def column(field: str) -> Column | None:
-        if field not in seen:
-            seen[field] = visible(field)
-        return view.part.column(field) if seen[field] else None
+        return view.part.column(field) if visible(field) else None
 
     return column
 

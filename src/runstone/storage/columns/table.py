@@ -128,7 +128,7 @@ class ColumnTable:
 
         A field that is not visible is as if no row had it. Raises :class:`runstone.errors.Invalid` for what cannot be answered.
         """
-        return self._healing(lambda state: engine.answer(query, state.views, visible))
+        return answer(query, [(self, visible)])
 
     def fields(
         self,
@@ -165,10 +165,8 @@ class ColumnTable:
             try:
                 return work(state)
             except Damaged as damage:
-                self._rebuild(damage)
-        raise Corrupt(
-            f"the column segments in {self.folder} are damaged as fast as they are made: check the disk"
-        )
+                self.heal(damage)
+        raise _damaged_again(self.folder)
 
     # What changes it.
 
@@ -189,7 +187,7 @@ class ColumnTable:
                 if self._state.waiting() >= self.bulk_rows:
                     self._seal()
             except Damaged as damage:
-                self._rebuild(damage)
+                self.heal(damage)
 
     def _take(self, batch: View, seq: int) -> None:
         """Makes a batch of changed rows part of the state."""
@@ -216,7 +214,7 @@ class ColumnTable:
             with self._sealing() as alone:
                 return alone and self._merge()
         except Damaged as damage:
-            self._rebuild(damage)
+            self.heal(damage)
             return True
         finally:
             self._maintaining.release()
@@ -338,8 +336,8 @@ class ColumnTable:
         self._open = {}
         self._state = State(stamp, Manifest(found.generation), (), _NOTHING, _NOTHING, -1)
 
-    def _rebuild(self, damage: Damaged) -> None:
-        """Makes a damaged segment again from the source: same rows, as they are now."""
+    def heal(self, damage: Damaged) -> None:
+        """Makes a damaged segment again from the source, if it is of this table: same rows, as they are now."""
         wrong = damage.segment
         with self._sealing(wait=True):
             state = self._state
@@ -360,3 +358,19 @@ class ColumnTable:
                 rows = [row for row in held if row is not None]
                 segments.update(self._written(ids[kept], encode.columns_of(rows)))
             self._publish(base, segments, base.seq)
+
+
+def answer(query: Query, asked: Sequence[tuple[ColumnTable, Callable[[str], bool]]]) -> Answer:
+    """The answer to a query over several tables, no row id of which is in two of them, each with what may be seen of it."""
+    for _ in range(TRIES):
+        views = [(view, visible) for table, visible in asked for view in table.state.views]
+        try:
+            return engine.answer(query, views)
+        except Damaged as damage:
+            for table, _ in asked:
+                table.heal(damage)
+    raise _damaged_again(asked[0][0].folder)
+
+
+def _damaged_again(folder: Path) -> Corrupt:
+    return Corrupt(f"the column segments in {folder} are damaged as fast as they are made: check the disk")
