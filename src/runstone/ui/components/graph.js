@@ -127,11 +127,13 @@ function folded(graph, opened) {
   }
   const kept = new Set(/** @type {number[]} */ ([]));
   const small = graph.nodes.length <= MOST;
+  let unasked = 0;
   const queue = [...opened];
   for (const id of queue) {
     kept.add(id);
     const fresh = (beside.get(id) || []).filter(next => !kept.has(next));
-    if (!small && !opened.has(id) && kept.size + fresh.length > MOST / 3) continue;
+    // What somebody unfolded is shown whole; what comes along by itself is not to be much.
+    if (!small && !opened.has(id) && (unasked += fresh.length) > MOST / 3) continue;
     for (const next of fresh) {
       kept.add(next);
       queue.push(next);
