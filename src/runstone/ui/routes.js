@@ -3,10 +3,14 @@
 /** @type {import("./lib/router.js").Route[]} */
 export const ROUTES = [
   { pattern: "/", load: () => import("./pages/home.js") },
+  { pattern: "/:ns/:project/artifacts", section: "artifacts", load: () => import("./pages/artifacts.js") },
+  { pattern: "/:ns/:project/artifacts/:collection", section: "artifacts", load: () => import("./pages/collection.js") },
+  { pattern: "/:ns/:project/artifacts/:collection/:version/:tab?", section: "artifacts", load: () => import("./pages/version.js") },
   { pattern: "/:ns", load: () => import("./pages/namespace.js") },
 ];
 
 /** The tabs of a project, in their order; `path` follows the project in the address. */
 export const PROJECT_TABS = [
   { section: "workspace", path: "", title: "Workspace" },
+  { section: "artifacts", path: "artifacts", title: "Artifacts" },
 ];
