@@ -3,10 +3,14 @@
 /** @type {import("./lib/router.js").Route[]} */
 export const ROUTES = [
   { pattern: "/", load: () => import("./pages/home.js") },
+  { pattern: "/:ns/:project", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
+  { pattern: "/:ns/:project/workspace", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
+  { pattern: "/:ns/:project/table", section: "runs", load: () => import("./pages/workspace/table.js") },
   { pattern: "/:ns", load: () => import("./pages/namespace.js") },
 ];
 
 /** The tabs of a project, in their order; `path` follows the project in the address. */
 export const PROJECT_TABS = [
   { section: "workspace", path: "", title: "Workspace" },
+  { section: "runs", path: "table", title: "Runs" },
 ];
