@@ -16,10 +16,13 @@ export function FilterBar({ ns, project, value, error, set }) {
   const [offers, setOffers] = useState(/** @type {string[]} */ ([]));
   const [at, setAt] = useState(-1);
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  // Answers may come in another order than questions: only that to the latest counts.
+  const ticket = useRef(0);
   useEffect(() => setText(value), [value]);
 
   /** @param {string} typed */
   async function offer(typed) {
+    const mine = ++ticket.current;
     const before = typed.slice(0, input.current?.selectionStart ?? typed.length);
     setAt(-1);
     const stated = /\bstate\s*(?:=|!=|in\s*\()\s*["']?([a-z]*)$/.exec(before);
@@ -30,7 +33,7 @@ export function FilterBar({ ns, project, value, error, set }) {
     const fields = /^(config|summary|tags)\.|^[cst]/.test(word)
       ? await get(api("run-queries", ns, project, "fields") + query({ prefix: word.includes(".") ? word : "", limit: 40 })).catch(() => ({ items: [] })) : { items: [] };
     const names = fields.items.map((/** @type {any} */ each) => each.field).filter((/** @type {string} */ name) => name.startsWith(word) && /^(config|summary|tags)\./.test(name));
-    return setOffers([...own, ...names.map(quoted)].slice(0, 12));
+    return mine === ticket.current ? setOffers([...own, ...names.map(quoted)].slice(0, 12)) : undefined;
   }
 
   /** @param {string} chosen */
@@ -39,6 +42,7 @@ export function FilterBar({ ns, project, value, error, set }) {
     const before = text.slice(0, place).replace(/["']?[\w.:`/-]*$/, "");
     const made = before + chosen + " " + text.slice(place);
     setText(made);
+    ticket.current++;
     setOffers([]);
     requestAnimationFrame(() => {
       input.current?.focus();
@@ -51,7 +55,7 @@ export function FilterBar({ ns, project, value, error, set }) {
     const step = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1 })[event.key];
     if (step && offers.length) setAt((at + step + offers.length) % offers.length);
     else if ((event.key === "Enter" || event.key === "Tab") && offers[at]) take(offers[at]);
-    else if (event.key === "Enter") { set(text.trim()); setOffers([]); }
+    else if (event.key === "Enter") { ticket.current++; set(text.trim()); setOffers([]); }
     else if (event.key === "Escape" && offers.length) setOffers([]);
     else if (event.key === "Escape") input.current?.blur();
     else return;
@@ -65,7 +69,7 @@ export function FilterBar({ ns, project, value, error, set }) {
         aria-activedescendant=${at >= 0 ? `offer-${at}` : undefined} aria-invalid=${error ? "true" : undefined} spellcheck=${false} autocomplete="off"
         placeholder=${"config.lr < 0.01 and state = \"finished\""} value=${text} onKeyDown=${onKey}
         onInput=${(/** @type {any} */ event) => { setText(event.target.value); offer(event.target.value); }}
-        onBlur=${() => setTimeout(() => { setOffers([]); if (input.current && input.current.value.trim() !== value && document.activeElement !== input.current) set(input.current.value.trim()); }, 150)} />
+        onBlur=${() => setTimeout(() => { ticket.current++; setOffers([]); if (input.current && input.current.value.trim() !== value && document.activeElement !== input.current) set(input.current.value.trim()); }, 150)} />
       ${text && html`<button class="btn tiny icon quiet" aria-label="Clear the filter" onClick=${() => { setText(""); set(""); }}><${Icon} name="close" /></button>`}
     </div>
     ${offers.length > 0 && html`<ul class="offers" id="filter-offers" role="listbox" aria-label="What may come next">

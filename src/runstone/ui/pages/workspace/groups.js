@@ -16,7 +16,7 @@ export function Groups({ ns, project, state, columns, turn }) {
   const view = state.now.value;
   const measured = columns.filter(field => field.startsWith("summary.")).slice(0, MOST_FIGURES);
   const figures = ["count()", ...measured.flatMap(field => [`mean(${field})`, `min(${field})`, `max(${field})`])];
-  const found = useResource(signal => post(api("run-queries", ns, project, "group"), { by: view.group, figures, filter: view.filter, order: "count() desc", limit: 1000 }, { signal }), [ns, project, view.group, view.filter, figures]);
+  const found = useResource(signal => post(api("run-queries", ns, project, "group"), { by: view.group, figures, filter: view.filter, order: "`count()` desc", limit: 1000 }, { signal }), [ns, project, view.group, view.filter, figures]);
   useEffect(() => { if (turn) found.reload(); }, [turn]);
   /** @param {any[]} key */
   function open(key) {

@@ -9,6 +9,7 @@ import { whenBack } from "../../lib/resource.js";
  * @typedef {object} Row
  * @property {string} run @property {string} name @property {string} state @property {number} started @property {number} updated
  * @property {string} notes @property {Record<string, string>} tags @property {any[]} values
+ * @property {Record<string, any>} of values by field
  */
 /** @typedef {{ filter: string, order: string, fields: string[] }} Question */
 
@@ -31,10 +32,13 @@ export function useRows(ns, project, question) {
   const asking = useRef(/** @type {Map<number, AbortController>} */ (new Map()));
   const sight = useRef({ first: 0, last: PAGE });
   const held = useRef("");
+  // What was there before the question changed is shown until the new answer is here.
+  const before = useRef(/** @type {Map<number, Row[]>} */ (new Map()));
   const [state, setState] = useState({ total: 0, loaded: false, version: 0, error: /** @type {Error | null} */ (null) });
 
   if (held.current !== key) {
     held.current = key;
+    if (pages.current.size) before.current = pages.current;
     pages.current = new Map();
     for (const call of asking.current.values()) call.abort();
     asking.current = new Map();
@@ -48,7 +52,8 @@ export function useRows(ns, project, question) {
     try {
       const found = await askRows(ns, project, { ...question, skip: page * PAGE, limit: PAGE, total: true }, ending.signal);
       if (held.current !== key || ending.signal.aborted) return;
-      pages.current.set(page, found.items);
+      before.current = new Map();
+      pages.current.set(page, found.items.map((/** @type {Row} */ row) => ({ ...row, of: Object.fromEntries(question.fields.map((field, at) => [field, row.values[at]])) })));
       for (const each of pages.current.keys()) {
         if (pages.current.size <= KEPT) break;
         if (Math.abs(each - page) > 3) pages.current.delete(each);
@@ -76,8 +81,10 @@ export function useRows(ns, project, question) {
   }
 
   useEffect(() => {
-    setState(now => ({ ...now, loaded: false, error: null }));
+    setState(now => ({ ...now, loaded: before.current.size > 0, error: null }));
+    const { first, last } = sight.current;
     load(0);
+    need(first, last);
   }, [key]);
   const passing = state.error instanceof ApiError && state.error.passing;
   useEffect(() => (passing ? whenBack(reload) : undefined), [passing]);
@@ -85,7 +92,7 @@ export function useRows(ns, project, question) {
 
   return {
     ...state, need, reload,
-    row: (/** @type {number} */ index) => pages.current.get(Math.floor(index / PAGE))?.[index % PAGE],
+    row: (/** @type {number} */ index) => (pages.current.get(Math.floor(index / PAGE)) || before.current.get(Math.floor(index / PAGE)))?.[index % PAGE],
     /** Puts a change that was made here into the rows, until they are loaded again. */
     edit(/** @type {string} */ run, /** @type {Partial<Row>} */ change) {
       for (const [page, rows] of pages.current) pages.current.set(page, rows.map(row => (row.run === run ? { ...row, ...change } : row)));

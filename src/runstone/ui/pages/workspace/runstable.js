@@ -50,7 +50,7 @@ export function RunsTable({ ns, project, state, turn }) {
       id: field, title: title(field), width: view.widths[field] || width(field), pinned: view.pinned.includes(field), numeric: isNumeric(field),
       sortable: field !== "tags", movable: true,
       cell: (/** @type {Row} */ row) => field === "tags" ? html`<${Tags} row=${row} edit=${edit} />`
-        : field === "notes" ? html`<${Notes} row=${row} edit=${edit} />` : show(field, row.values[fields.indexOf(field)]),
+        : field === "notes" ? html`<${Notes} row=${row} edit=${edit} />` : show(field, row.of[field]),
     })),
   ];
   table.sort((one, other) => Number(Boolean(other.pinned)) - Number(Boolean(one.pinned)));
