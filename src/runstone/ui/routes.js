@@ -3,6 +3,7 @@
 /** @type {import("./lib/router.js").Route[]} */
 export const ROUTES = [
   { pattern: "/", load: () => import("./pages/home.js") },
+  { pattern: "/:ns/:project/runs/:run/:tab?", section: "runs", load: () => import("./pages/run/run.js") },
   { pattern: "/:ns/:project", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/workspace", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/table", section: "runs", load: () => import("./pages/workspace/table.js") },

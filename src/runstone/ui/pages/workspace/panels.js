@@ -1,6 +1,6 @@
 /** Panels: one for each key that was logged, together by the prefix of their names. Only those in sight are there and ask the server. */
 
-import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { html, useEffect, useMemo, useState } from "../../lib/html.js";
 import { api, get, query } from "../../lib/api.js";
 import { useResource } from "../../lib/resource.js";
 import { Icon } from "../../components/icons.js";
@@ -14,14 +14,13 @@ const FIRST = 24;
 const MOST_KEYS = 5000;
 
 /**
- * @param {{ ns: string, project: string, state: import("./view.js").ViewState, shown: import("./runs.js").Shown[] | null, live: import("./workspace.js").Live, own?: boolean }} props
+ * @param {{ ns: string, project: string, state: import("./view.js").ViewState, shown: import("./runs.js").Shown[] | null, live: import("./workspace.js").Live, only?: string[], loading?: boolean }} props
  */
-export function Panels({ ns, project, state, shown, live }) {
+export function Panels({ ns, project, state, shown, live, only, loading }) {
   const view = state.now.value;
-  const keys = useResource(signal => allKeys(ns, project, signal), [ns, project]);
-  const known = useRef(0);
-  useEffect(() => { if (live.turn && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
-  known.current = keys.data?.length ?? 0;
+  const asked = useResource(async signal => only || allKeys(ns, project, signal), [ns, project, only]);
+  const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
+  useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
   const [adding, setAdding] = useState(false);
   const sections = useMemo(() => sectioned(keys.data || [], view.panels), [keys.data, view.panels]);
 
@@ -30,10 +29,10 @@ export function Panels({ ns, project, state, shown, live }) {
       <label class="row filter" style=${{ flex: "1 1 160px", maxWidth: "300px" }}><${Icon} name="search" /><input class="grow" aria-label="Find panels" placeholder="Find panels" value=${view.panels} onInput=${(/** @type {any} */ event) => state.set({ panels: event.target.value })} /></label>
       <span class="grow" />
       <${LookMenu} view=${view} set=${(/** @type {any} */ change) => state.set(change)} keys=${keys.data || []} />
-      <${Menu} label=${`${view.most} runs`} title="How many runs are drawn">
+      ${!only && html`<${Menu} label=${`${view.most} runs`} title="How many runs are drawn">
         <label class="field" style=${{ padding: "6px 9px", width: "220px" }}><span>Draw the first ${view.most} runs of the table</span>
           <input type="range" min="1" max="1000" step="1" value=${view.most} onChange=${(/** @type {any} */ event) => state.set({ most: Number(event.target.value) })} /></label>
-      </${Menu}>
+      </${Menu}>`}
       <button class="btn quiet" onClick=${() => setAdding(true)} title="A panel of an expression over keys"><${Icon} name="plus" />Expression</button>
     </div>
     <${Loaded} of=${keys}>${(/** @type {string[]} */ all) => html`<div class="sections">
@@ -68,6 +67,8 @@ export function sectioned(keys, wanted) {
   const sections = new Map(/** @type {[string, string[]][]} */ ([]));
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   for (const key of keys) {
+    // What clients log for themselves.
+    if (/(^|\/)_/.test(key)) continue;
     if (!words.every(word => key.toLowerCase().includes(word))) continue;
     const slash = key.indexOf("/");
     const name = slash > 0 ? key.slice(0, slash) : "Charts";
