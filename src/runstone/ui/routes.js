@@ -3,6 +3,11 @@
 /** @type {import("./lib/router.js").Route[]} */
 export const ROUTES = [
   { pattern: "/", load: () => import("./pages/home.js") },
+  { pattern: "/-/keys", load: () => import("./pages/people/keys.js") },
+  { pattern: "/-/users", load: () => import("./pages/people/users.js") },
+  { pattern: "/-/teams", load: () => import("./pages/people/teams.js") },
+  // Where the wandb SDK sends people for their key.
+  { pattern: "/authorize", load: () => import("./pages/people/keys.js") },
   { pattern: "/:ns/:project/runs/:run/:tab?", section: "runs", load: () => import("./pages/run/run.js") },
   { pattern: "/:ns/:project", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/workspace", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
