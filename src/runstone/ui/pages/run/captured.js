@@ -1,5 +1,6 @@
 /** What the clients captured of where a run ran: each has a shape of its own, and none is trusted. */
 
+import { api } from "../../lib/api.js";
 import { bytes } from "../../lib/format.js";
 
 /** @typedef {{ facts: [string, string][], packages: [string, string][], diff: string, commit: string, remote: string, command: string, python: string }} Told */
@@ -38,7 +39,7 @@ export function reproduce(run, told) {
   if (told.python) lines.push(`# Python ${told.python.replace(/[^\w. ]/g, "")}`);
   if (told.packages.length) lines.push("pip install -r requirements.txt  # the packages listed here");
   lines.push(told.command || "# the command was not captured");
-  lines.push("", "# its config:", `runstone runs show ${quoted(`${run.namespace}/${run.project}/${run.name}`)}`);
+  lines.push("", "# its config, as JSON:", `curl -s ${location.origin}${api("runs", run.namespace, run.project, run.name)}`);
   return lines.join("\n");
 }
 

@@ -49,14 +49,17 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
   </section>`;
 }
 
-/** @param {string} ns @param {string} project @param {AbortSignal} signal */
+/**
+ * The keys that numbers were logged under, which are those that have a mean.
+ * @param {string} ns @param {string} project @param {AbortSignal} signal
+ */
 async function allKeys(ns, project, signal) {
   /** @type {string[]} */
   const found = [];
   let after = "";
   do {
-    const page = await get(api("keys", ns, project) + query({ limit: 1000, after }), { signal });
-    found.push(...page.items);
+    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: "summary.", limit: 1000, after }), { signal });
+    for (const { field } of page.items) if (field.endsWith(":mean")) found.push(field.slice("summary.".length, -":mean".length));
     after = page.next;
   } while (after && found.length < MOST_KEYS);
   return found;
