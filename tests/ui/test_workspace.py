@@ -115,11 +115,13 @@ def test_sorting_and_columns(workspace):
     assert names(workspace)[0] == "run 0"
     workspace.get_by_role("button", name="Columns").click()
     workspace.get_by_role("checkbox", name="config.depth").uncheck()
+    workspace.get_by_role("button", name="Keep config.lr at the left").click()
     workspace.get_by_label("Find a field").fill("summary.train/loss:")
     workspace.get_by_role("checkbox", name="summary.train/loss:min").check()
     workspace.get_by_role("button", name="Done").click()
     expect(workspace.get_by_role("columnheader", name="train/loss:min")).to_be_attached()
     expect(workspace.get_by_role("columnheader", name="depth")).to_have_count(0)
+    expect(workspace.locator(".vhead .vpinned").get_by_role("columnheader", name="lr")).to_be_visible()
     workspace.keyboard.press("Control+z")
     expect(workspace.get_by_role("columnheader", name="train/loss:min")).to_have_count(0)
 
@@ -199,6 +201,51 @@ def test_hovering_tells_lines_apart_and_a_click_opens_the_run(workspace):
     expect(tip).to_contain_text("run 11")
     workspace.mouse.click(*at(0.51))
     expect(workspace).to_have_url(re.compile(r"/local/vision/runs/r\d\d"))
+
+
+def test_the_pointer_is_shown_in_every_chart(workspace):
+    at = over(workspace, "train/loss")
+    painted = """title => {
+        const canvas = document.querySelector(`article[aria-label="${title}"] .overlay`);
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(value => value);
+    }"""
+    assert not workspace.evaluate(painted, "epoch")
+    workspace.mouse.move(*at(0.5))
+    workspace.mouse.move(*at(0.52))
+    workspace.wait_for_function(painted, arg="epoch")
+    workspace.mouse.move(5, 5)
+    workspace.wait_for_function(f"title => !({painted})(title)", arg="epoch")
+
+
+def test_shift_moves_what_is_seen(workspace):
+    at = over(workspace, "train/loss")
+    workspace.keyboard.down("Shift")
+    workspace.mouse.move(*at(0.5))
+    workspace.mouse.down()
+    workspace.mouse.move(*at(0.25), steps=5)
+    with workspace.expect_request("**/series/draw") as drawn:
+        workspace.mouse.up()
+    workspace.keyboard.up("Shift")
+    bounds = asked(drawn.value)
+    assert 5 < bounds["low"] < 10 and 60 < bounds["high"] < 70
+
+
+def test_a_panel_in_full_screen_has_settings_of_its_own(workspace, accessible):
+    workspace.get_by_role("article", name="train/loss", exact=True).get_by_role(
+        "button", name="What to do with train/loss"
+    ).click()
+    workspace.get_by_text("Full screen and settings").click()
+    dialog = workspace.get_by_role("dialog", name="train/loss")
+    expect(dialog.get_by_role("img", name="train/loss: 12 lines")).to_be_visible()
+    box = dialog.bounding_box()
+    assert box["width"] > 1000 and box["height"] > 600
+    dialog.get_by_label("Logarithmic y").check()
+    accessible(workspace)
+    workspace.keyboard.press("Escape")
+    expect(workspace.get_by_role("article", name="train/loss", exact=True)).to_contain_text("own")
+    expect(workspace.get_by_role("article", name="val/acc")).not_to_contain_text("own")
+    workspace.reload()
+    expect(workspace.get_by_role("article", name="train/loss", exact=True)).to_contain_text("own")
 
 
 def test_how_charts_are_drawn_is_in_the_address(workspace):

@@ -140,7 +140,6 @@ class Board {
     this.overlay.className = "overlay";
     this.plot.over.addEventListener("click", () => this.clicked());
     this.plot.over.addEventListener("mousedown", (/** @type {MouseEvent} */ event) => event.shiftKey && this.grab(event), true);
-    this.fitOverlay();
   }
 
   size() {
@@ -152,13 +151,13 @@ class Board {
     const size = this.size();
     if (size.width === this.plot.width && size.height === this.plot.height) return;
     this.plot.setSize(size);
-    this.fitOverlay();
   }
 
+  /** The overlay is as large as the plot, which uPlot sizes when it first draws. */
   fitOverlay() {
-    const ratio = devicePixelRatio || 1;
-    this.overlay.width = Math.round(this.plot.over.clientWidth * ratio);
-    this.overlay.height = Math.round(this.plot.over.clientHeight * ratio);
+    const { width, height } = this.plot.bbox;
+    if (this.overlay.width === width && this.overlay.height === height) return;
+    [this.overlay.width, this.overlay.height] = [width, height];
   }
 
   /** Where values are, on the whole canvas or, `inside`, on the overlay. @param {boolean} [inside] @returns {import("./painter.js").Frame} */
@@ -172,6 +171,7 @@ class Board {
 
   draw() {
     const { lines, look } = this;
+    this.fitOverlay();
     const thin = lines.length > 60;
     paint(this.plot.ctx, lines, this.frame(), { band: look.band && lines.length <= 40, raw: look.raw && lines.length <= 40, width: thin ? 1 : 1.5, alpha: thin ? 0.7 : 1 });
   }

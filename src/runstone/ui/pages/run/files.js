@@ -34,7 +34,7 @@ export function Files({ info }) {
   }, [info.id, folder]);
   return html`<div class="page wide"><${Loaded} of=${found}>${(/** @type {File[]} */ items) => items.length === 0 && !folder
     ? html`<${Blank} title="No files"><p>Files that the run saves are here: <code>run.save(...)</code>, logged media, and what clients keep of a run.</p></${Blank}>`
-    : html`<div class="split"><section class="card" aria-label="Files">
+    : html`<div class="split even"><section class="card" aria-label="Files">
       <header><nav aria-label="Folder" class="row wrap"><button class="inplace" onClick=${() => setParams({ folder: null }, { push: true })}><b>Files</b></button>
         ${folder.split("/").filter(Boolean).map((part, at, parts) => html`<span class="muted">/</span><button class="inplace" onClick=${() => setParams({ folder: parts.slice(0, at + 1).join("/") }, { push: true })}>${part}</button>`)}</nav></header>
       <div class="scroll-x"><table class="table"><tbody>${entries(items, folder).slice(0, 2000).map(entry => html`<tr key=${entry.name}>

@@ -4,6 +4,7 @@ import { html, useEffect, useMemo, useState } from "../../lib/html.js";
 import { api, get, query } from "../../lib/api.js";
 import { ago, duration, inline, moment, number } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
+import { Icon } from "../../components/icons.js";
 import { Dialog } from "../../components/dialog.js";
 import { State } from "../../components/states.js";
 
@@ -51,9 +52,9 @@ export function isNumeric(field) {
 
 /**
  * Chooses columns among all fields of the project, which the server looks through.
- * @param {{ ns: string, project: string, chosen: string[], set: (columns: string[] | null) => void, close: () => void }} props
+ * @param {{ ns: string, project: string, chosen: string[], set: (columns: string[] | null) => void, pinned: string[], pin: (field: string) => void, close: () => void }} props
  */
-export function ColumnsDialog({ ns, project, chosen, set, close }) {
+export function ColumnsDialog({ ns, project, chosen, set, pinned, pin, close }) {
   const [typed, setTyped] = useState("");
   const [found, setFound] = useState(/** @type {string[]} */ ([]));
   useEffect(() => {
@@ -70,7 +71,8 @@ export function ColumnsDialog({ ns, project, chosen, set, close }) {
   }, [typed]);
   const rest = found.filter(field => !chosen.includes(field));
   const box = (/** @type {string} */ field, /** @type {boolean} */ on) => html`<label class="row item" key=${field}><input type="checkbox" class="check" checked=${on}
-    onChange=${() => set(on ? chosen.filter(each => each !== field) : [...chosen, field])} /><span class="cut">${field}</span></label>`;
+    onChange=${() => set(on ? chosen.filter(each => each !== field) : [...chosen, field])} /><span class="cut grow">${field}</span>${on && html`<button class="btn tiny icon ${pinned.includes(field) ? "on" : "quiet"}" aria-pressed=${pinned.includes(field)} aria-label=${`Keep ${field} at the left`} title="Keep at the left"
+    onClick=${(/** @type {Event} */ event) => { event.preventDefault(); pin(field); }}><${Icon} name="pin" /></button>`}</label>`;
   return html`<${Dialog} title="Columns" close=${close} footer=${html`<button class="btn" onClick=${() => set(null)}>As usual</button><button class="btn primary" onClick=${close}>Done</button>`}>
     <input class="input" aria-label="Find a field" placeholder="Find a field: lr, summary.loss:min" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />
     <div class="label">Shown, in this order (drag the heads of the table to change it)</div>

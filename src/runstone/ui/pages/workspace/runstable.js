@@ -85,7 +85,8 @@ export function RunsTable({ ns, project, state, turn }) {
       selected=${(/** @type {Row} */ row) => chosen.includes(row.run)} sort=${sort} onSort=${sorted} onMove=${move}
       onResize=${(/** @type {string} */ id, /** @type {number} */ size) => state.set({ widths: { ...view.widths, [id]: Math.round(size) } })}
       empty=${rows.loaded && !rows.error && html`<${Nothing} project=${project} filter=${view.filter} clear=${() => state.set({ filter: "" })} />`} />`}
-    ${picking && html`<${ColumnsDialog} ns=${ns} project=${project} chosen=${columns} set=${(/** @type {string[] | null} */ given) => state.set({ columns: given })} close=${() => setPicking(false)} />`}
+    ${picking && html`<${ColumnsDialog} ns=${ns} project=${project} chosen=${columns} set=${(/** @type {string[] | null} */ given) => state.set({ columns: given })}
+      pinned=${view.pinned} pin=${(/** @type {string} */ field) => state.set({ pinned: view.pinned.includes(field) ? view.pinned.filter(each => each !== field) : [...view.pinned, field] })} close=${() => setPicking(false)} />`}
   </section>`;
 }
 
@@ -141,7 +142,7 @@ function InPlace({ label, text, done, cancel }) {
 /** @param {{ view: import("./view.js").View, columns: string[], set: (group: string[]) => void }} props */
 function GroupMenu({ view, columns, set }) {
   const fields = ["group", "job_type", "state", "user", "sweep", ...columns.filter(field => field.startsWith("config."))];
-  return html`<${Menu} kind=${view.group.length ? "on" : "quiet"} label=${html`<${Icon} name="group" />${view.group.length ? `Grouped by ${view.group.map(title).join(", ")}` : "Group"}`}>
+  return html`<${Menu} kind=${view.group.length ? "on" : "quiet"} label=${html`<${Icon} name="group" /><span class="cut">${view.group.length ? `By ${view.group.map(title).join(", ")}` : "Group"}</span>`}>
     <div class="head">One line for each, with its mean and its band</div>
     ${[...new Set([...view.group, ...fields])].map(field => html`<${Item} checked=${view.group.includes(field)} onClick=${() => set(view.group.includes(field) ? view.group.filter(each => each !== field) : [...view.group, field])}>${field}</${Item}>`)}
     ${view.group.length > 0 && html`<hr /><${Item} onClick=${() => set([])}>Do not group</${Item}>`}
