@@ -4,22 +4,28 @@ from runstone.domain import (
     accounts,
     aliases,
     archiving,
+    artifacts,
+    cataloguing,
     collections,
     documents,
+    drafts,
     fields,
     gates,
     keys,
     labels,
     lineage,
+    links,
     projects,
+    registries,
     restoring,
     versions,
 )
-from runstone.domain.runs import commands, logging
+from runstone.domain.automations import commands as automations
+from runstone.domain.runs import alerts, commands, inputs, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, gates, hooks, keys, labels, lineage, logging, projects, restoring,
-    sweeps, versions,
+    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, fields, gates, hooks,
+    inputs, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
 )  # fmt: skip
