@@ -98,8 +98,11 @@ def test_what_wandb_links_everybody_has(served, sdk, tmp_path):
     with runstone.connect(served.url, key=ANY_KEY) as remote:
         remote.get("local/models/crossed@champion", tmp_path / "by-runstone")
     assert contents(tmp_path / "by-runstone") == expected
-    with runstone.fetch("local/models/crossed@champion", tmp_path / "fetched", url=served.url, key=ANY_KEY):
-        assert contents(tmp_path / "fetched") == expected
+    fetched = runstone.fetch(
+        "local/models/crossed@champion", tmp_path / "fetched", url=served.url, key=ANY_KEY
+    )
+    assert contents(tmp_path / "fetched") == expected
+    fetched.release()
     assert pulled(served.url, "local/models/crossed/image:champion", tmp_path / "image") == expected
     assert sdk.run("say(sorted(wandb.Api().artifact('wandb-registry-models/crossed:v0').aliases))") == [
         ["champion", "from-mlflow", "latest"]
