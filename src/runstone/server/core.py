@@ -153,7 +153,7 @@ class Core:
         """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
         if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
             return None
-        return self.pages.shown(method, accept)
+        return self.pages.shown(method, raw_path, accept)
 
     def problem_of(
         self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""

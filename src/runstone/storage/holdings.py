@@ -131,9 +131,9 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
         md5 = row.md5 or blob.md5
         if row.garbage or md5 != row.md5:
             txn.put(BLOBS, domain, blob.sha256, replace(row, garbage=0, epoch=0, md5=md5))
+        _note_md5(txn, domain, blob)
         if not blob.foreign and not xetnames.has(txn, domain, blob.xet, blob.sha256):
             xetnames.note(txn, domain, blob.sha256, blob.xet, blob.size)
-        _note_md5(txn, domain, blob)
         return False
     old = _take_parts(txn, domain, blob.sha256)
     prefix = BLOB_PARTS.key.pack(domain, blob.sha256)

@@ -50,7 +50,7 @@ def head_of(text: str) -> dict[str, Any]:
 def _parsed(text: str) -> Any:
     import yaml
 
-    class Plain(yaml.SafeLoader):
+    class Plain(yaml.SafeLoader):  # type: ignore[misc]
         """Text, numbers, lists and fields: dates stay text, and nothing stands for something else."""
 
         def compose_node(self, parent: Any, index: Any) -> Any:
