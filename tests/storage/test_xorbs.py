@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from blobkit import Clock, noise, open_blobs, refer, sha
 
+from faults.failing import Failing, available
 from runstone._native.digests import xet_file_hash, xet_xorb_hash
 from runstone._native.ingest import Ingest
 from runstone.errors import DigestMismatch, Invalid, Missing, TooLarge
@@ -133,3 +138,49 @@ def test_chunks_that_somebody_cut_otherwise_give_way_to_those_that_are_cut_here(
         assert stored.xet == xet_file_hash(records_of(data))
         assert blobs.chunks(0, stored.sha256).records == records_of(data)
         assert blobs.read(0, stored.sha256) == data
+
+
+FAILING = """
+import sys, json
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_xorbs import *
+from runstone.errors import StorageFailed, StorageFull
+with open_blobs(Path(sys.argv[1])) as blobs:
+    print("READY")
+    for seed in range(2, 5):
+        data = noise(3_000_000, seed)
+        try:
+            take(blobs, data)
+            form(blobs, records_of(data), sha(data))
+            print("ACK " + json.dumps([seed, "stored"]))
+        except (StorageFull, StorageFailed) as error:
+            print("ACK " + json.dumps([seed, type(error).__name__]))
+"""
+
+
+@pytest.mark.skipif(available() is not None, reason=str(available()))
+def test_a_full_disk_ends_in_durable_bytes_or_a_clean_error(tmp_path):
+    refused = 0
+    for nth in (2, 4, 6, 9):
+        directory = tmp_path / str(nth)
+        with open_blobs(directory) as blobs:
+            blobs.put(0, "me", noise(1_000_000, 1))
+        with Failing(directory) as failing:
+            failing.arm("write", nth=nth, error=errno.ENOSPC)
+            environment = {**failing.env, "PYTHONPATH": os.pathsep.join(sys.path)}
+            command = [sys.executable, "-c", FAILING, str(directory), str(Path(__file__).parent)]
+            ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+        assert ended.returncode == 0, ended.stderr
+        told = dict(json.loads(line[4:]) for line in ended.stdout.splitlines() if line.startswith("ACK "))
+        assert len(told) == 3
+        with open_blobs(directory) as blobs:
+            for seed, outcome in told.items():
+                data = noise(3_000_000, seed)
+                if outcome == "stored":
+                    assert blobs.read(0, sha(data)) == data
+                else:
+                    refused += 1
+                take(blobs, data)
+                assert form(blobs, records_of(data), sha(data)).size == len(data), "a new process goes on"
+    assert refused

@@ -6,12 +6,17 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from hubkit import Hub, contents
 from huggingface_hub import CommitOperationCopy, snapshot_download
 from huggingface_hub.errors import BadRequestError, RepositoryNotFoundError
+
+sys.path.append(str(Path(__file__).parents[2] / "client"))
+
+from relay import Relay
 
 RUN = """
 import sys
@@ -133,3 +138,31 @@ def test_a_copy_from_another_repo_moves_no_byte(hub: Hub, tmp_path):
         api.permanently_delete_lfs_files("lab/copies", api.list_lfs_files("lab/copies"))
     with pytest.raises(BadRequestError, match="history"):
         api.super_squash_history("lab/copies")
+
+
+def test_a_connection_that_is_cut_is_tried_again_by_the_client(hub: Hub, given, tmp_path):
+    data = noise(16_000_000, 9)
+    source = written(tmp_path / "up", {"model.bin": data})
+    hub.api().create_repo("lab/cut-xet")
+    relay, ended, cut = Relay(hub.url), threading.Event(), threading.Event()
+    cutter = threading.Thread(target=cut_half_way, args=(relay, ended, cut, len(data) // 2))
+    cutter.start()
+    try:
+        code = "api.upload_file(repo_id='lab/cut-xet', path_in_repo='model.bin', path_or_fileobj=sys.argv[1])"
+        run(given | {"HF_ENDPOINT": relay.url}, code, str(source / "model.bin"))
+        assert cut.is_set()
+    finally:
+        ended.set()
+        cutter.join()
+        relay.close()
+    found = snapshot_download("lab/cut-xet", endpoint=hub.url, token=hub.tokens["ria"])
+    assert contents(Path(found)) == {"model.bin": data}
+
+
+def cut_half_way(relay: Relay, ended: threading.Event, cut: threading.Event, after: int) -> None:
+    """Hangs up once so many bytes came from the client."""
+    while relay.up < after:
+        if ended.wait(0.002):
+            return
+    relay.hang_up()
+    cut.set()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import textwrap
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and ".cache" not in path.parts and ".runstone" not in str(path)
     }
+
+
+def pulled(url: str, image: str, folder: Path) -> dict[str, bytes]:
+    """The files of an image's layer, as ``skopeo`` pulls it."""
+    source = f"docker://{url.removeprefix('http://')}/{image}"
+    command = ["skopeo", "copy", "--src-tls-verify=false", source, f"dir:{folder}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    (layer,) = json.loads((folder / "manifest.json").read_text())["layers"]
+    with tarfile.open(folder / layer["digest"].removeprefix("sha256:")) as packed:
+        packed.extractall(folder / "unpacked", filter="data")
+    return contents(folder / "unpacked" / "models")
 
 
 def test_what_wandb_links_everybody_has(served, sdk, tmp_path):
@@ -86,6 +98,12 @@ def test_what_wandb_links_everybody_has(served, sdk, tmp_path):
     with runstone.connect(served.url, key=ANY_KEY) as remote:
         remote.get("local/models/crossed@champion", tmp_path / "by-runstone")
     assert contents(tmp_path / "by-runstone") == expected
+    fetched = runstone.fetch(
+        "local/models/crossed@champion", tmp_path / "fetched", url=served.url, key=ANY_KEY
+    )
+    assert contents(tmp_path / "fetched") == expected
+    fetched.release()
+    assert pulled(served.url, "local/models/crossed/image:champion", tmp_path / "image") == expected
     assert sdk.run("say(sorted(wandb.Api().artifact('wandb-registry-models/crossed:v0').aliases))") == [
         ["champion", "from-mlflow", "latest"]
     ]
