@@ -1,12 +1,14 @@
-"""Tracking over HTTP: questions about many runs while points arrive, and durable ingest in each form.
+"""Tracking over HTTP: questions about many runs while points arrive, alone and with many clients, and durable ingest in each form.
 
-The server is a process of its own; the client keeps one connection. RUNSTONE_BENCH_RUNS is how many runs of 50 fields the project has
-(made through the log, as they would be), RUNSTONE_BENCH_TURNS how often each question is asked, RUNSTONE_BENCH_POINTS how many points are
-sent in each form.
+The server is a process of its own; a client keeps one connection. RUNSTONE_BENCH_RUNS is how many runs of 50 fields the project has
+(made through the log, as they would be), RUNSTONE_BENCH_STORE a folder in which a store of as many runs is kept from one measurement to the
+next, RUNSTONE_BENCH_TURNS how often each question is asked, RUNSTONE_BENCH_CLIENTS how many ask at once, and RUNSTONE_BENCH_POINTS how many
+points are sent in each form.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -23,21 +25,31 @@ import msgspec
 import pytest
 
 import runstone
+from benches import clients
 from benches.record import record
 from runstone._native.points import encode_columns, encode_rows
 from runstone.domain import names
-from runstone.domain.runs import commands, logging, questions
+from runstone.domain.runs import columns, commands, logging
+from runstone.library import Library
 from runstone.storage.changelog import Submission
+from runstone.types import FileEntry
 
 RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
 TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
 POINTS = int(os.environ.get("RUNSTONE_BENCH_POINTS", "20000"))
+CLIENTS = int(os.environ.get("RUNSTONE_BENCH_CLIENTS", "2"))
+STORE = os.environ.get("RUNSTONE_BENCH_STORE", "")
 BATCH = 2000
-QUESTIONS = {
-    "metric_and_param_by_metric": ("query", {"filter": 'summary.m1 < 0.5 and config.opt = "a"', "order": "summary.m2 desc"}),
-    "newest_100": ("query", {}),
-    "group_by_param": ("group", {"by": ["config.opt"], "figures": ["count()", "mean(summary.m1)"]}),
-    "tag_and_text": ("query", {"filter": 'tags.x exists and name contains "77"'}),
+#: Runs and versions on each of the three hops of the lineage.
+HOP = 50
+ASK = "/api/v1/run-queries/local/demo/"
+QUESTIONS: dict[str, tuple[str, dict[str, object] | None]] = {
+    "metric_and_param_by_metric": (ASK + "query", {"filter": 'summary.m1 < 0.5 and config.opt = "a"', "order": "summary.m2 desc"}),
+    "newest_100": (ASK + "query", {}),
+    "group_by_param": (ASK + "group", {"by": ["config.opt"], "figures": ["count()", "mean(summary.m1)"]}),
+    "tag_and_text": (ASK + "query", {"filter": 'tags.x exists and name contains "77"'}),
+    "three_hop_lineage": ("/api/v1/lineage?depth=3&direction=downstream&name=demo/data:v1", None),
+    "distinct_keys": (ASK + "fields?limit=1000", None),
 }  # fmt: skip
 
 
@@ -58,12 +70,29 @@ def fill(path: Path, count: int) -> tuple[float, float]:
             library.store.log.submit_many(logged)
             assert all(each.receipt for each in logged)
         logging_took = time.perf_counter() - start
+        relate(library, min(count, HOP))
         start = time.perf_counter()
-        table = questions.tables(library.store).of(project.id)
+        table = columns.tables(library.store).of(project.id)
         table.seal()
         while table.maintain():
             pass
         return logging_took, time.perf_counter() - start
+
+
+def relate(library: Library, runs: int) -> None:
+    """A dataset that runs used, each of which produced a model that a further run used: three hops."""
+    library.create_collection("demo/data", type="dataset")
+    library.commit("demo/data", [FileEntry(path="data", size=1, etag="1", url="https://example.org/data")])
+    for number in range(runs):
+        model = f"demo/model-{number}"
+        library.create_collection(model)
+        library.commit(
+            model, [FileEntry(path="model", size=1, etag="1", url=f"https://example.org/model/{number}")]
+        )
+        run, other = f"run:local/demo/run-{number:07}", f"run:local/demo/run-{runs - 1 - number:07}"
+        library.link("demo/data:v1", "used_by", run)
+        library.link(run, "produced", f"{model}:v1")
+        library.link(f"{model}:v1", "used_by", other)
 
 
 def created(project: int, number: int, pick: random.Random) -> Submission:
@@ -80,13 +109,29 @@ def measured(run: int, pick: random.Random) -> Submission:
     return Submission(logging.LogPoints(actor="local", run=run, batch=batch))
 
 
+def stored(fallback: Path) -> tuple[Path, dict[str, str]]:
+    """A store of :data:`RUNS` runs, made in the folder that keeps one unless it is there, and the figures of its making."""
+    data = Path(STORE) / f"runs-{RUNS}" if STORE else fallback
+    if (data / "made").exists():
+        return data, {}
+    logged, sealed = fill(data, RUNS)
+    (data / "made").touch()
+    columns = sum(file.stat().st_size for file in (data / "columns").rglob("*.seg"))
+    return data, {
+        "create_and_log": f"{RUNS / logged:,.0f} runs/s",
+        "make_columns": f"{sealed / RUNS * 1e6:.0f} us/run",
+        "index": f"{(data / 'index' / 'data.mdb').stat().st_blocks * 512 / RUNS:,.0f} B/run",
+        "columns": f"{columns / RUNS:,.0f} B/run",
+    }
+
+
 @pytest.fixture
-def server(tmp_path) -> Iterator[tuple[Path, Callable[[], int]]]:
+def start() -> Iterator[Callable[[Path], int]]:
     """Starts a server of a directory; its port."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> int:
-        command = [sys.executable, "-m", "runstone.server", "--data", str(tmp_path / "data"), "--port", "0"]
+    def begin(data: Path) -> int:
+        command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", "0"]
         process = subprocess.Popen(
             [*command, "--log-format", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -96,7 +141,7 @@ def server(tmp_path) -> Iterator[tuple[Path, Callable[[], int]]]:
         assert "http://127.0.0.1:" in line, line
         return int(line.rsplit(":", 1)[1].split("/")[0].split()[0])
 
-    yield tmp_path / "data", start
+    yield begin
     for process in started:
         with process:
             process.terminate()
@@ -127,66 +172,60 @@ class Client:
         assert answer.status in (200, 201), content[:500]
         return content
 
-    def timed(self, path: str, body: bytes) -> list[float]:
-        spent = []
-        for _ in range(TURNS):
-            start = time.perf_counter()
-            self.send(path, body)
-            spent.append((time.perf_counter() - start) * 1000)
-        return sorted(spent)
 
-
-def shown(spent: list[float]) -> str:
-    return f"p50 {spent[len(spent) // 2]:.2f} p99 {spent[min(len(spent) - 1, len(spent) * 99 // 100)]:.2f} ms"
-
-
-def test_questions_over_http_while_points_arrive(server):
-    data, start = server
-    logged, sealed = fill(data, RUNS)
-    port = start()
-    client, writer = Client(port), Client(port)
-    client.send("/api/v1/runs/local/demo", b'{"name": "live"}')
-    stop = threading.Event()
+@contextlib.contextmanager
+def arriving(port: int, points: int = 5000) -> Iterator[None]:
+    """Points that arrive meanwhile, so many a second, in ten batches."""
+    stop, writer, rows = threading.Event(), Client(port), points // 100
+    writer.send("/api/v1/runs/local/demo", b'{"name": "live", "resume": "allow"}')
 
     def arrive() -> None:
         step = 0
-        while not stop.wait(0.1):  # 500 points ten times a second
-            rows = [(step + n, step + n, {f"m{k}": 1.0 for k in range(10)}) for n in range(50)]
-            step += 50
+        while not stop.wait(0.1):
+            found = [(step + n, step + n, {f"m{k}": 1.0 for k in range(10)}) for n in range(rows)]
+            step += rows
             writer.send(
-                "/api/v1/runs/local/demo/live/points", encode_rows(rows), "application/vnd.runstone.points"
+                "/api/v1/runs/local/demo/live/points", encode_rows(found), "application/vnd.runstone.points"
             )
 
     thread = threading.Thread(target=arrive)
     thread.start()
-    figures = {}
     try:
-        for name, (kind, body) in QUESTIONS.items():
-            path, content = f"/api/v1/run-queries/local/demo/{kind}", json.dumps(body).encode()
-            client.send(path, content)
-            figures[name] = shown(client.timed(path, content))
+        yield
     finally:
         stop.set()
         thread.join()
-        client.close()
         writer.close()
-    record(
-        "questions over HTTP, 5,000 points/s arriving",
-        size=f"{RUNS:,} runs of 50 fields, {TURNS} turns",
-        create_and_log=f"{RUNS / logged:,.0f} runs/s",
-        make_columns=f"{sealed / RUNS * 1e6:.0f} us/run",
-        index=f"{(data / 'index' / 'data.mdb').stat().st_blocks * 512 / RUNS:,.0f} B/run",
-        resident=f"{memory(port):.0f} MiB",
-        **figures,
-    )
 
 
-def test_durable_ingest_over_http(server):
-    data, start = server
+def test_questions_over_http_while_points_arrive(tmp_path, start):
+    data, figures = stored(tmp_path / "data")
+    port = start(data)
+    alone, together = {}, {}
+    with arriving(port):
+        for name, (path, asked) in QUESTIONS.items():
+            body = None if asked is None else json.dumps(asked).encode()
+            begun = time.perf_counter()
+            clients.ask(port, path, body, 1, 0)
+            figures[f"first {name}"] = f"{time.perf_counter() - begun:.2f} s"
+            alone[name] = clients.shown(clients.ask(port, path, body, 1, TURNS))
+            each = max(TURNS // CLIENTS, 1)
+            together[name] = "; ".join(
+                f"{pause} s apart {clients.shown(clients.ask(port, path, body, CLIENTS, each, pause))}"
+                for pause in (0, 0.5)
+            )
+    size = f"{RUNS:,} runs of 50 fields, {TURNS} turns"
+    record("questions over HTTP, 5,000 points/s arriving, one client", size=size, **alone)
+    record(f"the same, {CLIENTS} clients at once", size=size, **together)
+    record("the store and the server", size=size, resident=f"{memory(port):.0f} MiB", **figures)
+
+
+def test_durable_ingest_over_http(tmp_path, start):
+    data = tmp_path / "data"
     with runstone.open(data) as library:
         for name in ("binary", "rows", "json"):
             library.create_run(f"demo/{name}")
-    client = Client(start())
+    client = Client(start(data))
     figures = {}
     rows = POINTS // 10
     values = [float(n) for n in range(rows)]

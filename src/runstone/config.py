@@ -72,6 +72,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     #: The longest that a shutdown waits for what is being answered.
     shutdown_seconds: Seconds = 30
     upkeep_seconds: Seconds = 60
+    #: Lets webhooks call plain http and hosts in private networks.
+    private_webhooks: bool = False
     #: How long clients may rely on the last plan they got when no server can be asked.
     plan_grace_seconds: Annotated[float, Meta(ge=0, le=366 * 86_400)] = 7 * 86_400
 

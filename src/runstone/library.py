@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runstone import domain
+from runstone.documents import Documents
 from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.domain.store import Store
@@ -42,7 +43,7 @@ from runstone.types import (
 Progress = Callable[[int, int], None]
 
 
-class Library(Tracking):
+class Library(Tracking, Documents):
     """A store opened in-process, by its owner. Safe from threads; several processes may open one directory.
 
     Every method raises the errors of :mod:`runstone.errors`. Close it, or use it as a context manager.

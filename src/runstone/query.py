@@ -17,6 +17,7 @@ What a missing value, null and NaN mean, in one place:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -138,10 +139,28 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     total: bool = False
 
 
+def rewritten(condition: Condition, leaf: Callable[[Condition], Condition]) -> Condition:
+    """A condition with each of its leaves (what joins no others) put through a function."""
+    if isinstance(condition, And):
+        return And(tuple(rewritten(each, leaf) for each in condition.of))
+    if isinstance(condition, Or):
+        return Or(tuple(rewritten(each, leaf) for each in condition.of))
+    if isinstance(condition, Not):
+        return Not(rewritten(condition.of, leaf))
+    return leaf(condition)
+
+
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """The conditions of a condition that join no others."""
+    if isinstance(condition, (And, Or)):
+        for each in condition.of:
+            yield from leaves(each)
+    elif isinstance(condition, Not):
+        yield from leaves(condition.of)
+    else:
+        yield condition
+
+
 def fields_of(condition: Condition) -> set[str]:
     """Every field that a condition looks at."""
-    if isinstance(condition, (And, Or)):
-        return set().union(*(fields_of(each) for each in condition.of))
-    if isinstance(condition, Not):
-        return fields_of(condition.of)
-    return set() if isinstance(condition, Ids) else {condition.field}
+    return {leaf.field for leaf in leaves(condition) if not isinstance(leaf, (And, Or, Not, Ids))}

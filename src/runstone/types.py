@@ -269,6 +269,27 @@ class RunPage(Value, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class RunRow(Value, frozen=True, kw_only=True):
+    """A run in a table: what every table shows, and the values of the fields that were asked for. Long texts are cut."""
+
+    run: str
+    name: str
+    state: str
+    started: int
+    updated: int
+    notes: str
+    tags: dict[str, str]
+    values: tuple[Json, ...]
+
+
+class RunRows(Value, frozen=True, kw_only=True):
+    """Rows of a table of runs; ``total`` is how many there are, if that was asked."""
+
+    fields: tuple[str, ...]
+    items: tuple[RunRow, ...]
+    total: int | None = None
+
+
 class GroupInfo(Value, frozen=True, kw_only=True):
     """A group of runs: its values in the fields grouped by, and its figures."""
 
@@ -308,6 +329,57 @@ class KeyStats(Value, frozen=True, kw_only=True):
     time: int
     last: Json
     best: float | None
+
+
+class SweepInfo(Value, frozen=True, kw_only=True):
+    """A sweep. ``state`` is pending, running, paused, finished or canceled; ``runs`` were given out, of ``expected`` (None: no end).
+
+    ``best`` is the best value of its metric so far, or None.
+    """
+
+    id: int
+    namespace: str
+    project: str
+    name: str
+    display_name: str
+    state: str
+    method: str
+    config: dict[str, Json]
+    created: int
+    updated: int
+    by: str
+    runs: int
+    expected: int | None
+    best: float | None
+
+    @property
+    def path(self) -> str:
+        """``namespace/project/name``."""
+        return f"{self.namespace}/{self.project}/{self.name}"
+
+
+class AgentInfo(Value, frozen=True, kw_only=True):
+    """An agent of a sweep: where it runs, when it was last heard of, and the runs that it was given."""
+
+    id: int
+    sweep: int
+    host: str
+    state: str
+    created: int
+    heard: int
+    runs: tuple[str, ...]
+
+
+class AlertInfo(Value, frozen=True, kw_only=True):
+    """What a run wanted somebody to know. ``severity`` is info, warn or error; ``told`` says whether webhooks were told of it."""
+
+    seq: int
+    title: str
+    text: str
+    severity: str
+    time: int
+    by: str
+    told: bool
 
 
 class SeriesPage(Value, frozen=True, kw_only=True):
@@ -364,7 +436,8 @@ class Event(Value, frozen=True, kw_only=True):
     """Something that happened: log entry ``seq`` made or changed the run or collection ``name``.
 
     ``kind`` is ``run``, ``points`` (``detail``: how many ``points``, highest ``step``), ``lines`` (``first``), ``version`` (``version``) or
-    ``alias`` (``alias``, ``version``; 0 for a removal).
+    ``alias`` (``alias``, ``version``; 0 for a removal). Of ``document``, ``name`` is ``kind/name`` and ``detail`` has its ``revision`` (0 for a
+    removal).
     """
 
     seq: int
@@ -372,6 +445,64 @@ class Event(Value, frozen=True, kw_only=True):
     kind: str
     name: str
     detail: Json
+
+
+class DocumentInfo(Value, frozen=True, kw_only=True):
+    """A stored JSON document of a project, such as a saved view or a report. ``spec`` is None in listings."""
+
+    id: int
+    namespace: str
+    project: str
+    kind: str
+    name: str
+    title: str
+    description: str
+    private: bool
+    revision: int
+    created: int
+    by: str
+    updated: int
+    updated_by: str
+    spec: Json = None
+
+
+class DocumentRevision(Value, frozen=True, kw_only=True):
+    """One revision of a document: log entry ``seq`` made it."""
+
+    revision: int
+    seq: int
+    time: int
+    by: str
+    reason: str
+
+
+class TensorInfo(Value, frozen=True, kw_only=True):
+    """A tensor of a safetensors file: its bytes are those from ``offset`` of the file on, ``size`` of them."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+class FilePreview(Value, frozen=True, kw_only=True):
+    """A part of a file as people look at it. ``kind`` is ``table``, ``tensors``, ``text`` or ``binary``, and says which fields mean something.
+
+    A table's ``rows`` hold the columns from number ``column`` on; ``columns`` are the names and types of those, ``width`` is how many columns
+    there are. ``total`` is how many rows, tensors or bytes there are, if that is known without reading on. ``next`` goes on behind this part.
+    """
+
+    kind: str
+    columns: tuple[tuple[str, str], ...] = ()
+    column: int = 0
+    width: int = 0
+    rows: tuple[tuple[Json, ...], ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    metadata: Json = None
+    text: str = ""
+    total: int | None = None
+    next: str = ""
 
 
 class LogRecord(Value, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 from runstone import folders
 from runstone.client.bringing import Options
 from runstone.client.calls import API, NoneType, listed
+from runstone.client.documents import Documents
 from runstone.client.fetch import Fetched, fetch_over
 from runstone.client.origin import query, quote, quote_path
 from runstone.client.people import People
@@ -30,7 +31,7 @@ class _At(msgspec.Struct):
     version: int
 
 
-class Remote(Projects, Records, RemoteTracking, People, Upkeep):
+class Remote(Projects, Documents, Records, RemoteTracking, People, Upkeep):
     """A server's store; safe from threads. Every method raises the errors of :mod:`runstone.errors`, as the embedded library does.
 
     ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``. A write carries an idempotency key, so that one that is

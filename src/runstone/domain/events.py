@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import names, policy
+from runstone.domain import documents, names, policy
 from runstone.domain.context import Context
 from runstone.domain.runs import finding
 from runstone.domain.store import Store
 from runstone.storage.entry import Header, unpack_header
 from runstone.storage.index import View
-from runstone.storage.tables import HEAD, LOG_HEADERS, LOG_PAYLOADS, RUNS, Head, Stored
+from runstone.storage.tables import DOCUMENTS, HEAD, LOG_HEADERS, LOG_PAYLOADS, RUNS, Head, Stored
 from runstone.types import Event
 
 #: Entries that are looked at in one read transaction.
@@ -33,6 +33,10 @@ class _Subject(msgspec.Struct):
     number: int = 0
     version: int = 0
     project: int = 0
+    document: int = 0
+    document_kind: str = ""
+    name: str = ""
+    private: bool | None = False
 
 
 _subject = msgspec.msgpack.Decoder(_Subject).decode
@@ -77,8 +81,13 @@ class _Teller:
             26: self._version,
             27: self._version,
             28: self._version,
+            102: self._version,
+            103: self._version,
             32: self._alias,
             33: self._alias,
+            documents.CREATE: self._document,
+            documents.UPDATE: self._document,
+            documents.DELETE: self._document,
         }
         self._tellers |= dict.fromkeys(_RUN_KINDS, self._run)
 
@@ -114,6 +123,19 @@ class _Teller:
         subject = _subject(stored.payload or b"")
         detail = {"alias": subject.alias, "version": subject.version}
         return self._event(header, "alias", self._collection_name(subject.collection), detail)
+
+    def _document(self, header: Header, stored: Stored) -> list[Event]:
+        subject, result = _subject(stored.payload or b""), _result(stored.result)
+        if header.kind == documents.DELETE:
+            mine = subject.project == self._project and not subject.private
+            name = f"{subject.document_kind}/{subject.name}" if mine else ""
+            return self._event(header, "document", name, {"revision": 0})
+        created = header.kind == documents.CREATE
+        document = self._view.get(DOCUMENTS, result if created else subject.document)
+        if document is None or document.project != self._project or document.private:
+            return []
+        detail = {"revision": 1 if created else result}
+        return self._event(header, "document", f"{document.kind}/{document.name}", detail)
 
     def _run_name(self, run_id: int) -> str:
         key = ("run", run_id)

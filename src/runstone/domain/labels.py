@@ -18,6 +18,7 @@ from runstone.storage.state import State
 from runstone.storage.tables import COLLECTIONS, LABELS, PROJECTS, VERSION_IDS, Table
 
 Kind = Literal["tag", "property"]
+KINDS: tuple[Kind, ...] = ("tag", "property")
 MAX_KEY = 400
 MAX_TEXT = 512 << 10
 MAX_LABELS = 1000
@@ -46,6 +47,15 @@ def _set_labels(state: State, at: Stamp, command: SetLabels) -> None:
     for key, text in command.labels.items():
         state.put(LABELS, command.subject, command.kind, key, text)
     state.touch(command.subject, at.seq, 90)
+
+
+def begin(state: State, subject: int, tags: Mapping[str, str], properties: Mapping[str, str]) -> None:
+    """Gives a new object its first labels, in ``apply``."""
+    for kind, labels in (("tag", tags), ("property", properties)):
+        if len(labels) > MAX_LABELS:
+            raise TooLarge(f"more than {MAX_LABELS} labels of one kind are over the limit")
+        for key, text in labels.items():
+            state.put(LABELS, subject, kind, key, text)
 
 
 def of(view: View, subject: int, kind: Kind = "tag") -> dict[str, str]:
@@ -98,6 +108,14 @@ def label_version(
     _submit(store, ctx, version.id, labels or {}, remove, kind)
 
 
+def checked(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels that can be stored; raises :class:`Invalid` and :class:`TooLarge`."""
+    return {
+        limits.required_text(key, "label", MAX_KEY): limits.text(text, f"label {key}", MAX_TEXT)
+        for key, text in labels.items()
+    }
+
+
 def _submit(
     store: Store, ctx: Context, subject: int, labels: Mapping[str, str], remove: Iterable[str], kind: Kind
 ) -> None:
@@ -106,10 +124,7 @@ def _submit(
         reason=ctx.reason,
         subject=subject,
         kind=kind,
-        labels={
-            limits.required_text(key, "label", MAX_KEY): limits.text(text, f"label {key}", MAX_TEXT)
-            for key, text in labels.items()
-        },
+        labels=checked(labels),
         remove=tuple(limits.required_text(key, "label", MAX_KEY) for key in remove),
     )
     store.submit(ctx, command)

@@ -6,17 +6,30 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from runstone.domain import limits, names, policy
+from runstone.domain import documents, limits, names, policy
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Exists, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
-from runstone.storage.tables import COLLECTION_NAMES, NAMESPACES, PROJECT_NAMES, PROJECTS, Namespace, Project
+from runstone.storage.tables import (
+    COLLECTION_NAMES,
+    DATASET_NAMES,
+    DATASETS,
+    DOCUMENT_NAMES,
+    DOCUMENTS,
+    NAMESPACES,
+    PROJECT_NAMES,
+    PROJECTS,
+    RUN_NAMES,
+    Namespace,
+    Project,
+)
 from runstone.types import ProjectInfo
 
 KINDS = ("project", "registry")
-VISIBILITIES = ("private", "public")
+#: Who may read a project: the members of its namespace, its own members only (and owners), or everybody.
+VISIBILITIES = ("private", "restricted", "public")
 
 
 class CreateProject(Command, frozen=True, kw_only=True):
@@ -41,7 +54,7 @@ class UpdateProject(Command, frozen=True, kw_only=True):
 
 
 class DeleteProject(Command, frozen=True, kw_only=True):
-    """Removes a project that holds nothing."""
+    """Removes a project that holds no collection and no run, and its documents."""
 
     project: int
 
@@ -96,6 +109,15 @@ def _delete_project(state: State, at: Stamp, command: DeleteProject) -> None:
         raise Missing("the project does not exist any more")
     if next(state.scan(COLLECTION_NAMES, project.id), None) is not None:
         raise Conflict(f"project {project.name} still holds collections; delete them first")
+    if next(state.scan(RUN_NAMES, project.id), None) is not None:
+        raise Conflict(f"project {project.name} still holds runs; purge them first")
+    for document_id in [document_id for _, document_id in state.scan(DOCUMENT_NAMES, project.id)]:
+        document = state.get(DOCUMENTS, document_id)
+        if document is not None:
+            documents.drop(state, document)
+    for (_, digest, name), dataset in list(state.scan(DATASET_NAMES, project.id)):
+        state.delete(DATASET_NAMES, project.id, digest, name)
+        state.delete(DATASETS, dataset)
     state.delete(PROJECTS, project.id)
     state.delete(PROJECT_NAMES, project.namespace, project.name)
     state.touch(project.id, at.seq, 18)
@@ -163,7 +185,7 @@ def update(
 
 
 def delete(store: Store, ctx: Context, name: str) -> None:
-    """Removes a project that holds nothing. Takes the right to administer it."""
+    """Removes a project that holds no collection and no run, and its documents. Takes the right to administer it."""
     with store.index.read() as view:
         _, project = names.find_project(store, view, ctx, names.parse_project(ctx, name), "admin")
     store.submit(ctx, DeleteProject(actor=ctx.principal.name, reason=ctx.reason, project=project.id))
@@ -173,6 +195,13 @@ def get(store: Store, ctx: Context, name: str) -> ProjectInfo:
     """A project by name."""
     with store.index.read() as view:
         return info(*names.find_project(store, view, ctx, names.parse_project(ctx, name)))
+
+
+def may_write(store: Store, ctx: Context, name: str) -> bool:
+    """Whether the principal, who may read a project, may also write in it."""
+    with store.index.read() as view:
+        namespace, project = names.find_project(store, view, ctx, names.parse_project(ctx, name))
+        return store.policy.allows(view, ctx, "write", namespace, project)
 
 
 def list_projects(

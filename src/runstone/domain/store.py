@@ -97,6 +97,8 @@ class Store:
             self.log = ChangeLog(self.index)
             opened.pop_all()
         self.policy: Policy = policy or RolePolicy()
+        #: Whether webhooks may call plain http and hosts in private networks: a setting of the server.
+        self.private_webhooks = False
         self._closed = False
         self._blobs: Blobs | None = None
         self._blobs_lock = threading.Lock()

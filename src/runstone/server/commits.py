@@ -1,49 +1,42 @@
-"""Commits of any process, waited for by any number of listeners: one look at the index serves them all."""
+"""Commits as a worker's listeners wait for them: one look at the index serves all, however many listen."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
-#: Seconds between two looks, while anybody waits. A look reads a number from mapped memory.
+#: Seconds between two looks for a commit, which may be another process's: a look reads a number, and a follower of an alias waits for it.
 LOOK = 0.005
 
 
 class Commits:
-    """Tells when ``last`` answers another number than before."""
+    """The commits of one index; for one event loop."""
 
-    def __init__(self, last: Callable[[], int]) -> None:
-        self._last = last
+    def __init__(self, latest: Callable[[], int], ending: Callable[[], bool]) -> None:
+        self._latest, self._ending = latest, ending
         self._waiting: set[asyncio.Future[None]] = set()
         self._looking: asyncio.Task[None] | None = None
 
     async def after(self, seen: int, seconds: float) -> int:
-        """The last commit, once it is not ``seen`` any more, or when the time is over or :meth:`wake` is called."""
-        now = self._last()
-        if now != seen:
+        """Waits for a commit after ``seen``, but not for longer than some seconds, nor when the server ends; the latest commit."""
+        now = self._latest()
+        if now != seen or self._ending():
             return now
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(mine)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._look(now))
-        try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(mine, seconds)
-        finally:
-            self._waiting.discard(mine)
-        return self._last()
+        await asyncio.wait([waiter], timeout=seconds)
+        self._waiting.discard(waiter)
+        return self._latest()
 
     async def _look(self, seen: int) -> None:
         while self._waiting:
             await asyncio.sleep(LOOK)
-            now = self._last()
-            if now != seen:
+            now = self._latest()
+            if now != seen or self._ending():
                 seen = now
-                self.wake()
-
-    def wake(self) -> None:
-        """Lets everybody look who waits."""
-        for mine in self._waiting:
-            if not mine.done():
-                mine.set_result(None)
+                for waiter in self._waiting:
+                    if not waiter.done():
+                        waiter.set_result(None)
+                self._waiting.clear()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runstone import dialects
 from runstone.config import ServerOptions
@@ -28,9 +28,15 @@ from runstone.server.logins import FailedLogins
 from runstone.server.metrics import Metrics
 from runstone.server.near import Near
 from runstone.server.own import Own
+from runstone.server.pages import Pages
 from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.sessions import Sessions
 from runstone.server.signing import Signer
 from runstone.server.throttle import Throttle
+
+if TYPE_CHECKING:
+    from runstone.domain.webhooks import Channel
+    from runstone.domain.webhooks.courier import Courier
 
 THREADS = 32
 #: Paths whose meaning is remembered.
@@ -63,20 +69,25 @@ class Core:
         self.logins = FailedLogins(options.max_failed_logins)
         self.authenticator = Authenticator(store, self.logins, required=options.authenticates())
         self.signer = Signer(store, self.authenticator)
+        self.sessions = Sessions(store, self.authenticator)
         self.fetches = Fetches(store)
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
         self.throttle = Throttle(options.rate)
         self.near = Near(store)
-        self.commits = Commits(store.index.last_commit)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
+        store.private_webhooks = options.private_webhooks
+        self._courier: Courier | None = None
         self.router = Router()
         self.own = Own(self)
-        self.dialects: list[Dialect] = [dialects.first(), self.own]
+        self.pages = Pages()
+        self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
         for dialect in self.dialects:
             self.router.add(dialect)
         #: Set when the server stops: what is being answered is the last of its connection.
         self.draining = False
+        self.commits = Commits(store.index.last_commit, lambda: self.draining)
         self._all_installed = False
+        self._installing = threading.Lock()
         self._matches: dict[str, tuple[list[str], Match]] = {}
         self._claims: set[str] = set()
         self._claims_lock = threading.Lock()
@@ -85,6 +96,8 @@ class Core:
     async def close(self) -> None:
         """Writes what is waiting, and lets the threads go. The store stays open."""
         await self.in_thread(self.fetches.flush)
+        if self._courier is not None:
+            await self.in_thread(self._courier.close)
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.log.close()
 
@@ -95,11 +108,7 @@ class Core:
             return found
         segments = segments_of(raw_path)
         match = self.router.find(segments)
-        if match is None and not self._all_installed:
-            self._all_installed = True
-            for dialect in dialects.others():
-                self.dialects.append(dialect)
-                self.router.add(dialect)
+        if match is None and self._install_others():
             match = self.router.find(segments)
         if match is None:
             raise UnknownPath(
@@ -109,6 +118,37 @@ class Core:
             self._matches.clear()
         self._matches[raw_path] = segments, match
         return segments, match
+
+    def _install_others(self) -> bool:
+        """Loads the dialects that the server did not start with; whether that was still to be done."""
+        with self._installing:
+            if self._all_installed:
+                return False
+            for dialect in dialects.others():
+                self.dialects.append(dialect)
+                self.router.add(dialect)
+            self._all_installed = True
+            return True
+
+    @property
+    def courier(self) -> Courier:
+        """What tells webhooks; loaded once the server answers."""
+        if self._courier is None:
+            from runstone.domain.webhooks.courier import Courier
+
+            self._courier = Courier(self.store, self._channels)
+        return self._courier
+
+    def _channels(self) -> list[Channel]:
+        """What all dialects have to tell webhooks."""
+        self._install_others()
+        return [channel for dialect in self.dialects for channel in getattr(dialect, "channels", ())]
+
+    def page_at(self, method: str, raw_path: str, accept: str) -> Match | None:
+        """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
+        if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
+            return None
+        return self.pages.shown(method, accept)
 
     def problem_of(
         self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from runstone.dialects.routing import EVENTS, JSON, LINES, MSGPACK, Events, Progress, Raw, Reply, Work
+from runstone.dialects.routing import EVENTS, JSON, LINES, MSGPACK, Events, Progress, Raw, Reply, Stream, Work
 from runstone.errors import TryAgain
 from runstone.server.codec import encode_json, encode_packed
 
@@ -71,6 +71,35 @@ async def of_work(
     except Exception as error:
         last = {"error": problem(error)}
     await response.write(encode_json(last) + b"\n")
+    return response
+
+
+async def of_stream(
+    request: web.BaseRequest,
+    stream: Stream,
+    core: Core,
+    headers: Callable[[web.StreamResponse], None],
+) -> web.StreamResponse:
+    """Sends pieces as they are made, no faster than the client takes them."""
+    response = web.StreamResponse(
+        headers={"Content-Type": stream.media_type, "Cache-Control": "no-store", **stream.headers}
+    )
+    headers(response)
+    try:
+        piece = await core.in_thread(next, stream.pieces, None)
+        await response.prepare(request)
+        while piece is not None:
+            await response.write(piece)
+            piece = await core.in_thread(next, stream.pieces, None)
+    except Exception as error:
+        if response.prepared and request.transport is not None:
+            # Half an answer must not look like a whole one.
+            request.transport.abort()
+            raise ConnectionResetError("an answer broke off") from error
+        raise
+    finally:
+        if isinstance(stream.pieces, Generator):
+            await core.in_thread(stream.pieces.close)
     return response
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from runstone.domain import maintenance
-from runstone.domain.runs import liveness, questions, series
+from runstone.domain.runs import columns, liveness, series
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
 from runstone.server.metrics import Board
@@ -46,6 +46,7 @@ class UpkeepLock:
 async def keep_up(core: Core, lock: UpkeepLock) -> None:
     """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due, notes crashed runs and compacts
     series."""
+    core.metrics.watch(lambda: {"columns_behind": columns.tables(core.store).behind})
     while True:
         await asyncio.sleep(core.options.upkeep_seconds)
         try:
@@ -66,8 +67,22 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     maintenance.expire(core.store)
     liveness.mark_crashed(core.store)
     series.compact(core.store)
-    questions.tables(core.store).maintain()
+    columns.tables(core.store).maintain()
+    core.courier.forget()
     return True
+
+
+async def tell(core: Core, lock: UpkeepLock) -> None:
+    """In one process: tells webhooks what happens, soon after it did."""
+    while True:
+        await asyncio.sleep(TICK)
+        if not core.courier.idle() and core.store.index.failed is None and lock.take():
+            try:
+                await core.in_thread(core.courier.work)
+            except RunstoneError as error:
+                _log.warning("webhooks: %s", error.message)
+            except Exception:
+                _log.exception("webhooks")
 
 
 async def watch_lag(core: Core, board: Board | None) -> None:

@@ -68,6 +68,7 @@ class Worker:
         self._loading = loop.create_task(self.front.load())
         jobs = (
             upkeep.keep_up(self.core, self._lock),
+            upkeep.tell(self.core, self._lock),
             upkeep.watch_lag(self.core, self._board),
             self._end_slow_headers(),
         )
@@ -84,7 +85,6 @@ class Worker:
     async def stop(self) -> None:
         """Takes no more connections, answers what was asked for ``shutdown_seconds`` at most, and lets everything go."""
         self.core.draining = True
-        self.core.commits.wake()
         if self._listener is not None:
             self._listener.close()
         self.core.near.withdraw()

@@ -86,6 +86,64 @@ class StoreContract:
         assert [file.path for file in store.files("demo/model@v1")] == sorted(FILES)
         assert told and told[-1] == (made.size, made.size)
 
+    def test_documents(self, store: Any) -> None:
+        """A document changes by compare-and-set, keeps its revisions, and goes with its project."""
+        store.create_project("demo")
+        spec = {"panels": [{"key": "loss", "width": 2.5}], "ü": None}
+        made = store.create_document("demo", "view", "mine", spec, title="Mine")
+        assert (made.kind, made.name, made.title, made.spec, made.revision) == (
+            "view",
+            "mine",
+            "Mine",
+            spec,
+            1,
+        )
+        with pytest.raises(Exists):
+            store.create_document("demo", "view", "mine", {})
+        changed = store.update_document("demo", "view", "mine", spec=[1], revision=1, reason="less of it")
+        assert (changed.spec, changed.title, changed.revision) == ([1], "Mine", 2)
+        with pytest.raises(Conflict, match="revision 2"):
+            store.update_document("demo", "view", "mine", title="late", revision=1)
+        assert store.document("demo", "view", "mine") == changed
+        assert store.document("demo", "view", "mine", revision=1).spec == spec
+        with pytest.raises(Missing):
+            store.document("demo", "view", "mine", revision=3)
+        assert [
+            (step.revision, step.by, step.reason) for step in store.document_revisions("demo", "view", "mine")
+        ] == [
+            (1, "local", ""),
+            (2, "local", "less of it"),
+        ]
+        store.create_document("demo", "report", "first", {"text": "# all"})
+        assert [(item.kind, item.name, item.spec) for item in store.documents("demo")] == [
+            ("report", "first", None),
+            ("view", "mine", None),
+        ]
+        assert [item.name for item in store.documents("demo", kind="view")] == ["mine"]
+        assert [item.name for item in store.documents("demo", after="report/first")] == ["mine"]
+        store.delete_document("demo", "view", "mine")
+        with pytest.raises(Missing):
+            store.document("demo", "view", "mine")
+        store.delete_project("demo")
+        store.create_project("demo")
+        assert store.documents("demo") == []
+
+    def test_a_bad_document_is_refused(self, store: Any) -> None:
+        """Names, sizes and depths are checked, and nothing is stored."""
+        store.create_project("demo")
+        deep: Any = None
+        for _ in range(80):
+            deep = [deep]
+        for kind, name, spec in (
+            ("view", "../x", 1),
+            ("a b", "x", 1),
+            ("view", "x", deep),
+            ("view", "x", "s" * (5 << 20)),
+        ):
+            with pytest.raises(Invalid):
+                store.create_document("demo", kind, name, spec)
+        assert store.documents("demo") == []
+
     def test_what_is_got_is_of_one_version(self, store: Any, tmp_path: Path) -> None:
         """An alias that moves meanwhile changes nothing."""
         for number in (b"1", b"2"):

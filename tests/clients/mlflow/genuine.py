@@ -18,6 +18,10 @@ TIMES = {
     "creation_time", "last_update_time", "start_time", "end_time", "creation_timestamp", "last_updated_timestamp",
     "creation_timestamp_ms", "last_updated_timestamp_ms",
 }  # fmt: skip
+#: What is compared only to be there: when a thing happened, and the place of the next page, which is a server's own.
+_OPAQUE = dict.fromkeys(TIMES, "a time") | {"next_page_token": "a token"}
+#: Short numbers that are no experiment's, although one may have the same.
+_NUMBERS = {"version"}
 #: Extra members of the genuine server's errors, which its clients do not need.
 EXTRA = {"sqlstate", "error_class"}
 
@@ -96,7 +100,7 @@ def _plain(value, kept):
     """A body without what must differ, and with metrics, tags and params in an order of their own: mlflow's is that of its database."""
     if isinstance(value, dict):
         return {
-            key: "a time" if key in TIMES and each else _plain(each, kept)
+            key: _OPAQUE[key] if key in _OPAQUE and each else each if key in _NUMBERS else _plain(each, kept)
             for key, each in value.items()
             if key not in EXTRA
         }
@@ -110,11 +114,12 @@ def _plain(value, kept):
                 return f"${name}"
             if len(held) > 20:
                 value = value.replace(held, f"${name}")
-            value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
+            if not value.startswith("models:/"):
+                value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
             value = value.replace(f"experiment {held} ", f"experiment ${name} ")
             # Whole ids only: an experiment's is a short number, with which a run's may begin.
             value = value.replace(f"id={held} ", f"id=${name} ")
             value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)
         # What SQLite said is no part of the interface.
-        return value.partition(" Error: (sqlite3")[0]
+        return value.partition(" Error: (")[0]
     return value

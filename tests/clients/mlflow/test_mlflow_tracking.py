@@ -160,3 +160,49 @@ def test_a_run_made_by_other_means_is_seen_by_mlflow(client, served, experiment)
     )
     client.log_metric(found.info.run_id, "loss", 0.125, step=2)
     assert client.get_run(found.info.run_id).data.metrics == {"loss": 0.125}
+
+
+def test_a_search_goes_over_experiments_in_one_order_and_knows_runs_by_their_ids(client, served, experiment):
+    other = client.create_experiment("of another search over two")
+    made = {}
+    for at, where in enumerate([experiment, other] * 4):
+        run = client.create_run(where, start_time=1000 + at // 2, run_name=f"r{at}").info.run_id
+        client.log_batch(run, metrics=[Metric("loss", float(at * 3 % 8), 1, 0)])
+        made[f"r{at}"] = run
+    project = described.project_numbered(served.store, OWNER, int(other)).info.path
+    lifecycle.create(served.store, OWNER, f"{project}/theirs", display_name="theirs", started=5)
+
+    def names(text="", **asked):
+        found = client.search_runs([experiment, other], text, **asked)
+        return [run.info.run_name for run in found]
+
+    ordered = ["r5", "r2", "r7", "r4", "r1", "r6", "r3", "r0", "theirs"]
+    assert names(order_by=["metrics.loss DESC"]) == ordered
+    pages, token = [], None
+    for _ in range(3):
+        page = client.search_runs(
+            [experiment, other], "", order_by=["metrics.loss DESC"], max_results=3, page_token=token
+        )
+        pages.append([run.info.run_name for run in page])
+        token = page.token
+        if len(pages) == 1:  # a page is the one behind what was seen, whatever came before it since
+            late = client.create_run(experiment, run_name="late").info.run_id
+            client.log_batch(late, metrics=[Metric("loss", 100.0, 1, 0)])
+    assert (pages, token) == ([ordered[:3], ordered[3:6], ordered[6:]], None)
+    client.delete_run(late)
+    theirs = client.search_runs([other], "run_name = 'theirs'")[0].info.run_id
+    few = f"('{made['r1']}', '{theirs}', '{'0' * 31}f', 'nonsense')"
+    assert sorted(names(f"run_id IN {few}")) == ["r1", "theirs"]
+    assert names(f"run_id = '{made['r3']}'") == ["r3"]
+    assert len(names(f"run_id != '{made['r3']}'")) == 8
+    assert len(names(f"run_id NOT IN {few}")) == 7
+    assert names(f"run_id LIKE '%{made['r3'][8:]}' AND start_time > 0") == ["r3"]
+    assert names(f"artifact_uri LIKE '%{made['r2']}%'") == ["r2"]
+    assert len(names("user_id != 'nobody'")) == 9
+
+
+def test_a_search_asks_the_user_that_is_shown(client, experiment):
+    run = client.create_run(experiment).info
+    assert [
+        found.info.run_id for found in client.search_runs([experiment], f"user_id = '{run.user_id}'")
+    ] == [run.run_id]

@@ -36,6 +36,7 @@ class Sdk:
             "WANDB_DISABLE_GIT": "true",
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             **more,
         }
 

@@ -15,7 +15,7 @@ import pytest
 
 import runstone
 from runstone import verifier
-from runstone.domain import aliases, audit, lineage, versions
+from runstone.domain import aliases, audit, labels, lineage, versions
 from runstone.domain.bundle import export_project, import_project, state_of_project
 from runstone.domain.bundle.records import plain, restored
 from runstone.domain.runs import lifecycle, points
@@ -29,6 +29,9 @@ def make_project(library, folder, tmp_path):
     """A project with some of everything: forks, rewinds, deletions, holds, references, moved and removed aliases."""
     library.create_project("p", description="all sorts", tags=["b", "a"])
     library.set_field_class("p", "config.user", "pii")
+    labels.label_project(library.store, library.ctx, "p", {"stage": "x\ny"}, kind="property")
+    library.create_document("p", "view", "mine", {"$a": [1, None]}, title="Mine", private=True)
+    library.create_document("p", "report", "all", {"text": "#"})
     library.create_run(
         "p/base", display_name="the base", group="g", job_type="train", sweep="s", notes="n\nm",
         tags={"t": "", "u": "text"}, goals={"loss": "min"}, started=5,
@@ -540,6 +543,14 @@ HOSTILE = {
     "alias history": rewrite("aliases.jsonl", lambda records: records[0]["history"][0].update(previous=1)),
     "alias target": rewrite("aliases.jsonl", lambda records: records[1].update(version=1)),
     "alias to no version": rewrite("aliases.jsonl", lambda records: records[0]["history"][0].update(version=99)),
+    "label of nothing": rewrite("labels.jsonl", lambda records: records[0]["subject"].update(kind="run")),
+    "label of no version": rewrite("labels.jsonl", lambda records: records[0].update(subject={"kind": "version", "name": "m@v99"})),
+    "label kind": set_first("labels.jsonl", kind="sticker"),
+    "label text": set_first("labels.jsonl", labels={"k": "a\0b"}),
+    "document name": set_first("documents.jsonl", name="a/b"),
+    "document twice": rewrite("documents.jsonl", lambda records: records.append(records[0])),
+    "document depth": set_first("documents.jsonl", spec=json.loads('{"a":' * 90 + "1" + "}" * 90)),
+    "document number": set_first("documents.jsonl", spec={"$float": "NaN"}),
     "edge relation": set_first("lineage.jsonl", relation="likes"),
     "edge end": rewrite("lineage.jsonl", lambda records: records[0]["source"].update(kind="version", name="m@v9")),
     "edge kind": rewrite("lineage.jsonl", lambda records: records[0]["source"].update(kind="node-x")),

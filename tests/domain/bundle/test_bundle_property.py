@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import runstone
+from runstone.domain import labels
 from runstone.domain.bundle import export_project, import_project, state_of_project
 from runstone.errors import RunstoneError
 from runstone.types import FileEntry
@@ -61,6 +62,10 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("unalias"), NAMES, ALIASES, TEXT),
     st.tuples(st.just("drop"), NAMES, st.integers(1, 3), TEXT),
     st.tuples(st.just("link"), NAMES, st.integers(1, 3), st.sampled_from(["used_by", "fetched_by"]), NAMES),
+    st.tuples(st.just("label"), NAMES, st.integers(0, 3), st.sampled_from(["tag", "property"]), TEXT, TEXT),
+    st.tuples(
+        st.just("document"), st.sampled_from(["view", "report"]), st.sampled_from(["a", "b"]), JSON, TEXT
+    ),
     st.tuples(st.just("class"), st.sampled_from(["config.lr", "notes"]), st.sampled_from(["pii", "secret"])),
 )
 
@@ -132,6 +137,16 @@ class Builder:
     def _link(self, name, number, relation, run):
         self.library.link(f"p/{name}:v{number}", relation, f"run:local/p/{run}")
         self.library.link(f"p/{name}:v{number}", relation, f"consumer:{run}")
+
+    def _label(self, name, number, kind, key, text):
+        store, ctx = self.library.store, self.library.ctx
+        labels.label_project(store, ctx, "p", {key: text}, kind=kind)
+        labels.label_collection(store, ctx, f"p/{name}", {key: text}, kind=kind)
+        labels.label_version(store, ctx, f"p/{name}:v{number}", {key: text}, kind=kind)
+
+    def _document(self, kind, name, spec, title):
+        self.library.create_document("p", kind, name, spec, title=title, private=kind == "view")
+        self.library.update_document("p", kind, name, title=f"{title}.")
 
     def _class(self, field, name):
         self.library.set_field_class("p", field, name)

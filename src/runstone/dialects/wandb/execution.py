@@ -25,7 +25,8 @@ from graphql import (
 )
 from graphql.language import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, SelectionSetNode
 
-from runstone.errors import Invalid, RunstoneError, TooLarge, TryAgain, Unauthenticated
+from runstone.dialects.wandb.problem import is_outright
+from runstone.errors import Invalid, RunstoneError, TooLarge
 
 MAX_DOCUMENT = 256 << 10
 MAX_TOKENS = 20_000
@@ -41,8 +42,9 @@ _lock = threading.Lock()
 
 @functools.cache
 def schema() -> GraphQLSchema:
-    """The schema, from its text beside this module."""
-    return build_schema(Path(__file__).with_name("schema.graphql").read_text())
+    """The schema, from its texts beside this module: ``schema.graphql``, and others that extend it."""
+    texts = sorted(Path(__file__).parent.glob("*.graphql"))
+    return build_schema("\n".join(each.read_text() for each in texts))
 
 
 @functools.cache
@@ -60,7 +62,7 @@ def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
 
 
 def run(root: Any, text: str, variables: dict[str, Any], operation: str | None) -> dict[str, Any]:
-    """What a document answers. Raises :class:`TryAgain` and :class:`Unauthenticated`; other errors are in the answer."""
+    """What a document answers. Raises errors that :func:`is_outright`; others are in the answer."""
     try:
         document = _prepared(text)
     except GraphQLError as error:
@@ -75,7 +77,7 @@ def run(root: Any, text: str, variables: dict[str, Any], operation: str | None) 
 def _told(error: GraphQLError) -> dict[str, Any]:
     cause = error.original_error
     told: dict[str, Any] = dict(error.formatted)
-    if isinstance(cause, TryAgain | Unauthenticated):
+    if cause is not None and is_outright(cause):
         raise cause
     if isinstance(cause, RunstoneError):
         told["extensions"] = {"code": cause.code}

@@ -110,6 +110,8 @@ def sampled(lines: list[Any], samples: int | None) -> list[Any]:
 def by_spec(call: Call, run: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The lines that have all of a spec's ``keys``, and those keys of them; ``samples``, ``minStep`` and ``maxStep`` (inclusive)."""
     keys = [str(key) for key in spec.get("keys") or ()]
+    if not keys and "samples" not in spec:
+        return []
     low, high = spec.get("minStep"), spec.get("maxStep")
     found = read(call, run, 0 if low is None else int(low), rows.END if high is None else int(high) + 1)
     kept = [{key: line[key] for key in keys} for line in found if all(key in line for key in keys)]

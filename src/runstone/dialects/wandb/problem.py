@@ -9,7 +9,19 @@ from __future__ import annotations
 import msgspec
 
 from runstone.dialects.routing import JSON, Raw
-from runstone.errors import RunstoneError, TryAgain, Unauthenticated
+from runstone.errors import Missing, RunstoneError, TryAgain, Unauthenticated
+
+
+def lost(error: RunstoneError) -> Missing:
+    """The error of a field that the SDK knows by the status of the whole answer alone."""
+    return Missing(error.message, outright=True)
+
+
+def is_outright(error: BaseException | None) -> bool:
+    """Whether the error of a field becomes the status of the whole answer."""
+    if isinstance(error, RunstoneError) and error.details.get("outright"):
+        return True
+    return isinstance(error, TryAgain | Unauthenticated)
 
 
 def problem(error: RunstoneError) -> Raw:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from runstone.dialects.routing import BYTES, JSON, Call, Raw, Route
-from runstone.dialects.wandb import filestream, runfiles, wire
-from runstone.dialects.wandb.problem import content
-from runstone.errors import RunstoneError, TryAgain, Unauthenticated
+from runstone.dialects.wandb import artifactfiles, filestream, parts, runfiles, wire
+from runstone.dialects.wandb.problem import content, is_outright
+from runstone.errors import RunstoneError
 
 
 class Operation(msgspec.Struct, rename="camel"):
@@ -28,11 +28,11 @@ def graphql(call: Call) -> Raw:
     asked: Operation = call.body
     try:
         found = execution.run(Root(call), asked.query, asked.variables or {}, asked.operation_name)
-    except (TryAgain, Unauthenticated):
-        raise
     except RunstoneError as error:
+        if is_outright(error):
+            raise
         return Raw(content(error), JSON)
-    return Raw(wire.written(found).encode("utf-8", "replace"), JSON)
+    return Raw(wire.answered(found), JSON)
 
 
 ROUTES = (
@@ -66,4 +66,6 @@ ROUTES = (
         signed=True,
         blocking=True,
     ),
+    *artifactfiles.ROUTES,
+    *parts.ROUTES,
 )

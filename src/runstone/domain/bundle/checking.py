@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import limits, manifests, policy, projects
+from runstone.domain import documents, labels, limits, manifests, policy, projects
 from runstone.domain.bundle.exporting import listed
 from runstone.domain.bundle.parquet import Segment, arrow, batch_of, read_lines, read_points
 from runstone.domain.bundle.records import (
@@ -19,8 +19,10 @@ from runstone.domain.bundle.records import (
     AliasRecord,
     BlobRecord,
     CollectionRecord,
+    DocumentRecord,
     EdgeRecord,
     End,
+    LabelsRecord,
     Listed,
     Manifest,
     ProjectRecord,
@@ -40,7 +42,7 @@ Progress = Callable[[int, int], None]
 MAX_MANIFEST = 64 << 20
 RECORDS = (
     "project.json", "field_classes.json", "runs.jsonl", "collections.jsonl", "versions.jsonl", "aliases.jsonl",
-    "lineage.jsonl", "files.jsonl", "proof.json",
+    "labels.jsonl", "documents.jsonl", "lineage.jsonl", "files.jsonl", "proof.json",
 )  # fmt: skip
 _PARTS = re.compile(r"(points|lines)/part-[0-9]{5,9}\.parquet\Z|proof-[0-9]{1,9}\.json\Z")
 #: The longest batch of points that is made of a bundle, and what a point takes in it at most beside an object.
@@ -117,6 +119,14 @@ class Bundle:
     def aliases(self) -> Iterator[AliasRecord]:
         """The aliases."""
         return self._of(AliasRecord, "aliases.jsonl")
+
+    def labels(self) -> Iterator[LabelsRecord]:
+        """The labels."""
+        return self._of(LabelsRecord, "labels.jsonl")
+
+    def documents(self) -> Iterator[DocumentRecord]:
+        """The documents."""
+        return self._of(DocumentRecord, "documents.jsonl")
 
     def edges(self) -> Iterator[EdgeRecord]:
         """The lineage edges."""
@@ -195,6 +205,8 @@ class _Check:
         self._collections()
         self._count("versions", sum(1 for _ in map(self._version, self._bundle.versions())))
         self._count("aliases", sum(1 for _ in map(self._alias, self._bundle.aliases())))
+        self._count("labels", sum(1 for _ in map(self._labels, self._bundle.labels())))
+        self._documents()
         self._count("lineage", sum(1 for _ in map(self._edge, self._bundle.edges())))
 
     def _count(self, what: str, found: int) -> None:
@@ -344,6 +356,32 @@ class _Check:
         if not record.history or known is None or now != record.version or (now and not known[now - 1]):
             raise Invalid(f"alias {name!r:.200} does not point where its history ends")
 
+    def _labels(self, record: LabelsRecord) -> None:
+        subject = record.subject
+        if subject.kind == "version":
+            known = self._live(subject.name) is True
+        elif subject.kind == "collection":
+            known = subject.name in self._versions
+        else:
+            known = subject == End(kind="project", name="")
+        if not known:
+            raise Invalid(f"the bundle has no {subject.kind!r:.40} {subject.name!r:.200} to be labelled")
+        labels.checked(record.labels)
+        if record.kind not in labels.KINDS or not 0 < len(record.labels) <= labels.MAX_LABELS:
+            raise Invalid(f"{len(record.labels)} labels of kind {record.kind!r:.40} cannot be set at once")
+
+    def _documents(self) -> None:
+        found = set()
+        for record in self._bundle.documents():
+            name = limits.name(record.kind, "kind of document"), limits.name(record.name, "document")
+            if name in found:
+                raise Invalid(f"there are two documents {record.kind} {record.name} in the bundle")
+            found.add(name)
+            limits.text(record.title, "title", documents.MAX_TITLE)
+            limits.text(record.description, "description")
+            documents.packed(restored(record.spec))
+        self._count("documents", len(found))
+
     def _edge(self, record: EdgeRecord) -> None:
         if record.relation not in RELATIONS:
             raise Invalid(f"relation {record.relation!r:.40} must be one of {', '.join(RELATIONS)}")
@@ -357,13 +395,24 @@ class _Check:
         if end.kind == "run":
             known = end.name in self._runs
         elif end.kind == "version":
-            collection, _, number = end.name.rpartition("@v")
-            count = len(self._versions.get(collection, ()))
-            known = number.isascii() and number.isdigit() and len(number) < 10 and 0 < int(number) <= count
+            known = self._live(end.name) is not None
         else:
             known = end.kind in ("node-run", "node-consumer", "node-external", "outside")
         if not known:
             raise Invalid(f"the bundle has no {end.kind!r:.40} {end.name!r:.200} for lineage to lead to")
+
+    def _live(self, version: str) -> bool | None:
+        """Whether a version (``collection@v3``) is live; None if there is none."""
+        collection, _, number = version.rpartition("@v")
+        known = self._versions.get(collection, [])
+        if (
+            not number.isascii()
+            or not number.isdigit()
+            or len(number) > 9
+            or not 0 < int(number) <= len(known)
+        ):
+            return None
+        return known[int(number) - 1]
 
 
 def _same(found: Any, given: Any, what: str) -> None:

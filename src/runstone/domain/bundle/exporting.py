@@ -79,6 +79,10 @@ class _Export:
             self._collections()
             _sync(blobs.fileno(), blobs.flush)
         self._paths.append("files.jsonl")
+        self._counts["labels"] = self._write("labels.jsonl", source.labels())
+        self._counts["documents"] = self._write(
+            "documents.jsonl", (source.document(row) for row in source.documents())
+        )
         self._counts["lineage"] = self._write("lineage.jsonl", source.edges())
         self._proofs()
         return self._finish()
@@ -167,7 +171,7 @@ class _Export:
         self._counts["files"] += 1
 
     def _proofs(self) -> None:
-        """Proves every change of the project, its collections, versions, aliases and runs to be in the signed log."""
+        """Proves every change of the project, its documents, collections, versions, aliases and runs to be in the signed log."""
         seqs = sorted(self._changes())
         self._counts["proven"] = len(seqs)
         store = self._source.store
@@ -178,6 +182,7 @@ class _Export:
     def _changes(self) -> set[int]:
         source, view = self._source, self._view
         subjects = [source.project.id, *(run.id for run in source.runs())]
+        subjects += [document.id for document in source.documents()]
         found = set()
         for collection in source.collections():
             subjects.append(collection.id)

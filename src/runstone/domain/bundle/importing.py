@@ -18,7 +18,9 @@ from runstone.domain import (
     aliases,
     collections,
     content,
+    documents,
     fields,
+    labels,
     lineage,
     manifests,
     names,
@@ -31,6 +33,7 @@ from runstone.domain.bundle.records import (
     CollectionRecord,
     EdgeRecord,
     End,
+    LabelsRecord,
     RunRecord,
     VersionRecord,
     blob_path,
@@ -40,7 +43,14 @@ from runstone.domain.context import Context
 from runstone.domain.runs import console, files, lifecycle, points
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Corrupt, Exists, Missing
-from runstone.storage.tables import COLLECTION_NAMES, COMMANDS, FIELD_CLASSES, RUN_NAMES, Table
+from runstone.storage.tables import (
+    COLLECTION_NAMES,
+    COMMANDS,
+    DOCUMENT_NAMES,
+    FIELD_CLASSES,
+    RUN_NAMES,
+    Table,
+)
 from runstone.types import ConsoleLine, FileEntry, ProjectInfo
 
 Progress = Callable[[int, int], None]
@@ -91,6 +101,7 @@ class _Import:
             self._once(f"field/{field}", fields.set_class, self._name, field, name)
         self._runs()
         self._collections()
+        self._documents()
         outside = sum(1 for edge in self._bundle.edges() if not self._edge(edge))
         return Imported(self._name, self._bundle.digest.hex(), dict(self._bundle.manifest.counts), outside)
 
@@ -126,7 +137,7 @@ class _Import:
 
     def _require_empty(self, project: int, held: ProjectInfo, kind: str) -> None:
         with self._store.index.read() as view:
-            tables: tuple[Table[Any], ...] = (RUN_NAMES, COLLECTION_NAMES, FIELD_CLASSES)
+            tables: tuple[Table[Any], ...] = (RUN_NAMES, COLLECTION_NAMES, FIELD_CLASSES, DOCUMENT_NAMES)
             for table in tables:
                 if next(view.scan(table, project), None) is not None:
                     raise Exists(f"project {self._name} is not empty; import the bundle under another name")
@@ -228,6 +239,8 @@ class _Import:
             self._advance()
         for alias in self._bundle.aliases():
             self._alias(alias)
+        for labelled in self._bundle.labels():
+            self._labels(labelled)
         for version in self._bundle.versions():
             self._settle(version)
 
@@ -285,6 +298,31 @@ class _Import:
             self._once(f"{item}/delete", versions.delete, name, reason=record.reason)
         elif record.hold:
             self._once(f"{item}/hold", versions.update, name, hold=record.hold)
+
+    def _labels(self, record: LabelsRecord) -> None:
+        label: dict[str, Callable[..., None]] = {
+            "project": labels.label_project,
+            "collection": labels.label_collection,
+            "version": labels.label_version,
+        }
+        subject = record.subject
+        name = f"{self._name}/{subject.name}" if subject.name else self._name
+        item = f"labels/{subject.kind}/{subject.name}/{record.kind}"
+        self._once(item, label[subject.kind], name, record.labels, kind=record.kind)
+
+    def _documents(self) -> None:
+        for record in self._bundle.documents():
+            self._once(
+                f"document/{record.kind}/{record.name}",
+                documents.create,
+                self._name,
+                record.kind,
+                record.name,
+                restored(record.spec),
+                title=record.title,
+                description=record.description,
+                private=record.private,
+            )
 
     def _edge(self, record: EdgeRecord) -> bool:
         """Adds an edge; false for one that leads outside."""

@@ -160,6 +160,28 @@ class EdgeRecord(Record, frozen=True):
     by: str
 
 
+class LabelsRecord(Record, frozen=True):
+    """The labels of one kind (``tag``, ``property``) of the ``project`` (with no name), a ``collection``, or a ``version``."""
+
+    subject: End
+    kind: str
+    labels: dict[str, str]
+
+
+class DocumentRecord(Record, frozen=True):
+    """A document as it stands; its earlier revisions are not in the bundle."""
+
+    kind: str
+    name: str
+    title: str
+    description: str
+    spec: Any
+    private: bool
+    created: int
+    updated: int
+    by: str
+
+
 class BlobRecord(Record, frozen=True):
     """Bytes below ``files/``: their SHA-256, and so their path, and their size."""
 

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from runstone._native import points
-from runstone.domain import manifests, names, policy
+from runstone.domain import documents, labels, manifests, names, policy
 from runstone.domain.bundle.records import (
     AliasRecord,
     CollectionRecord,
+    DocumentRecord,
     EdgeRecord,
     End,
+    LabelsRecord,
     ProjectRecord,
     RunRecord,
     Step,
@@ -34,6 +36,8 @@ from runstone.storage.tables import (
     ARRIVALS,
     COLLECTION_NAMES,
     COLLECTIONS,
+    DOCUMENT_NAMES,
+    DOCUMENTS,
     DOWNSTREAM,
     FIELD_CLASSES,
     NODES,
@@ -45,6 +49,7 @@ from runstone.storage.tables import (
     VERSION_IDS,
     VERSIONS,
     Collection,
+    Document,
     Run,
     RunMark,
 )
@@ -89,6 +94,43 @@ class Source:
         """The classes of the project's fields."""
         rows = self.view.scan(FIELD_CLASSES, self.project.id)
         return {field: policy.CLASSES[row.value] for (_, field), row in rows}
+
+    def labels(self) -> Iterator[LabelsRecord]:
+        """The labels of the project, its collections and their live versions."""
+        for subject, end in self._labelled():
+            for kind in labels.KINDS:
+                found = labels.of(self.view, subject, kind)
+                if found:
+                    yield LabelsRecord(subject=end, kind=kind, labels=found)
+
+    def _labelled(self) -> Iterator[tuple[int, End]]:
+        yield self.project.id, End(kind="project", name="")
+        for collection in self.collections():
+            yield collection.id, End(kind="collection", name=collection.name)
+            for (_, number), version in self.view.scan(VERSIONS, collection.id):
+                if version.state == "live":
+                    yield version.id, End(kind="version", name=f"{collection.name}@v{number}")
+
+    def documents(self) -> Iterator[Document]:
+        """The documents that the principal may know of: not those that others keep to themselves."""
+        for _, document_id in self.view.scan(DOCUMENT_NAMES, self.project.id):
+            document = self.view.get(DOCUMENTS, document_id)
+            if document is not None and documents.may_know(self.ctx, document):
+                yield document
+
+    def document(self, row: Document) -> DocumentRecord:
+        """A document's record."""
+        return DocumentRecord(
+            kind=row.kind,
+            name=row.name,
+            title=row.title,
+            description=row.description,
+            spec=plain(_decode(row.spec)),
+            private=row.private,
+            created=row.created,
+            updated=row.updated,
+            by=row.by,
+        )
 
     # Runs
 

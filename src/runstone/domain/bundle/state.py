@@ -36,6 +36,8 @@ def state_of_project(store: Store, ctx: Context, project: str) -> dict[str, Any]
             "collections": {row.name: _kept(source.collection(row)) for row in collections},
             "versions": [_kept(version) for row in collections for version in source.versions(row)],
             "aliases": [_alias(alias) for row in collections for alias in source.aliases(row)],
+            "labels": [msgspec.to_builtins(record) for record in source.labels()],
+            "documents": [_kept(source.document(row)) for row in source.documents()],
             "lineage": sorted(
                 f"{_end(edge.source)} {edge.relation} {_end(edge.target)}"
                 for edge in source.edges()

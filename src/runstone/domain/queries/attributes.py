@@ -13,6 +13,7 @@ RUN: dict[str, Kind] = {
     "project": "text",
     "state": "text",
     "user": "text",
+    "user_id": "text",
     "group": "text",
     "job_type": "text",
     "sweep": "text",

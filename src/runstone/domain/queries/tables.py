@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runstone.domain import aliases, audit, collections, fields, versions
 from runstone.domain.context import Context
 from runstone.domain.queries.sql import MAX_ROWS, SECONDS, run_sql
-from runstone.domain.runs import finding, keys, questions, series
+from runstone.domain.runs import columns, finding, keys, questions, series
 from runstone.domain.runs.finding import Found, InProject
 from runstone.domain.store import Store
 from runstone.errors import TooLarge
@@ -40,16 +40,6 @@ def select(
     return run_sql(sql, _Tables(store, ctx, place, hidden).suppliers(), seconds=seconds, max_rows=max_rows)
 
 
-def as_stream(table: pyarrow.Table) -> bytes:
-    """A table as an Arrow IPC stream."""
-    import pyarrow
-
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
-
-
 class _Tables:
     """The tables of one project for one statement."""
 
@@ -74,7 +64,7 @@ class _Tables:
     def _runs(self, wanted: frozenset[str] | None) -> pyarrow.Table:
         import pyarrow.compute
 
-        table = questions.tables(self._store).of(self._place.project.id)
+        table = columns.tables(self._store).of(self._place.project.id)
         names = [name for name, _ in table.fields(limit=questions.MAX_FIELDS, visible=self._visible)]
         chosen = names if wanted is None else [name for name in names if name.lower() in wanted]
         if len(chosen) > MAX_COLUMNS:

@@ -33,7 +33,7 @@ def _named(
 ) -> Past:
     names_of = keys.names(store).of
     return Past(
-        tuple((names_of(view, run.project, key), stats.pack([stat])) for key, stat in numbers.items()),
+        tuple((names_of(view, run.project, key), stats.to_record(stat)) for key, stat in numbers.items()),
         tuple((names_of(view, run.project, key), last) for key, last in objects.items()),
     )
 
@@ -48,7 +48,9 @@ def _counted(store: Store, run: Run, step: int) -> Past:
         for name, last in lasts.items():
             if name not in objects or summarising.later(last, objects[name]):
                 objects[name] = last
-    return Past(tuple((name, stats.pack([stat])) for name, stat in numbers.items()), tuple(objects.items()))
+    return Past(
+        tuple((name, stats.to_record(stat)) for name, stat in numbers.items()), tuple(objects.items())
+    )
 
 
 def batches(store: Store, run: Run, step: int, low: int = LOWEST) -> Iterator[bytes]:

@@ -9,7 +9,8 @@ from runstone import query as tree
 from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.queries import mongo, text
-from runstone.domain.runs import encoded, finding, table
+from runstone.domain.runs import encoded, finding
+from runstone.domain.runs.columns import tables
 from runstone.domain.runs.encoded import EncodedPage
 from runstone.domain.runs.finding import InProject
 from runstone.domain.store import Store
@@ -21,44 +22,11 @@ from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
 
 if TYPE_CHECKING:
     from runstone.storage.columns.engine import Answer
-    from runstone.storage.columns.table import ColumnTable
 
 #: The most fields of a project that are looked through for a name.
 MAX_FIELDS = 1_000_000
 FUNCTIONS = ("count", "min", "max", "mean", "sum")
 _NOT_DELETED = Compare("deleted", "=", False)
-
-
-class Tables:
-    """The columns of the projects of one store, opened when they are first asked about."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._held: dict[int, ColumnTable] = {}
-
-    def of(self, project: int) -> ColumnTable:
-        """The columns of a project's runs, with all that changed until now."""
-        from runstone.storage.columns.table import ColumnTable
-
-        held = self._held.get(project)
-        if held is None:
-            folder = self._store.path / "columns" / f"{project:x}"
-            held = self._held.setdefault(project, ColumnTable(folder, table.Runs(self._store, project)))
-        held.refresh()
-        return held
-
-    def maintain(self, steps: int = 16) -> None:
-        """Seals and merges what is due, a bounded piece of it."""
-        for held in list(self._held.values()):
-            held.refresh()
-            for _ in range(steps):
-                if not held.maintain():
-                    break
-
-
-def tables(store: Store) -> Tables:
-    """The columns of a store; loads numpy on first use."""
-    return store.part("columns", Tables)
 
 
 def ask(
@@ -78,9 +46,9 @@ def ask(
     A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
     :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
     """
-    question = _question(filter, order, limit, after, total, deleted)
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     with store.index.read() as view:
         found = [_shown(store, view, ctx, run_id) for run_id in answer.ids]
     return RunPage(
@@ -102,9 +70,9 @@ def ask_encoded(
     deleted: bool = False,
 ) -> EncodedPage:
     """:func:`ask`, with each run encoded as JSON or, if ``packed``, as MessagePack."""
-    question = _question(filter, order, limit, after, total, deleted)
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     held = encoded.of(store)
     with store.index.read() as view:
         found = [held.of(view, ctx, place, hidden, run_id, packed) for run_id in answer.ids]
@@ -124,16 +92,64 @@ def names(
     deleted: bool = False,
 ) -> list[str]:
     """The full names of the runs that :func:`ask` finds."""
-    question = _question(filter, order, limit, "", False, deleted)
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    asked = question(filter, order, limit, "", False, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     prefix = f"{place.namespace.name}/{place.project.name}"
     with store.index.read() as view:
         found = [view.get(RUNS, run_id) for run_id in answer.ids]
     return [f"{prefix}/{run.name}" for run in found if run is not None]
 
 
-def _question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
+def across(
+    store: Store,
+    ctx: Context,
+    projects: Iterable[str],
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 100,
+    after: str = "",
+    deleted: bool = False,
+) -> RunPage:
+    """:func:`ask` about the runs of several projects together, in one order; the last page has no ``next``, be it full."""
+    from runstone.storage.columns.table import answer as answered
+
+    asked = question(filter, order, limit + 1, after, False, deleted)
+    places = [place_of(store, ctx, project) for project in dict.fromkeys(projects)]
+    parts = [(tables(store).of(place.project.id), visible(hidden)) for place, hidden in places]
+    answer = answered(asked, parts)
+    with store.index.read() as view:
+        found = [_shown(store, view, ctx, run_id) for run_id in answer.ids[:limit]]
+    following = answer.place(limit - 1) if len(answer.ids) > limit else ""
+    return RunPage(items=tuple(run for run in found if run is not None), next=following)
+
+
+def check(filter: Any, order: Any) -> tuple[Condition, tuple[Order, ...]]:
+    """A filter and an order in any language as the tree; raises :class:`Invalid` before anything is answered."""
+    return condition_of(filter), orders_of(order)
+
+
+def ids(
+    store: Store,
+    ctx: Context,
+    project: str,
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 1000,
+    after: str = "",
+    deleted: bool = False,
+) -> tuple[list[int], str]:
+    """The numbers of the runs that :func:`ask` finds, and the place of the page behind them."""
+    asked = question(filter, order, limit, after, False, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    return answer.ids, _next(answer, limit)
+
+
+def question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
+    """A question in any of the languages as the tree; deleted runs are left out unless they are asked for."""
     return Query(
         filter=_restricted(condition_of(filter), deleted),
         order=orders_of(order),
@@ -167,8 +183,8 @@ def group(
         aggregates=tuple(aggregate_of(written) for written in aggregates),
         limit=_limited(limit),
     )
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, _visible(hidden))
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     return GroupPage(
         by=asked.group,
         figures=tuple(aggregate.name for aggregate in asked.aggregates),
@@ -182,8 +198,8 @@ def field_names(
     store: Store, ctx: Context, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
 ) -> list[FieldInfo]:
     """The fields that runs of a project have, by name, with how many have each."""
-    place, hidden = _place(store, ctx, project)
-    found = tables(store).of(place.project.id).fields(prefix, after, limit, _visible(hidden))
+    place, hidden = place_of(store, ctx, project)
+    found = tables(store).of(place.project.id).fields(prefix, after, limit, visible(hidden))
     return [FieldInfo(field=field, runs=count) for field, count in found]
 
 
@@ -223,13 +239,15 @@ def _restricted(condition: Condition, deleted: bool) -> Condition:
     return condition if deleted else And((condition, _NOT_DELETED))
 
 
-def _place(store: Store, ctx: Context, project: str) -> tuple[InProject, tuple[str, ...]]:
+def place_of(store: Store, ctx: Context, project: str) -> tuple[InProject, tuple[str, ...]]:
+    """The project of a name, and the fields that its reader may not see."""
     with store.index.read() as view:
         place = finding.project(store, view, ctx, project)
         return place, fields.hidden_from(store, view, ctx, place)
 
 
-def _visible(hidden: tuple[str, ...]) -> Callable[[str], bool]:
+def visible(hidden: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a field may be seen, by its name."""
     return (lambda name: not fields.covers(hidden, name)) if hidden else (lambda name: True)
 
 

@@ -1,14 +1,14 @@
 """Statistics of series, kept as points arrive: what a summary needs without reading a point.
 
-A row of the table ``stats`` is a page: the records of up to 32 keys with neighbouring numbers, since keys that are logged together
-are numbered together. A record is 72 little-endian bytes, see ``docs/format/runs.md``.
+A row of the table ``stats`` is a page: what is known of up to 32 keys with neighbouring numbers, in columns, since keys that are logged
+together are numbered together. See ``docs/format/runs.md``.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from runstone.storage.index import View
@@ -17,6 +17,8 @@ from runstone.storage.tables import STATS
 
 PAGE = 32
 _RECORD = struct.Struct("<IIQQdddqqd")
+_HEAD = struct.Struct("<IIIIIB")
+_FOUR = struct.Struct("<dddd")
 INTEGER = 1
 OVERLAP = 2
 
@@ -47,14 +49,77 @@ class Stat(NamedTuple):
         return self.total / there if there else math.nan
 
 
-def unpack(page: bytes) -> dict[int, Stat]:
-    """The records of a page by key."""
-    return {record[0]: Stat(*record) for record in _RECORD.iter_unpack(page)}
+def to_record(stat: Stat) -> bytes:
+    """One key's numbers by themselves."""
+    return _RECORD.pack(*stat)
 
 
-def pack(stats: Iterable[Stat]) -> bytes:
-    """A page of records, by key."""
-    return b"".join([_RECORD.pack(*stat) for stat in sorted(stats)])
+def from_record(record: bytes) -> Stat:
+    """What :func:`to_record` made bytes of."""
+    return Stat(*_RECORD.unpack(record))
+
+
+def pack(found: Iterable[Stat]) -> bytes:
+    """A page."""
+    held = sorted(found)
+    several = [stat for stat in held if not _is_one(stat)]
+    nans = [stat for stat in several if stat.nans]
+    places = {place: at for at, place in enumerate(dict.fromkeys((stat.step, stat.time) for stat in held))}
+    whole = _bits(stat for stat in held if stat.flags & INTEGER)
+    overlap = _bits(stat for stat in held if stat.flags & OVERLAP)
+    head = _HEAD.pack(_bits(held), whole, overlap, _bits(several), _bits(nans), len(places))
+    floats = [stat.value for stat in held]
+    for column in (4, 5, 6):
+        floats += [stat[column] for stat in several]
+    wholes = [stat.points for stat in several] + [stat.nans for stat in nans]
+    steps = [part for place in places for part in place]
+    body = struct.pack(f"<{len(floats)}d{len(wholes)}Q{len(steps)}q", *floats, *wholes, *steps)
+    return head + body + (bytes([places[stat.step, stat.time] for stat in held]) if len(places) > 1 else b"")
+
+
+def unpack(number: int, page: bytes) -> dict[int, Stat]:
+    """What a page says, by key; ``number`` is the page's."""
+    if not page:
+        return {}
+    present, whole, overlap, more, unreal, places = _HEAD.unpack_from(page)
+    count, several, nans = present.bit_count(), more.bit_count(), unreal.bit_count()
+    form = f"<{count + 3 * several}d{several + nans}Q{2 * places}q"
+    numbers = struct.unpack_from(form, page, _HEAD.size)
+    where: Sequence[int] = page[_HEAD.size + struct.calcsize(form) :] or bytes(count)
+    minima, points = count, count + 3 * several
+    amiss, steps = points + several, points + several + nans
+    found, place = {}, 0
+    for bit in range(PAGE):
+        if not present >> bit & 1:
+            continue
+        key, value = number * PAGE + bit, numbers[place]
+        flags = (whole >> bit & 1) * INTEGER | (overlap >> bit & 1) * OVERLAP
+        step, time = numbers[steps + 2 * where[place]], numbers[steps + 2 * where[place] + 1]
+        if more >> bit & 1:
+            low, high, total = (
+                numbers[minima], numbers[minima + several], numbers[minima + 2 * several]
+            )  # fmt: skip
+            unknown = unreal >> bit & 1
+            lacking = numbers[amiss] if unknown else 0
+            found[key] = Stat(key, flags, numbers[points], lacking, low, high, total, step, time, value)
+            minima, points, amiss = minima + 1, points + 1, amiss + unknown
+        else:
+            found[key] = Stat(key, flags, 1, 0, value, value, value, step, time, value)
+        place += 1
+    return found
+
+
+def _is_one(stat: Stat) -> bool:
+    """Whether all that is known is one point."""
+    return (
+        stat.points == 1
+        and not stat.nans
+        and _FOUR.pack(*stat[4:7], stat.value) == _FOUR.pack(*[stat.value] * 4)
+    )
+
+
+def _bits(found: Iterable[Stat]) -> int:
+    return sum(1 << stat.key % PAGE for stat in found)
 
 
 def merged(old: Stat | None, new: Stat, low: int) -> Stat:
@@ -94,7 +159,7 @@ def add(state: State, stream: int, found: Mapping[int, tuple[Stat, int]]) -> Non
         number = key // PAGE
         page = pages.get(number)
         if page is None:
-            page = pages[number] = unpack(state.get(STATS, stream, number) or b"")
+            page = pages[number] = unpack(number, state.get(STATS, stream, number) or b"")
         page[key] = merged(page.get(key), stat._replace(key=key), low)
     for number, page in pages.items():
         state.put(STATS, stream, number, pack(page.values()))
@@ -103,6 +168,6 @@ def add(state: State, stream: int, found: Mapping[int, tuple[Stat, int]]) -> Non
 def of(view: View | State, stream: int) -> dict[int, Stat]:
     """A stream's statistics by key."""
     found: dict[int, Stat] = {}
-    for _, page in view.scan(STATS, stream):
-        found.update(unpack(page))
+    for (_, number), page in view.scan(STATS, stream):
+        found.update(unpack(number, page))
     return found

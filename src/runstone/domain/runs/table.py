@@ -65,6 +65,7 @@ def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
         "updated": mark.time,
         "heartbeat": mark.time,
         "user": run.by,
+        "user_id": _within(info, "user_id") or run.by,
         "points": mark.points,
         "steps": max((stat.step for stat in numbers.values()), default=-1) + 1,
         "deleted": run.deleted > 0,

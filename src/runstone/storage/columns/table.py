@@ -128,7 +128,7 @@ class ColumnTable:
 
         A field that is not visible is as if no row had it. Raises :class:`runstone.errors.Invalid` for what cannot be answered.
         """
-        return self._healing(lambda state: engine.answer(query, state.views, visible))
+        return answer(query, [(self, visible)])
 
     def fields(
         self,
@@ -165,15 +165,13 @@ class ColumnTable:
             try:
                 return work(state)
             except Damaged as damage:
-                self._rebuild(damage)
-        raise Corrupt(
-            f"the column segments in {self.folder} are damaged as fast as they are made: check the disk"
-        )
+                self.heal(damage)
+        raise _damaged_again(self.folder)
 
     # What changes it.
 
-    def refresh(self) -> int:
-        """Takes in what changed in the source since the last time; how many rows that was."""
+    def refresh(self, told: Callable[[int], None] = lambda seq: None) -> int:
+        """Takes in what changed in the source since the last time; how many rows that was. Of each piece of it, ``told`` is told the place."""
         pulled = 0
         while True:
             try:
@@ -186,10 +184,11 @@ class ColumnTable:
                     batch = _memory([row for _, row in changes], [seq for seq, _ in changes], held)
                     self._take(batch, changes[-1][0])
                     pulled += len(changes)
+                told(self._state.seq)
                 if self._state.waiting() >= self.bulk_rows:
                     self._seal()
             except Damaged as damage:
-                self._rebuild(damage)
+                self.heal(damage)
 
     def _take(self, batch: View, seq: int) -> None:
         """Makes a batch of changed rows part of the state."""
@@ -216,10 +215,14 @@ class ColumnTable:
             with self._sealing() as alone:
                 return alone and self._merge()
         except Damaged as damage:
-            self._rebuild(damage)
+            self.heal(damage)
             return True
         finally:
             self._maintaining.release()
+
+    def sealed_seq(self) -> int:
+        """Changes up to this sequence number are in segments, and need not be asked for again by who opens the folder."""
+        return self._state.manifest.seq
 
     def seal(self) -> bool:
         """Seals what is in memory, however little; whether there was something and nobody else was at it."""
@@ -338,8 +341,8 @@ class ColumnTable:
         self._open = {}
         self._state = State(stamp, Manifest(found.generation), (), _NOTHING, _NOTHING, -1)
 
-    def _rebuild(self, damage: Damaged) -> None:
-        """Makes a damaged segment again from the source: same rows, as they are now."""
+    def heal(self, damage: Damaged) -> None:
+        """Makes a damaged segment again from the source, if it is of this table: same rows, as they are now."""
         wrong = damage.segment
         with self._sealing(wait=True):
             state = self._state
@@ -360,3 +363,19 @@ class ColumnTable:
                 rows = [row for row in held if row is not None]
                 segments.update(self._written(ids[kept], encode.columns_of(rows)))
             self._publish(base, segments, base.seq)
+
+
+def answer(query: Query, asked: Sequence[tuple[ColumnTable, Callable[[str], bool]]]) -> Answer:
+    """The answer to a query over several tables, no row id of which is in two of them, each with what may be seen of it."""
+    for _ in range(TRIES):
+        views = [(view, visible) for table, visible in asked for view in table.state.views]
+        try:
+            return engine.answer(query, views)
+        except Damaged as damage:
+            for table, _ in asked:
+                table.heal(damage)
+    raise _damaged_again(asked[0][0].folder)
+
+
+def _damaged_again(folder: Path) -> Corrupt:
+    return Corrupt(f"the column segments in {folder} are damaged as fast as they are made: check the disk")
