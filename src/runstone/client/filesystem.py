@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import fsspec
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from runstone._native.digests import verify_chunks
@@ -260,8 +259,3 @@ def _as_os_errors(path: str) -> Iterator[None]:
         raise PermissionError(str(error)) from error
     except (Conflict, Invalid) as error:
         raise OSError(f"{path}: {error}") from error
-
-
-def register() -> None:
-    """Makes ``runstone://`` known to fsspec where the entry point of the package is not looked at."""
-    fsspec.register_implementation(PROTOCOL, RunstoneFileSystem, clobber=True)

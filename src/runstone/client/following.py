@@ -115,6 +115,8 @@ class Following(Iterator[Switch]):
             self._pause = SHORTEST
             if switch is not None:
                 return switch
+        if self._events is not None:  # begun while it was being closed
+            self._events.close()
         raise StopIteration
 
     def _step(self) -> Switch | None:

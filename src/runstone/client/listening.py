@@ -37,13 +37,14 @@ class Listening(Iterator[Event]):
                 raise Broken(f"the server sent what is not an event: {error}") from None
             except Unreachable:
                 pass  # asked again below, which says so if nobody answers
-            self._response.close()
+            self.close()
             self._response = self._listen(self._place)
             self._lines = self._response.lines(MAX_LINE)
 
     def close(self) -> None:
-        """Ends the listening."""
+        """Ends the listening, and its connection: an answer that came to its end serves no other request."""
         self._response.close()
+        self._response.connection.close()
 
     def __enter__(self) -> Listening:
         return self

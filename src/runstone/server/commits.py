@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 #: Seconds between two looks for a commit, which may be another process's; a look reads a number from mapped memory.
-LOOK = 0.005
+LOOK = 0.02
 
 
 class Commits:
