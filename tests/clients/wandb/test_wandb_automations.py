@@ -113,6 +113,9 @@ for name, values in (("shown", [1, 30, 40, 1, 2]), ("other", [100, 99])):
     with wandb.init(project="watched", id=name, name=name) as run:
         for value in values: run.log({"loss": value})
         if name == "shown": run.alert("careful", "look at it")
+"""
+    after = """
+api = wandb.Api()
 over = api.automation(name="over", entity="local")
 over.description = "changed"; over.enabled = False
 again = api.update_automation(over)
@@ -121,10 +124,11 @@ say(api.delete_automation(api.automation(name="idle", entity="local")))
 say(sorted(each.name for each in api.automations(entity="local")))
 """
     said = sdk.run(f"URL = {receiver.url!r}\n" + program)
+    got = receiver.wait(lambda got: len({body for _, _, body in got}) >= 5)
+    said += sdk.run(after)
     assert said[0] == ["hook", True, "chat"]
     assert said[1] == ["ended", "idle", "jump", "over"]
     assert said[2:] == [["changed", False, 10.0, False], True, ["ended", "jump", "over"]]
-    got = receiver.wait(lambda got: len({body for _, _, body in got}) >= 5)
     hooks = [(head, body) for path, head, body in got if path == "/hook"]
     bodies = [json.loads(body) for _, body in hooks]
     assert {"what": "RUN_METRIC", "run": "shown", "value": "30.0", "n": 1} in bodies

@@ -57,6 +57,12 @@ class EntityNode(EntityRegistry):
 
         return automations.listed(self._call, self.name, filters, after, first)
 
+    def default_resource_config(self, id: str) -> dict[str, Any]:
+        """A configuration that jobs of Launch begin with."""
+        from runstone.dialects.wandb import launch
+
+        return launch.config(self._call, id)
+
     def integrations(self, after: str | None = None, first: int | None = None) -> dict[str, Any]:
         """What its automations may use."""
         from runstone.dialects.wandb import automations

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import automations, naming, sweeps, views, wire
+from runstone.dialects.wandb import automations, launch, naming, sweeps, views, wire
 from runstone.dialects.wandb.artifactfields import ProjectArtifacts
+from runstone.dialects.wandb.launch import QueueNode
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.registryfields import ProjectRegistry
 from runstone.dialects.wandb.runs import RunNode
 from runstone.dialects.wandb.sweeps import SweepNode
 from runstone.domain import projects
 from runstone.domain.queries import mongo
-from runstone.domain.runs import finding, lifecycle, listing
+from runstone.domain.runs import finding, lifecycle, questions
 from runstone.errors import Gone, Missing
+from runstone.query import Condition
 from runstone.types import ProjectInfo
 
 DEFAULT = naming.DEFAULT
+#: Runs of a page, at most.
+MAX_PAGE = 1000
 
 
 class ProjectNode(ProjectArtifacts, ProjectRegistry):
@@ -69,7 +73,11 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
 
     def run_count(self, filters: str | None = None) -> int:
         """How many runs a filter finds."""
-        return len(self._found(filters, None))
+        asked = mongo.condition(filters or None)
+        page = questions.ask(
+            self._call.store, self._call.ctx, self._info.path, filter=asked, limit=1, total=True
+        )
+        return page.total or 0
 
     def runs(
         self,
@@ -78,11 +86,8 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
         first: int | None = None,
         order: str | None = None,
     ) -> dict[str, Any]:
-        """Runs that a MongoDB filter finds, in an order, by page."""
-        found = wire.page(self._found(filters, order), after, first)
-        for edge in found["edges"]:
-            edge["node"] = RunNode(self._call, lifecycle.get(self._call.store, self._call.ctx, edge["node"]))
-        return found
+        """Runs that a MongoDB filter finds, in an order, by page. The SDK goes on from the last cursor of a page."""
+        return runs_page(self._call, self._info.path, mongo.condition(filters or None), order, after, first)
 
     def total_sweeps(self, filters: str | None = None) -> int:
         """How many sweeps a filter finds."""
@@ -98,6 +103,14 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
     def sweep(self, sweep_name: str) -> SweepNode | None:
         """A sweep by name, or None."""
         return sweeps.sweep(self._call, self._info.path, sweep_name)
+
+    def run_queues(self) -> list[QueueNode]:
+        """Its queues of Launch."""
+        return launch.queues(self._call, self._info.path)
+
+    def run_queue(self, name: str) -> QueueNode | None:
+        """A queue of Launch by name, or None."""
+        return next((each for each in self.run_queues() if each.name == name), None)
 
     def triggers(self) -> list[Any]:
         """Its automations."""
@@ -116,14 +129,23 @@ class ProjectNode(ProjectArtifacts, ProjectRegistry):
             self._call, self._info.path, view_type or "runs", view_name, user_name, after, first
         )
 
-    def _found(self, filters: str | None, order: str | None) -> list[str]:
-        return listing.find(
-            self._call.store,
-            self._call.ctx,
-            self._info.path,
-            mongo.condition(filters or None),
-            mongo.orders(order),
-        )
+
+def runs_page(
+    call: Call, project: str, condition: Condition, order: str | None, after: str | None, first: int | None
+) -> dict[str, Any]:
+    """A page of the runs that a condition finds."""
+    limit = max(1, min(50 if first is None else first, MAX_PAGE))
+    page = questions.ask(
+        call.store,
+        call.ctx,
+        project,
+        filter=condition,
+        order=mongo.orders(order),
+        limit=limit,
+        after=after or "",
+    )
+    edges = [{"node": RunNode(call, each), "cursor": page.next or ""} for each in page.items]
+    return {"edges": edges, "pageInfo": {"endCursor": page.next or after, "hasNextPage": bool(page.next)}}
 
 
 def project(call: Call, name: str | None, entity: str | None) -> ProjectNode | None:

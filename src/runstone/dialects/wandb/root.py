@@ -7,6 +7,7 @@ from typing import Any
 from runstone.dialects.wandb import (
     rootartifacts,
     rootautomations,
+    rootlaunch,
     rootregistry,
     rootruns,
     rootsweeps,
@@ -34,6 +35,7 @@ class Root(
     rootteams.TeamFields,
     rootviews.ViewFields,
     rootautomations.AutomationFields,
+    rootlaunch.LaunchFields,
 ):
     """The root of one request."""
 

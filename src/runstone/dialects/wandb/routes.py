@@ -32,7 +32,7 @@ def graphql(call: Call) -> Raw:
         if is_outright(error):
             raise
         return Raw(content(error), JSON)
-    return Raw(wire.written(found).encode("utf-8", "replace"), JSON)
+    return Raw(wire.answered(found), JSON)
 
 
 ROUTES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -100,6 +101,25 @@ def document(text: str | None, what: str) -> dict[str, Any] | None:
 def written(value: Any) -> str:
     """JSON text, with NaN and infinities bare."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def answered(value: Any) -> bytes:
+    """JSON as a client's strict parser takes it: what is no finite number is told by its name."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
 
 
 def base(call: Call) -> str:
