@@ -17,6 +17,7 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.context import Context
+from runstone.domain.webhooks import events
 from runstone.errors import Conflict, DigestMismatch, Invalid, Missing
 from runstone.storage.tables import MD5S
 
@@ -72,6 +73,13 @@ def test_a_link_has_the_same_files_and_remembers_its_source(library, put):
     made = links.link(store, CTX, put.id, "local/shop/Net", ("prod",))
     info = artifacts.by_id(store, CTX, made)
     assert (info.version.digest, info.source, info.portfolio) == (put.digest, put.id, True)
+    wanted = frozenset({"version.created", "alias.set"})
+    with store.index.read() as view:
+        told = list(events.read(view, 0, store.log.head().size, wanted))[-2:]
+    assert [(each.kind, each.version, each.detail.get("alias")) for each in told] == [
+        ("version.created", 1, None),
+        ("alias.set", 1, "prod"),
+    ]
     assert links.link(store, CTX, put.id, "local/shop/Net", ("other",)) == made
     assert links.link(store, CTX, made, "local/shop/Net") == made
     assert versions.get(store, CTX, "local/shop/Net@other").number == 1
