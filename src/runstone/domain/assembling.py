@@ -47,6 +47,8 @@ def commit(store: Store, ctx: Context, number: int, read: Reader) -> int:
         entries=entries,
         digest=digest,
         extras=drafts.packed_extras(extras),
+        tags=draft.tags,
+        aliases=draft.aliases,
     )
     guard = store.blobs.guard(place.namespace.domain, manifests.held(entries), ctx.principal.name)
     try:

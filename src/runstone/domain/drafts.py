@@ -70,7 +70,10 @@ class PutDraftManifest(Command, frozen=True, kw_only=True):
 
 
 class CommitDraft(Command, frozen=True, kw_only=True):
-    """Makes a version of a draft, with all that belongs to it. ``extras`` are of entries by page; ``digest`` is the manifest's MD5."""
+    """Makes a version of a draft, with all that belongs to it. ``extras`` are of entries by page; ``digest`` is the manifest's MD5.
+
+    ``tags`` and ``aliases`` are those of the draft, said again for those who read the log.
+    """
 
     draft: int
     collection: int
@@ -78,6 +81,8 @@ class CommitDraft(Command, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     digest: bytes
     extras: tuple[bytes, ...] = ()
+    tags: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @applies(100, "create_draft", CreateDraft, int)
@@ -119,7 +124,7 @@ def _put_draft_manifest(state: State, at: Stamp, command: PutDraftManifest) -> N
 @applies(102, "commit_draft", CommitDraft, Committed)
 def _commit_draft(state: State, at: Stamp, command: CommitDraft) -> Committed:
     draft = _require_open(state, command.draft)
-    latest = names.LATEST in draft.aliases
+    latest = names.LATEST in command.aliases
     newest = versioning.newest_live(state, draft.collection)
     made: Committed = versioning.commit_version(
         state,
@@ -132,8 +137,8 @@ def _commit_draft(state: State, at: Stamp, command: CommitDraft) -> Committed:
             entries=command.entries,
             metadata=draft.metadata,
             description=draft.description,
-            tags=draft.tags,
-            aliases=tuple(alias for alias in draft.aliases if alias != names.LATEST),
+            tags=command.tags,
+            aliases=tuple(alias for alias in command.aliases if alias != names.LATEST),
             expires=at.time + draft.ttl * 1_000_000 if draft.ttl else 0,
             reuse=True,
         ),

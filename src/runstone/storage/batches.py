@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from runstone.errors import Conflict, Missing, RunstoneError, TooLarge, TryAgain
@@ -81,6 +81,25 @@ class Batches:
         lease.release()
         with self._index.read() as view:
             return [describe(domain, digest, require(view, domain, digest)) for digest in digests]
+
+    def put_bytes(
+        self, domain: int, owner: str, contents: Sequence[bytes], *, md5: bool = False
+    ) -> list[BlobInfo]:
+        """Stores contents that are in memory, durably and pinned; what they became, in their order. All of them, or none."""
+        holder = self._uploads.announce(domain, owner, md5=md5)
+        lease, waiting = Lease(self._pool, domain), _Waiting()
+        try:
+            for content in contents:
+                waiting.add(self._take(lease, len(content), iter((memoryview(content),)), md5))
+            self._store(lease, holder, owner, waiting, last=True)
+        except BaseException:
+            self._give_up(lease, holder)
+            raise
+        lease.release()
+        with self._index.read() as view:
+            return [
+                describe(domain, blob.sha256, require(view, domain, blob.sha256)) for blob in waiting.blobs
+            ]
 
     def _take(self, lease: Lease, size: int, pieces: Iterator[memoryview], md5: bool) -> Incoming:
         ingestion = Ingestion(self._index, lease, size=size, md5=md5)

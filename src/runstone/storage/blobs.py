@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from runstone.errors import RunstoneError
@@ -106,6 +106,14 @@ class Blobs:
     ) -> list[BlobInfo]:
         """See :meth:`Batches.put`."""
         stored = self.batches.put(domain, owner, files, progress, md5=md5)
+        self._heal()
+        return stored
+
+    def put_bytes(
+        self, domain: int, owner: str, contents: Sequence[bytes], *, md5: bool = False
+    ) -> list[BlobInfo]:
+        """See :meth:`Batches.put_bytes`."""
+        stored = self.batches.put_bytes(domain, owner, contents, md5=md5)
         self._heal()
         return stored
 

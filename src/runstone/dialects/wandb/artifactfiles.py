@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from runstone.dialects.routing import BYTES, JSON, Call, Download, Raw, Route
 from runstone.dialects.wandb import manifests, naming, wire
-from runstone.domain import artifacts, content, drafts
+from runstone.domain import artifacts, content, drafts, gathering
 from runstone.errors import DigestMismatch
 
 UPLOAD = "/wandb/uploads/{entity}/{md5}"
@@ -38,9 +39,24 @@ def address(call: Call, artifact: int, path: str) -> str:
 
 async def put(call: Call) -> Raw:
     """Takes a file's bytes in, if they have the MD5 of the address."""
-    md5 = call.path["md5"]
-    await take_in(call, call.path["entity"], md5)
+    md5, entity = call.path["md5"], call.path["entity"]
+    if not await _gathered(call, entity, md5):
+        await take_in(call, entity, md5)
     return Raw(status=200, headers={"ETag": f'"{md5}"'})
+
+
+async def _gathered(call: Call, entity: str, md5: str) -> bool:
+    """Takes a small file in together with others; False, and nothing read, for one that goes alone."""
+    length = call.headers.get("Content-Length", "")
+    if not length.isascii() or not length.isdigit() or int(length) > gathering.SMALL:
+        return False
+    gatherer = gathering.of(call.store)
+    if not gatherer.has_room(int(length)):
+        return False
+    assert call.content is not None
+    body = b"".join([bytes(piece) async for piece in call.content])
+    await asyncio.wrap_future(gatherer.put(call.ctx, entity, body, md5))
+    return True
 
 
 async def take_in(call: Call, namespace: str, md5: str = "") -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from runstone.dialects.routing import Call, Raw, Route
 from runstone.dialects.wandb import wire
 from runstone.domain import content
-from runstone.errors import Conflict, Invalid, TryAgain
+from runstone.errors import Conflict, Invalid, OffsetMismatch, TryAgain
 
 #: What the SDK cuts a file of up to 1,000 GiB into; larger ones come whole.
 PART = 100 << 20
@@ -23,6 +23,7 @@ MAX_WAITING = 128
 PART_PATH = "/wandb/parts/{upload}/{number}"
 _PATIENCE = 600.0
 _PAUSE = 0.05
+_TRIES = 200
 
 
 def begin(call: Call, entity: str, md5: bytes, asked: list[dict[str, Any]] | None) -> dict[str, Any] | None:
@@ -50,11 +51,21 @@ async def put(call: Call) -> Raw:
     stop = start + _length(call)
     at = await _turn(call, upload, start)
     assert call.content is not None
-    await _take(call, upload, start, at, call.content)
-    end = await call.services.in_thread(content.pause_upload, call.store, call.ctx, upload)
+    try:
+        await _take(call, upload, start, at, call.content)
+    finally:
+        end = await _pause(call, upload)
     if end < stop:
         raise TryAgain(f"part {number} broke off at {end - start} bytes; send it again", retry_after=1)
     return Raw(status=200, headers={"ETag": f'"{upload}-{number}"'})
+
+
+async def _pause(call: Call, upload: str) -> int:
+    """Makes durable what is here; the part after this one may be writing already, and makes it durable then."""
+    try:
+        return int(await call.services.in_thread(content.pause_upload, call.store, call.ctx, upload))
+    except Conflict:
+        return int((await call.services.in_thread(content.upload_state, call.store, call.ctx, upload)).offset)
 
 
 def _length(call: Call) -> int:
@@ -75,17 +86,28 @@ async def _turn(call: Call, upload: str, start: int) -> int:
 
 
 async def _take(call: Call, upload: str, start: int, at: int, pieces: AsyncIterator[bytes]) -> None:
-    write, offset = content.write_upload, start
+    offset = start
     async for piece in pieces:
         fresh = piece[max(0, at - offset) :]
         offset += len(piece)
         if fresh:
-            try:
-                at = await call.services.in_thread(
-                    write, call.store, call.ctx, upload, offset - len(fresh), fresh
+            at = await _write(call, upload, offset - len(fresh), fresh)
+
+
+async def _write(call: Call, upload: str, offset: int, data: bytes) -> int:
+    """Writes where the upload stands; the part before may still be being made durable."""
+    for _ in range(_TRIES):
+        try:
+            return int(
+                await call.services.in_thread(
+                    content.write_upload, call.store, call.ctx, upload, offset, data
                 )
-            except Conflict as error:
-                raise TryAgain(f"{error.message}; send the part again", retry_after=1) from None
+            )
+        except OffsetMismatch:
+            break
+        except Conflict:
+            await asyncio.sleep(_PAUSE)
+    raise TryAgain("the part was overtaken by another try of it; send it again", retry_after=1)
 
 
 def complete(call: Call, given: dict[str, Any]) -> dict[str, Any]:

@@ -10,16 +10,24 @@ import msgspec
 from runstone.domain import names
 from runstone.domain.aliases import DeleteAlias, MoveAlias
 from runstone.domain.collections import CreateCollection, DeleteCollection, UpdateCollection
+from runstone.domain.drafts import CommitDraft
 from runstone.domain.labels import SetLabels
+from runstone.domain.links import LinkVersion
 from runstone.domain.runs import finding
 from runstone.domain.runs.alerts import RaiseAlert
 from runstone.domain.runs.commands import CreateRun, DeleteRun, SetRunState, UpdateRun
 from runstone.domain.runs.logging import LogPoints
-from runstone.domain.versioning import CommitVersion, DeleteVersion, QuarantineVersion, UpdateVersion
+from runstone.domain.versioning import (
+    Committed,
+    CommitVersion,
+    DeleteVersion,
+    QuarantineVersion,
+    UpdateVersion,
+)
 from runstone.storage.commands import Command, Kind, kind_numbered, kinds
 from runstone.storage.entry import Header, unpack_header
 from runstone.storage.index import View
-from runstone.storage.tables import LOG_HEADERS, LOG_PAYLOADS, VERSION_IDS
+from runstone.storage.tables import LOG_HEADERS, LOG_PAYLOADS, VERSION_IDS, VERSIONS
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +154,27 @@ def _version_created(view: View, command: CommitVersion, made: Any) -> Iterator[
             "tags": list(command.tags),
             "labels": command.labels,
         }
+        yield _Subject("version.created", command.collection, made.number, detail=detail)
+    for alias in command.aliases:
+        yield _Subject("alias.set", command.collection, made.number, detail={"alias": alias})
+
+
+@tells(CommitDraft, "version.created", "alias.set")
+def _artifact_created(view: View, command: CommitDraft, made: Committed) -> Iterator[_Subject]:
+    yield from _made(view, command, made, command.tags)
+
+
+@tells(LinkVersion, "version.created", "alias.set")
+def _link_created(view: View, command: LinkVersion, made: Committed) -> Iterator[_Subject]:
+    yield from _made(view, command, made, ())
+
+
+def _made(
+    view: View, command: CommitDraft | LinkVersion, made: Committed, tags: tuple[str, ...]
+) -> Iterator[_Subject]:
+    if not made.reused:
+        version = view.get(VERSIONS, command.collection, made.number)
+        detail = {"description": version.description if version else "", "tags": list(tags), "labels": {}}
         yield _Subject("version.created", command.collection, made.number, detail=detail)
     for alias in command.aliases:
         yield _Subject("alias.set", command.collection, made.number, detail={"alias": alias})
