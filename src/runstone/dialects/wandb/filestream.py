@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -23,7 +24,7 @@ class Chunk(msgspec.Struct):
     """Lines of one file, from number ``offset`` on."""
 
     content: list[str]
-    offset: int = 0
+    offset: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)] = 0
 
 
 class Stream(msgspec.Struct):
