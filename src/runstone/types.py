@@ -269,6 +269,27 @@ class RunPage(Value, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class RunRow(Value, frozen=True, kw_only=True):
+    """A run in a table: what every table shows, and the values of the fields that were asked for. Long texts are cut."""
+
+    run: str
+    name: str
+    state: str
+    started: int
+    updated: int
+    notes: str
+    tags: dict[str, str]
+    values: tuple[Json, ...]
+
+
+class RunRows(Value, frozen=True, kw_only=True):
+    """Rows of a table of runs; ``total`` is how many there are, if that was asked."""
+
+    fields: tuple[str, ...]
+    items: tuple[RunRow, ...]
+    total: int | None = None
+
+
 class GroupInfo(Value, frozen=True, kw_only=True):
     """A group of runs: its values in the fields grouped by, and its figures."""
 

@@ -246,6 +246,13 @@ def get_user(store: Store, ctx: Context, name: str) -> UserInfo:
         return _user_info(ctx, find_user(view, name))
 
 
+def user_number(store: Store, ctx: Context, name: str) -> int:
+    """The number that a user has in the store."""
+    policy.require_principal(ctx)
+    with store.index.read() as view:
+        return find_user(view, name).id
+
+
 def users(store: Store, ctx: Context, after: str = "", limit: int = 100) -> list[UserInfo]:
     """Users by name, from just past ``after``."""
     policy.require_principal(ctx)

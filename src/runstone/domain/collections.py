@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from runstone.types import CollectionInfo
 
 
 class CreateCollection(Command, frozen=True, kw_only=True):
-    """Makes a collection in a project. ``metadata`` is MessagePack."""
+    """Makes a collection in a project. ``metadata`` is MessagePack; ``labels`` and ``properties`` are its first labels."""
 
     project: int
     name: str
@@ -28,6 +29,8 @@ class CreateCollection(Command, frozen=True, kw_only=True):
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: bytes = b"\x80"
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class UpdateCollection(Command, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ def _create_collection(state: State, at: Stamp, command: CreateCollection) -> in
     )
     state.put(COLLECTIONS, at.id, collection)
     state.put(COLLECTION_NAMES, command.project, command.name, at.id)
+    labels.begin(state, at.id, command.labels, command.properties)
     state.touch(at.id, at.seq, 20)
     return at.id
 
@@ -148,9 +152,11 @@ def create(
     description: str = "",
     tags: tuple[str, ...] = (),
     metadata: Any = None,
+    label: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
     exist_ok: bool = False,
 ) -> CollectionInfo:
-    """Makes a collection (``namespace/project/collection``) in a project that the principal may write."""
+    """Makes a collection (``namespace/project/collection``) in a project that the principal may write, with its first labels."""
     parsed = names.parse(ctx, name)
     with store.index.read() as view:
         _, project = names.find_project(store, view, ctx, parsed, "write")
@@ -164,6 +170,8 @@ def create(
         description=limits.text(description, "description"),
         tags=limits.tags(tags),
         metadata=limits.metadata({} if metadata is None else metadata),
+        labels=labels.checked(label or {}),
+        properties=labels.checked(properties or {}),
     )
     try:
         store.submit(ctx, command)

@@ -128,13 +128,26 @@ def authenticate(store: Store, key: str) -> Principal:
 
 def authenticate_until(store: Store, key: str) -> tuple[Principal, int]:
     """The principal that a key stands for, and the time in microseconds when the key expires (0: never), for caches."""
+    return of_number(store, number_of(store, key))
+
+
+def number_of(store: Store, key: str) -> int:
+    """The id of a key that was not revoked; raises :class:`Unauthenticated`."""
     if not SHAPE.match(key):
         raise Unauthenticated("the API key has the wrong shape: it must be 'hf_' and letters and digits")
     with store.index.read() as view:
         held = view.get(KEY_DIGESTS, digest(store, key))
-        found = view.get(KEYS, held) if held is not None else None
+    if held is None:
+        raise Unauthenticated("the API key is not known here, or was revoked; ask for a new one")
+    return held
+
+
+def of_number(store: Store, key_id: int) -> tuple[Principal, int]:
+    """The principal that the key with an id stands for, as :func:`authenticate_until`; raises :class:`Unauthenticated`."""
+    with store.index.read() as view:
+        found = view.get(KEYS, key_id)
         user = view.get(USERS, found.user) if found else None
-    if found is None or user is None:
+    if found is None or found.revoked or user is None:
         raise Unauthenticated("the API key is not known here, or was revoked; ask for a new one")
     if found.expires and found.expires <= time.time_ns() // 1000:
         raise Unauthenticated("the API key has expired; ask for a new one")

@@ -205,24 +205,24 @@ class _Walk:
         queue, seen = deque([(root, 0)]), {root}
         while queue:
             end, distance = queue.popleft()
-            for source, relation, target in self._edges(end, down):
+            for (source, relation, target), edge in self._edges(end, down):
                 other = target if down else source
                 if distance == depth or not self.add(other):
                     self.truncated = self.truncated or distance == depth
                     continue
-                self._keep(source, relation, target)
+                self._keep(source, relation, target, edge)
                 if other not in seen:
                     seen.add(other)
                     queue.append((other, distance + 1))
 
-    def _edges(self, end: int, down: bool) -> list[tuple[int, str, int]]:
+    def _edges(self, end: int, down: bool) -> list[tuple[tuple[int, str, int], Edge | None]]:
         self._ctx.check_deadline()
         if down:
-            return [key for key, _ in self._view.scan(DOWNSTREAM, end)]
-        return [(source, relation, end) for (_, relation, source), _ in self._view.scan(UPSTREAM, end)]
+            return list(self._view.scan(DOWNSTREAM, end))  # type: ignore[arg-type]
+        found = [(source, relation, end) for (_, relation, source), _ in self._view.scan(UPSTREAM, end)]
+        return [(key, self._view.get(DOWNSTREAM, *key)) for key in found]
 
-    def _keep(self, source: int, relation: str, target: int) -> None:
-        edge = self._view.get(DOWNSTREAM, source, relation, target)
+    def _keep(self, source: int, relation: str, target: int, edge: Edge | None) -> None:
         if edge is not None:
             self.edges[source, relation, target] = LineageEdge(
                 source=source, target=target, relation=relation, time=edge.time, by=edge.by, count=edge.count

@@ -14,6 +14,8 @@ from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import (
     COLLECTION_NAMES,
+    DATASET_NAMES,
+    DATASETS,
     DOCUMENT_NAMES,
     DOCUMENTS,
     NAMESPACES,
@@ -113,6 +115,9 @@ def _delete_project(state: State, at: Stamp, command: DeleteProject) -> None:
         document = state.get(DOCUMENTS, document_id)
         if document is not None:
             documents.drop(state, document)
+    for (_, digest, name), dataset in list(state.scan(DATASET_NAMES, project.id)):
+        state.delete(DATASET_NAMES, project.id, digest, name)
+        state.delete(DATASETS, dataset)
     state.delete(PROJECTS, project.id)
     state.delete(PROJECT_NAMES, project.namespace, project.name)
     state.touch(project.id, at.seq, 18)

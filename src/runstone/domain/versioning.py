@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from runstone.domain import collections, manifests
+from runstone.domain import collections, labels, manifests
 from runstone.domain.names import LATEST
 from runstone.errors import AliasMoved, Conflict, Missing
 from runstone.storage.commands import Command, Stamp, applies
@@ -39,6 +39,7 @@ class CommitVersion(Command, frozen=True, kw_only=True):
 
     ``entries`` are sorted by path and ``manifest`` is their digest; ``metadata`` is MessagePack. ``expected`` makes it a
     compare-and-set: the version that each alias must point at (0: nothing), and ``newest`` the highest number given so far.
+    ``labels`` and ``properties`` are the first labels of a version that is made.
     """
 
     collection: int
@@ -52,6 +53,8 @@ class CommitVersion(Command, frozen=True, kw_only=True):
     reuse: bool = False
     expected: tuple[tuple[str, int], ...] = ()
     newest: int | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class UpdateVersion(Command, frozen=True, kw_only=True):
@@ -130,6 +133,7 @@ def commit_version(state: State, at: Stamp, command: CommitVersion) -> Committed
         manifests.store_pages(state, command.manifest, command.entries)
     state.put(VERSIONS, collection.id, number, version)
     state.put(VERSION_IDS, at.id, (collection.id, number))
+    labels.begin(state, at.id, command.labels, command.properties)
     state.put(MANIFEST_VERSIONS, command.manifest, at.id, 1)
     for digest in manifests.held(command.entries):
         state.put(BLOB_VERSIONS, domain, digest, at.id, 1)

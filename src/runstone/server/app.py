@@ -16,10 +16,10 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from runstone.dialects.native.problem import members
-from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Work
+from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Stream, Work
 from runstone.domain import integrity, limits
 from runstone.domain.context import Context, Principal
-from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError
+from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
 from runstone.server.requests import Request, inflated
@@ -100,7 +100,7 @@ class App:
         headers = response.headers
         headers["X-Request-Id"] = request.request_id
         for name, value in SECURITY:
-            headers[name] = value
+            headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         if origin is not None and self.core.hosts.shares_with(origin):
             headers["Access-Control-Allow-Origin"] = origin
@@ -108,11 +108,11 @@ class App:
             headers.add("Vary", "Origin")
 
     async def _dispatch(self, request: Request) -> web.StreamResponse:
-        core, method, headers = self.core, request.method, request.headers
+        method, headers = request.method, request.headers
         host = headers.get("Host")
         if host is not None or request.version >= (1, 1):
             self.core.hosts.check_host(host)
-        segments, match = core.match(request.raw_path)
+        segments, match = self._match(request)
         if method == "OPTIONS":
             return self._options(request, match)
         endpoint = match.endpoints.get(method)
@@ -146,6 +146,19 @@ class App:
             found = route.handler(call)
         return await self._respond(request, endpoint, call, found)
 
+    def _match(self, request: Request) -> tuple[list[str], Match]:
+        path, accept = request.raw_path, request.headers.get("Accept", "")
+        home = self.core.page_at(request.method, path, accept) if path == "/" else None
+        if home is not None:  # no other dialect has to be loaded to know that
+            return [], home
+        try:
+            return self.core.match(path)
+        except UnknownPath:
+            page = self.core.page_at(request.method, path, accept)
+            if page is None:
+                raise
+            return [], page
+
     def _options(self, request: Request, match: Match) -> web.StreamResponse:
         allow = ", ".join(sorted({*match.endpoints, "OPTIONS"}))
         response = web.Response(status=204, headers={"Allow": allow})
@@ -165,7 +178,10 @@ class App:
             return self.core.signer.principal(request.method, segments, given)
         if route.open:
             return _NOBODY
-        return self.core.authenticator.principal(request.headers.get("Authorization"), request.remote or "")
+        authorization = request.headers.get("Authorization")
+        if authorization is None and (session := self.core.sessions.given(request.headers)) is not None:
+            return self.core.sessions.principal(session, request.method, request.headers)
+        return self.core.authenticator.principal(authorization, request.remote or "")
 
     async def _call(
         self, request: Request, endpoint: Endpoint, principal: Principal, names: dict[str, str]
@@ -192,7 +208,7 @@ class App:
             packed=packed,
         )
         if route.streams:
-            call.content = request.pieces(options.stall_seconds, options.stall_bytes)
+            call.content = request.pieces(options.stall_seconds, options.stall_bytes, encoded=route.encoded)
         elif route.body is not None or request.brings_body():
             limit = options.max_manifest if route.manifest else options.max_body
             content = await request.whole_body(limit, options.body_seconds)
@@ -250,6 +266,10 @@ class App:
                 self.core.in_thread,
                 lambda error: members(self._told(request, error), request.request_id),
                 lambda response: self.finish_header(request, response),
+            )
+        if isinstance(found, Stream):
+            return await responses.of_stream(
+                request, found, self.core, lambda response: self.finish_header(request, response)
             )
         if isinstance(found, Events):
             return await responses.of_events(

@@ -21,13 +21,16 @@ from runstone.domain.store import Store
 from runstone.errors import Conflict, RunstoneError, UnknownPath
 from runstone.server.access import AccessLog
 from runstone.server.authentication import Authenticator
+from runstone.server.commits import Commits
 from runstone.server.fetches import Fetches
 from runstone.server.hosts import Hosts
 from runstone.server.logins import FailedLogins
 from runstone.server.metrics import Metrics
 from runstone.server.near import Near
 from runstone.server.own import Own
+from runstone.server.pages import Pages
 from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.sessions import Sessions
 from runstone.server.signing import Signer
 from runstone.server.throttle import Throttle
 
@@ -66,6 +69,7 @@ class Core:
         self.logins = FailedLogins(options.max_failed_logins)
         self.authenticator = Authenticator(store, self.logins, required=options.authenticates())
         self.signer = Signer(store, self.authenticator)
+        self.sessions = Sessions(store, self.authenticator)
         self.fetches = Fetches(store)
         self.hosts = Hosts(options.host, options.allowed_hosts, options.cors_origins)
         self.throttle = Throttle(options.rate)
@@ -75,11 +79,13 @@ class Core:
         self._courier: Courier | None = None
         self.router = Router()
         self.own = Own(self)
-        self.dialects: list[Dialect] = [dialects.first(), self.own]
+        self.pages = Pages()
+        self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
         for dialect in self.dialects:
             self.router.add(dialect)
         #: Set when the server stops: what is being answered is the last of its connection.
         self.draining = False
+        self.commits = Commits(store.index.last_commit, lambda: self.draining)
         self._all_installed = False
         self._installing = threading.Lock()
         self._matches: dict[str, tuple[list[str], Match]] = {}
@@ -137,6 +143,12 @@ class Core:
         """What all dialects have to tell webhooks."""
         self._install_others()
         return [channel for dialect in self.dialects for channel in getattr(dialect, "channels", ())]
+
+    def page_at(self, method: str, raw_path: str, accept: str) -> Match | None:
+        """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
+        if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
+            return None
+        return self.pages.shown(method, accept)
 
     def problem_of(
         self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""

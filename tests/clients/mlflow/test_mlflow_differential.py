@@ -4,7 +4,8 @@ import os
 import random
 
 import pytest
-from genuine import ask, genuine_server
+import sequences
+from genuine import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SEARCHES = int(os.environ.get("RUNSTONE_MLFLOW_SEQUENCES", "10"))
@@ -224,13 +225,7 @@ SEQUENCES = {
     ],
 }
 
-
-def _seeded(value, seed):
-    if isinstance(value, str):
-        return value.replace("{seed}", seed)
-    if isinstance(value, dict):
-        return {key: _seeded(each, seed) for key, each in value.items()}
-    return [_seeded(each, seed) for each in value] if isinstance(value, list) else value
+SEQUENCES |= sequences.SEQUENCES
 
 
 def _searches(seed):
@@ -280,24 +275,11 @@ def _searches(seed):
     return steps
 
 
-@pytest.fixture(scope="session")
-def genuine(tmp_path_factory):
-    with genuine_server(tmp_path_factory.mktemp("genuine")) as url:
-        yield url
-
-
-def _compare(genuine, served, sequence, seed):
-    sequence = [(method, *(_seeded(part, seed) for part in rest)) for method, *rest in sequence]
-    theirs, ours = ask(genuine, sequence), ask(served.url, sequence)
-    for request, expected, got in zip(sequence, theirs, ours, strict=True):
-        assert got == expected, request
-
-
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_we_answer_as_the_genuine_server(genuine, served, name):
-    _compare(genuine, served, SEQUENCES[name], name)
+    compare(genuine, served.url, SEQUENCES[name], name)
 
 
 @pytest.mark.parametrize("seed", range(SEARCHES))
 def test_searches_find_what_the_genuine_server_finds(genuine, served, seed):
-    _compare(genuine, served, _searches(seed), f"search {seed}")
+    compare(genuine, served.url, _searches(seed), f"search {seed}")

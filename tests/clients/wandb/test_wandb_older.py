@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runstone.domain import versions
 from runstone.domain.context import Context
 from runstone.domain.runs import lifecycle, rows
 
@@ -42,15 +43,32 @@ def test_an_older_sdk_logs_resumes_finds_and_reads_back(served, older):
     assert [values["loss"] for _, _, values in found] == [*(1 / (step + 1) for step in range(20)), 0]
 
 
-def test_an_older_sdk_logs_and_uses_an_artifact(served, older):
-    said = older.run("""
-        open("a.txt", "w").write("content")
-        with wandb.init(project="older", id="maker") as run:
-            artifact = wandb.Artifact("data", type="dataset"); artifact.add_file("a.txt")
-            run.log_artifact(artifact, aliases=["best"]).wait()
-        with wandb.init(project="older", id="user") as run:
-            used = run.use_artifact("data:best")
-            folder = used.download(root="back")
-            say([used.version, open(folder + "/a.txt").read(), used.logged_by().id])
-    """)
-    assert said == [["v0", "content", "maker"]]
+def test_an_older_sdk_logs_links_and_fetches(served, older):
+    said = older.run(
+        """
+        say(wandb.__version__)
+        with wandb.init(project="linked", id="maker", config={"lr": 1}) as run:
+            run.log({"x": 1.5})
+            artifact = wandb.Artifact("net", type="model", metadata={"a": 1})
+            with artifact.new_file("deep/w.txt") as file: file.write("weights")
+            run.log_artifact(artifact, aliases=["latest", "best"]).wait()
+            run.link_artifact(artifact, "wandb-registry-oldreg/Net", aliases=["prod"])
+        with wandb.init(project="linked", id="user") as run:
+            used = run.use_artifact("wandb-registry-oldreg/Net:prod")
+            say([used.version, used.source_name, used.metadata, open(used.download(root="got") + "/deep/w.txt").read()])
+            draft = run.use_artifact("net:best").new_draft()
+            with draft.new_file("more.txt") as file: file.write("more")
+            say(run.log_artifact(draft).wait().version)
+        api = wandb.Api()
+        say([[run.id for run in api.artifact("linked/net:v0").used_by()], sorted(api.artifact("linked/net:v1").manifest.entries),
+             [each.name for each in api.registry("oldreg").collections()], [row["x"] for row in api.run("linked/maker").scan_history()]])
+        """
+    )
+    assert said[0] == "0.28.0"
+    assert said[1:] == [
+        ["v0", "net:v0", {"a": 1}, "weights"],
+        "v1",
+        [["user"], ["deep/w.txt", "more.txt"], ["Net"], [1.5]],
+    ]
+    files = versions.files(served.store, CTX, "local/oldreg/Net@prod")
+    assert [(file.path, file.size) for file in files] == [("deep/w.txt", 7)]

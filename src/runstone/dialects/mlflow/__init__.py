@@ -7,18 +7,51 @@ from collections.abc import Iterator
 from runstone.dialects.mlflow import (
     artifacts,
     experiments,
+    hooks,
+    inputs,
     logged,
     metrics,
     models,
     modelversions,
+    people,
     runs,
     service,
+    transfers,
+    workspaces,
+)
+from runstone.dialects.mlflow.genai import (
+    asking,
+    assessments,
+    datasets,
+    ingest,
+    issues,
+    labels,
+    metering,
+    oldtraces,
+    queues,
+    scorers,
+    traces,
 )
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
+_MODULES = (
+    service,
+    experiments,
+    runs,
+    metrics,
+    artifacts,
+    logged,
+    models,
+    modelversions,
+    hooks,
+    transfers,
+    inputs,
+    people,
+    workspaces,
+)
+_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets, labels, queues, issues, metering)
 
 
 class Mlflow:
@@ -36,9 +69,11 @@ class Mlflow:
         "/v1/traces",
     )
 
+    channels = (hooks.Channel(),)
+
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        for module in _MODULES:
+        for module in (*_MODULES, *_GENAI):
             yield from module.ROUTES
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:

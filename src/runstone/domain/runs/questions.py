@@ -46,9 +46,9 @@ def ask(
     A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
     :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
     """
-    question = _question(filter, order, limit, after, total, deleted)
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     with store.index.read() as view:
         found = [_shown(store, view, ctx, run_id) for run_id in answer.ids]
     return RunPage(
@@ -70,9 +70,9 @@ def ask_encoded(
     deleted: bool = False,
 ) -> EncodedPage:
     """:func:`ask`, with each run encoded as JSON or, if ``packed``, as MessagePack."""
-    question = _question(filter, order, limit, after, total, deleted)
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     held = encoded.of(store)
     with store.index.read() as view:
         found = [held.of(view, ctx, place, hidden, run_id, packed) for run_id in answer.ids]
@@ -92,9 +92,9 @@ def names(
     deleted: bool = False,
 ) -> list[str]:
     """The full names of the runs that :func:`ask` finds."""
-    question = _question(filter, order, limit, "", False, deleted)
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(question, _visible(hidden))
+    asked = question(filter, order, limit, "", False, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     prefix = f"{place.namespace.name}/{place.project.name}"
     with store.index.read() as view:
         found = [view.get(RUNS, run_id) for run_id in answer.ids]
@@ -115,17 +115,41 @@ def across(
     """:func:`ask` about the runs of several projects together, in one order; the last page has no ``next``, be it full."""
     from runstone.storage.columns.table import answer as answered
 
-    question = _question(filter, order, limit + 1, after, False, deleted)
-    places = [_place(store, ctx, project) for project in dict.fromkeys(projects)]
-    asked = [(tables(store).of(place.project.id), _visible(hidden)) for place, hidden in places]
-    answer = answered(question, asked)
+    asked = question(filter, order, limit + 1, after, False, deleted)
+    places = [place_of(store, ctx, project) for project in dict.fromkeys(projects)]
+    parts = [(tables(store).of(place.project.id), visible(hidden)) for place, hidden in places]
+    answer = answered(asked, parts)
     with store.index.read() as view:
         found = [_shown(store, view, ctx, run_id) for run_id in answer.ids[:limit]]
     following = answer.place(limit - 1) if len(answer.ids) > limit else ""
     return RunPage(items=tuple(run for run in found if run is not None), next=following)
 
 
-def _question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
+def check(filter: Any, order: Any) -> tuple[Condition, tuple[Order, ...]]:
+    """A filter and an order in any language as the tree; raises :class:`Invalid` before anything is answered."""
+    return condition_of(filter), orders_of(order)
+
+
+def ids(
+    store: Store,
+    ctx: Context,
+    project: str,
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 1000,
+    after: str = "",
+    deleted: bool = False,
+) -> tuple[list[int], str]:
+    """The numbers of the runs that :func:`ask` finds, and the place of the page behind them."""
+    asked = question(filter, order, limit, after, False, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    return answer.ids, _next(answer, limit)
+
+
+def question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
+    """A question in any of the languages as the tree; deleted runs are left out unless they are asked for."""
     return Query(
         filter=_restricted(condition_of(filter), deleted),
         order=orders_of(order),
@@ -159,8 +183,8 @@ def group(
         aggregates=tuple(aggregate_of(written) for written in aggregates),
         limit=_limited(limit),
     )
-    place, hidden = _place(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, _visible(hidden))
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     return GroupPage(
         by=asked.group,
         figures=tuple(aggregate.name for aggregate in asked.aggregates),
@@ -174,8 +198,8 @@ def field_names(
     store: Store, ctx: Context, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
 ) -> list[FieldInfo]:
     """The fields that runs of a project have, by name, with how many have each."""
-    place, hidden = _place(store, ctx, project)
-    found = tables(store).of(place.project.id).fields(prefix, after, limit, _visible(hidden))
+    place, hidden = place_of(store, ctx, project)
+    found = tables(store).of(place.project.id).fields(prefix, after, limit, visible(hidden))
     return [FieldInfo(field=field, runs=count) for field, count in found]
 
 
@@ -215,13 +239,15 @@ def _restricted(condition: Condition, deleted: bool) -> Condition:
     return condition if deleted else And((condition, _NOT_DELETED))
 
 
-def _place(store: Store, ctx: Context, project: str) -> tuple[InProject, tuple[str, ...]]:
+def place_of(store: Store, ctx: Context, project: str) -> tuple[InProject, tuple[str, ...]]:
+    """The project of a name, and the fields that its reader may not see."""
     with store.index.read() as view:
         place = finding.project(store, view, ctx, project)
         return place, fields.hidden_from(store, view, ctx, place)
 
 
-def _visible(hidden: tuple[str, ...]) -> Callable[[str], bool]:
+def visible(hidden: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a field may be seen, by its name."""
     return (lambda name: not fields.covers(hidden, name)) if hidden else (lambda name: True)
 
 

@@ -119,7 +119,12 @@ def _place(view: View, subject: _Subject) -> tuple[int, int] | None:
 
 @tells(CreateCollection, "collection.created")
 def _collection_created(view: View, command: CreateCollection, made: int) -> Iterator[_Subject]:
-    detail = {"name": command.name, "type": command.type, "description": command.description}
+    detail = {
+        "name": command.name,
+        "type": command.type,
+        "description": command.description,
+        "labels": command.labels,
+    }
     yield _Subject("collection.created", made, detail=detail)
 
 
@@ -136,7 +141,11 @@ def _collection_deleted(view: View, command: DeleteCollection, _: None) -> Itera
 @tells(CommitVersion, "version.created", "alias.set")
 def _version_created(view: View, command: CommitVersion, made: Any) -> Iterator[_Subject]:
     if not made.reused:
-        detail = {"description": command.description, "tags": list(command.tags)}
+        detail = {
+            "description": command.description,
+            "tags": list(command.tags),
+            "labels": command.labels,
+        }
         yield _Subject("version.created", command.collection, made.number, detail=detail)
     for alias in command.aliases:
         yield _Subject("alias.set", command.collection, made.number, detail={"alias": alias})

@@ -1,0 +1,63 @@
+/** What a page shows of the server: loaded, loading or failed, and loaded again when the server is back. */
+
+import { effect, useEffect, useRef, useState } from "./html.js";
+import { ApiError, online } from "./api.js";
+
+/**
+ * @template T
+ * @typedef {object} Resource
+ * @property {T} [data] the latest answer; it stays while the next one is under way
+ * @property {Error} [error]
+ * @property {boolean} loading
+ * @property {() => void} reload
+ */
+
+/**
+ * Loads something whenever what it depends on changes; a call that is overtaken is ended.
+ * @template T
+ * @param {(signal: AbortSignal) => Promise<T>} load @param {unknown[]} depends
+ * @returns {Resource<T>}
+ */
+export function useResource(load, depends) {
+  const [state, setState] = useState(/** @type {{ data?: T, error?: Error, loading: boolean }} */ ({ loading: true }));
+  const [turn, setTurn] = useState(0);
+  const key = JSON.stringify(depends);
+  const shown = useRef(key);
+  useEffect(() => {
+    const ending = new AbortController();
+    const fresh = shown.current !== key;
+    shown.current = key;
+    setState(now => ({ data: fresh ? undefined : now.data, loading: true }));
+    load(ending.signal).then(
+      data => ending.signal.aborted || setState({ data, loading: false }),
+      error => ending.signal.aborted || setState(now => ({ data: now.data, error, loading: false })),
+    );
+    return () => ending.abort();
+  }, [key, turn]);
+  const failed = state.error instanceof ApiError && state.error.passing;
+  useEffect(() => (failed ? whenBack(() => setTurn(now => now + 1)) : undefined), [failed]);
+  return { ...state, reload: () => setTurn(now => now + 1) };
+}
+
+/**
+ * Calls once when the server answers again, having asked now and then; answers what ends the waiting.
+ * @param {() => void} then
+ */
+export function whenBack(then) {
+  let wait = 500;
+  let timer = setTimeout(ask, wait);
+  const stop = effect(() => {
+    if (online.value === true) setTimeout(then);
+  });
+  function ask() {
+    fetch("/health").then(answer => { if (answer.ok) { online.value = true; then(); } else again(); }, again);
+  }
+  function again() {
+    wait = Math.min(wait * 1.6, 5000);
+    timer = setTimeout(ask, wait);
+  }
+  return () => {
+    clearTimeout(timer);
+    stop();
+  };
+}
