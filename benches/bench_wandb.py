@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,12 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benches.bench_tracking import fill
+from benches.bench_tracking import RUNS, stored
 from benches.record import record
 from runstone.testing.served import served
 
 STEPS = int(os.environ.get("RUNSTONE_BENCH_STEPS", "200"))
-RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
 TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
 WRITERS = int(os.environ.get("RUNSTONE_BENCH_WRITERS", "2"))
 KEYS = 20
@@ -152,7 +152,8 @@ def test_a_training_loop_online_beside_offline(tmp_path):
 
 
 def test_requests_in_a_large_project(tmp_path):
-    fill(tmp_path / "data", RUNS)
+    made, _ = stored(tmp_path / "made")
+    shutil.copytree(made, tmp_path / "data")
     with served(tmp_path / "data") as server:
         caller = Caller(server.url)
         lines = [
