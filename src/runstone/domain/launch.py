@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from runstone.domain import documents, projects
+from runstone.domain import documents
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Exists, Invalid, Missing
@@ -24,8 +24,7 @@ MAX_ITEMS = 10_000
 def make(
     store: Store, ctx: Context, project: str, kind: str, name: str, spec: dict[str, Any]
 ) -> DocumentInfo:
-    """Keeps something of a project, which is made on first use."""
-    projects.create(store, ctx.without_id(), project, exist_ok=True)
+    """Keeps something of a project that is there."""
     return documents.create(store, ctx.without_id(), project, kind, name or secrets.token_hex(6), spec)
 
 

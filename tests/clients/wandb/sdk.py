@@ -16,8 +16,9 @@ ANY_KEY = "hf_" + "k" * 48
 class Sdk:
     """Runs programs against a server; ``say(value)`` in them is what :meth:`run` answers, as JSON."""
 
-    def __init__(self, url: str, key: str, folder: Path) -> None:
-        self.url, self.key, self.folder = url, key, folder
+    def __init__(self, url: str, key: str, folder: Path, packages: Path | None = None) -> None:
+        """``packages`` is a folder of packages that go before those of this environment: another version of the SDK."""
+        self.url, self.key, self.folder, self.packages = url, key, folder, packages
         folder.mkdir(parents=True, exist_ok=True)
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -37,6 +38,7 @@ class Sdk:
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **({"PYTHONPATH": str(self.packages)} if self.packages else {}),
             **more,
         }
 

@@ -44,4 +44,4 @@ def test_jobs_are_queued_handed_out_once_and_followed(served, sdk):
     assert said[5] == ["RUNNING", False, 1]
     assert said[6] == ["claimed", "failed"]
     assert said[7] == []
-    assert launch.queues(served.store, Context(), "local/model-registry") == []
+    assert launch.queues(served.store, Context(), "local/models") == []

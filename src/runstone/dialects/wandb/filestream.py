@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -23,7 +24,7 @@ class Chunk(msgspec.Struct):
     """Lines of one file, from number ``offset`` on."""
 
     content: list[str]
-    offset: int = 0
+    offset: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)] = 0
 
 
 class Stream(msgspec.Struct):
@@ -78,9 +79,27 @@ def _rows(make: Callable[[str, int, int], Row], kind: str) -> Callable[[Call, st
             except Invalid as error:
                 refused.append(f"{kind} line {number}: {error.message:.300}")
                 found.append((number, now, {}))
-        delivery.log(call.store, call.ctx, name, _writer(call, kind), chunk.offset, found)
+        writer = _writer(call, kind)
+        try:
+            delivery.log(call.store, call.ctx, name, writer, chunk.offset, found)
+        except Invalid:
+            kept = _storable(found, kind, chunk.offset, refused)
+            delivery.log(call.store, call.ctx, name, writer, chunk.offset, kept)
 
     return take
+
+
+def _storable(given: list[Row], kind: str, first: int, refused: list[str]) -> list[Row]:
+    """Rows of which one at least cannot be stored: those that can, and nothing in the place of the others."""
+    kept: list[Row] = []
+    for number, row in enumerate(given, first):
+        try:
+            history.check(row)
+            kept.append(row)
+        except Invalid as error:
+            refused.append(f"{kind} line {number}: {error.message:.300}")
+            kept.append((number, row[1], {}))
+    return kept
 
 
 def _writer(call: Call, kind: str) -> str:

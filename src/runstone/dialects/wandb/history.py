@@ -35,20 +35,22 @@ def history_row(line: str, number: int, now: int) -> Row:
         raise Invalid(f"_step must be a whole number, not {step!r:.100}")
     values: dict[str, Any] = {}
     flatten(values, "", found)
-    return _checked((step, _time(found, now), values))
+    return step, _time(found, now), values
 
 
 def event_row(line: str, number: int, now: int) -> Row:
     """A line of system metrics as a row."""
     found = _object(line)
     values = {SYSTEM + key.removeprefix("system."): _sized(value) for key, value in found.items()}
-    return _checked((number, _time(found, now), values))
+    return number, _time(found, now), values
 
 
 def flatten(found: dict[str, Any], path: str, value: dict[str, Any]) -> None:
     """Adds a map's values under their names, those of maps in it with dots."""
     for name, item in value.items():
-        if isinstance(item, dict) and item and "_type" not in item:
+        if type(item) is float:  # nearly all of them are
+            found[path + name if path else name] = item
+        elif isinstance(item, dict) and item and "_type" not in item:
             flatten(found, f"{path}{name}.", item)
         else:
             found[path + name] = _sized(item)
@@ -73,10 +75,10 @@ def _sized(value: Any) -> Any:
     return value
 
 
-def _checked(row: Row) -> Row:
+def check(row: Row) -> None:
+    """Raises :class:`Invalid` for a row that cannot be stored."""
     if row[2]:
         points.encode([row])
-    return row
 
 
 def read(call: Call, run: str, low: int = 0, high: int = rows.END) -> list[dict[str, Any]]:

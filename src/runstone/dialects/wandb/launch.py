@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import wire
-from runstone.domain import documents, launch
+from runstone.dialects.wandb import naming, wire
+from runstone.domain import documents, launch, projects
 from runstone.errors import Conflict, Invalid, Missing
 from runstone.types import DocumentInfo
 
@@ -93,7 +93,7 @@ def create_config(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     made = launch.make(
         call.store,
         call.ctx,
-        f"{given['entityName']}/{DEFAULT}",
+        _project(call, given["entityName"], DEFAULT),
         launch.CONFIG,
         "",
         _config(given, "resource", "config"),
@@ -119,7 +119,13 @@ def create_queue(call: Call, given: dict[str, Any]) -> dict[str, Any]:
         "mode": given.get("prioritizationMode"),
         "config": given.get("defaultResourceConfigID"),
     }
-    made = launch.create_queue(call.store, call.ctx, _project(given), given["queueName"], spec)
+    made = launch.create_queue(
+        call.store,
+        call.ctx,
+        _project(call, given["entityName"], given["projectName"]),
+        given["queueName"],
+        spec,
+    )
     return {"success": True, "queueID": _id(made)}
 
 
@@ -128,7 +134,7 @@ def upsert_queue(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     held = launch.make(
         call.store,
         call.ctx,
-        _project(given),
+        _project(call, given["entityName"], given["projectName"]),
         launch.CONFIG,
         "",
         _config(given, "resourceType", "resourceConfig"),
@@ -138,7 +144,13 @@ def upsert_queue(call: Call, given: dict[str, Any]) -> dict[str, Any]:
         "config": _id(held),
         "links": wire.parsed(given["externalLinks"], "externalLinks") if given.get("externalLinks") else None,
     }
-    launch.upsert_queue(call.store, call.ctx, _project(given), given["queueName"], spec)
+    launch.upsert_queue(
+        call.store,
+        call.ctx,
+        _project(call, given["entityName"], given["projectName"]),
+        given["queueName"],
+        spec,
+    )
     return {"success": True, "configSchemaValidationErrors": None}
 
 
@@ -155,7 +167,7 @@ def push(call: Call, given: dict[str, Any]) -> dict[str, Any]:
         queue = _find(call, launch.QUEUE, given["queueID"])
         project, name = f"{queue.namespace}/{queue.project}", queue.name
     else:
-        project, name = _project(given), given["queueName"]
+        project, name = _project(call, given["entityName"], given["projectName"]), given["queueName"]
     spec = wire.document(given["runSpec"], "runSpec")
     made = launch.push(
         call.store,
@@ -170,7 +182,13 @@ def push(call: Call, given: dict[str, Any]) -> dict[str, Any]:
 
 def pop(call: Call, given: dict[str, Any]) -> dict[str, Any] | None:
     """Hands the next job to an agent."""
-    found = launch.pop(call.store, call.ctx, _project(given), given["queueName"], given.get("launchAgentId"))
+    found = launch.pop(
+        call.store,
+        call.ctx,
+        _project(call, given["entityName"], given["projectName"]),
+        given["queueName"],
+        given.get("launchAgentId"),
+    )
     return None if found is None else {"runQueueItemId": _id(found), "runSpec": found.spec["run_spec"]}
 
 
@@ -211,7 +229,14 @@ def create_agent(call: Call, given: dict[str, Any]) -> dict[str, Any]:
         "version": given.get("version"),
         "status": "POLLING",
     }
-    made = launch.make(call.store, call.ctx, _project(given), launch.AGENT, "", spec)
+    made = launch.make(
+        call.store,
+        call.ctx,
+        _project(call, given["entityName"], given["projectName"]),
+        launch.AGENT,
+        "",
+        spec,
+    )
     return {"launchAgentId": _id(made)}
 
 
@@ -239,10 +264,16 @@ def agent(call: Call, agent_id: str) -> dict[str, Any] | None:
     }
 
 
-def _project(given: dict[str, Any]) -> str:
-    if not given["entityName"] or not given["projectName"]:
+def _project(call: Call, entity: str, name: str) -> str:
+    """The path of a queue's project, which is made on first use."""
+    if not entity or not name:
         raise Invalid("the entity and the project of a queue must be named")
-    return f"{given['entityName']}/{given['projectName']}"
+    path = naming.project(call, entity, name)
+    try:
+        projects.get(call.store, call.ctx, path)
+    except Missing:
+        projects.create(call.store, call.ctx.without_id(), path, kind=naming.kind(name), exist_ok=True)
+    return path
 
 
 def _id(info: DocumentInfo) -> str:
