@@ -168,12 +168,12 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
     params, tags = wire.pairs(fields, "params"), wire.pairs(fields, "tags")
     found = ids.active_run(call, text)
     validation.batch(len(given["metrics"]), len(params), len(tags))
-    _require_distinct([key for key, _ in params])
     logged = _points(given["metrics"], plain)
     checked = {
         "params": dict(validation.param(*pair, f"params[{at}].") for at, pair in enumerate(params)),
         "tags": dict(validation.run_tag(*pair, f"tags[{at}].") for at, pair in enumerate(tags)),
     }
+    _require_distinct([key for key, _ in params])
     batch = points.encode(logged) if logged else b""
     measured = modelmetrics.of_batch(call, list(zip(given["metrics"], logged, strict=True)))
     if checked["params"] or checked["tags"]:
