@@ -274,6 +274,23 @@ def find_user(view: View, name: str) -> User:
     return user
 
 
+def number_of(store: Store, ctx: Context, name: str) -> int:
+    """The id of a user."""
+    policy.require_principal(ctx)
+    with store.index.read() as view:
+        return find_user(view, name).id
+
+
+def named(store: Store, ctx: Context, user_id: int) -> str:
+    """The name of the user with an id."""
+    policy.require_principal(ctx)
+    with store.index.read() as view:
+        user = view.get(USERS, user_id)
+    if user is None:
+        raise Missing(f"there is no user with id {user_id}")
+    return user.name
+
+
 def create_namespace(
     store: Store, ctx: Context, name: str, *, kind: str = "team", description: str = "", region: str = ""
 ) -> NamespaceInfo:

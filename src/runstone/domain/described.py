@@ -35,11 +35,12 @@ class DescribedProject(msgspec.Struct, frozen=True):
 
 
 class DescribedCollection(msgspec.Struct, frozen=True):
-    """A collection with its labels."""
+    """A collection with its labels, and whether it holds links (:func:`collections.is_portfolio`)."""
 
     info: CollectionInfo
     tags: dict[str, str]
     properties: dict[str, str]
+    portfolio: bool
 
 
 class DescribedVersion(msgspec.Struct, frozen=True):
@@ -185,6 +186,7 @@ def _collection(store: Store, view: View, ctx: Context, place: Place) -> Describ
         collections.info(store, view, ctx, place),
         labels.of(view, number),
         labels.of(view, number, "property"),
+        collections.is_portfolio(view, place),
     )
 
 

@@ -28,7 +28,8 @@ from runstone.storage.tables import (
 from runstone.types import ProjectInfo
 
 KINDS = ("project", "registry")
-VISIBILITIES = ("private", "public")
+#: Who may read a project: the members of its namespace, its own members only (and owners), or everybody.
+VISIBILITIES = ("private", "restricted", "public")
 
 
 class CreateProject(Command, frozen=True, kw_only=True):
@@ -194,6 +195,13 @@ def get(store: Store, ctx: Context, name: str) -> ProjectInfo:
     """A project by name."""
     with store.index.read() as view:
         return info(*names.find_project(store, view, ctx, names.parse_project(ctx, name)))
+
+
+def may_write(store: Store, ctx: Context, name: str) -> bool:
+    """Whether the principal, who may read a project, may also write in it."""
+    with store.index.read() as view:
+        namespace, project = names.find_project(store, view, ctx, names.parse_project(ctx, name))
+        return store.policy.allows(view, ctx, "write", namespace, project)
 
 
 def list_projects(

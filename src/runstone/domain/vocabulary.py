@@ -4,21 +4,27 @@ from runstone.domain import (
     accounts,
     aliases,
     archiving,
+    artifacts,
+    cataloguing,
     collections,
     documents,
+    drafts,
     fields,
     keys,
     labels,
     lineage,
+    links,
     projects,
+    registries,
     restoring,
     versions,
 )
-from runstone.domain.runs import commands, inputs, logging
+from runstone.domain.automations import commands as automations
+from runstone.domain.runs import alerts, commands, inputs, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, fields, hooks, inputs, keys, labels, lineage, logging, projects, restoring,
-    sweeps, versions,
+    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, fields, hooks,
+    inputs, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
 )  # fmt: skip

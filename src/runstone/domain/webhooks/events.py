@@ -12,6 +12,7 @@ from runstone.domain.aliases import DeleteAlias, MoveAlias
 from runstone.domain.collections import CreateCollection, DeleteCollection, UpdateCollection
 from runstone.domain.labels import SetLabels
 from runstone.domain.runs import finding
+from runstone.domain.runs.alerts import RaiseAlert
 from runstone.domain.runs.commands import CreateRun, DeleteRun, SetRunState, UpdateRun
 from runstone.domain.runs.logging import LogPoints
 from runstone.domain.versioning import CommitVersion, DeleteVersion, QuarantineVersion, UpdateVersion
@@ -211,6 +212,13 @@ def _run_state(view: View, command: SetRunState, _: None) -> Iterator[_Subject]:
 @tells(DeleteRun, "run.deleted")
 def _run_deleted(view: View, command: DeleteRun, _: None) -> Iterator[_Subject]:
     yield _Subject("run.deleted", run=command.run)
+
+
+@tells(RaiseAlert, "run.alert")
+def _alert(view: View, command: RaiseAlert, told: bool) -> Iterator[_Subject]:
+    if told:
+        detail = {"title": command.title, "text": command.text, "severity": command.severity}
+        yield _Subject("run.alert", run=command.run, detail=detail)
 
 
 @tells(LogPoints, "run.points")
