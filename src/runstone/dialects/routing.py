@@ -148,6 +148,8 @@ class Route(msgspec.Struct, frozen=True):
     open: bool = False
     signed: bool = False
     manifest: bool = False
+    #: The body of a route that streams may come with a Content-Encoding, which the handler undoes.
+    encoded: bool = False
     also: tuple[int, ...] = ()
     #: Media types that the handler can answer with besides JSON and MessagePack, if Accept names one.
     also_as: tuple[str, ...] = ()

@@ -208,7 +208,7 @@ class App:
             packed=packed,
         )
         if route.streams:
-            call.content = request.pieces(options.stall_seconds, options.stall_bytes)
+            call.content = request.pieces(options.stall_seconds, options.stall_bytes, encoded=route.encoded)
         elif route.body is not None or request.brings_body():
             limit = options.max_manifest if route.manifest else options.max_body
             content = await request.whole_body(limit, options.body_seconds)

@@ -603,6 +603,108 @@ class Automation(Record, frozen=True):
 
 
 AUTOMATIONS = _state(119, "automations", "id:u64", Automation)
+# Traces, and what is judged with them
+
+
+class Trace(Record, frozen=True):
+    """What is known of a trace as a whole; its spans lie in blobs. ``time`` and ``duration`` are milliseconds, ``created`` microseconds.
+
+    ``name`` is the id that its maker gave it, and ``title`` what people call it. ``request`` and ``response`` are previews. ``usage`` counts
+    tokens and ``cost`` money, by kind. ``runs`` and ``prompts`` are what it was linked to. ``final`` says that its maker has told of it
+    itself, so that spans that come later do not change its time, duration, usage and cost.
+    """
+
+    id: int
+    project: int
+    name: str
+    created: int
+    by: str
+    time: int
+    state: str
+    duration: int | None = None
+    title: str | None = None
+    session: str | None = None
+    client_request: str | None = None
+    request: str | None = None
+    response: str | None = None
+    tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    usage: dict[str, int] = {}
+    cost: dict[str, float] = {}
+    runs: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    final: bool = False
+
+
+class SpanBatch(Record, frozen=True):
+    """Spans of a trace that came together: a stretch of a blob, how many there are, and how long they are unpacked."""
+
+    sha256: bytes
+    size: int
+    offset: int
+    length: int
+    spans: int
+    unpacked: int
+
+
+class Assessment(Record, frozen=True):
+    """A judgement of a trace, or of one of its spans: ``feedback``, an ``expectation``, or a reference to an ``issue``.
+
+    ``value`` and ``error`` are JSON texts. One that another ``overrides`` is not ``valid``. ``order`` is when it came. Times are milliseconds.
+    """
+
+    id: str
+    name: str
+    kind: str
+    source_type: str
+    source: str
+    created: int
+    updated: int
+    order: int
+    value: str = "null"
+    error: str = ""
+    span: str = ""
+    rationale: str | None = None
+    metadata: dict[str, str] = {}
+    overrides: str = ""
+    valid: bool = True
+
+
+class Entity(Record, frozen=True):
+    """A small object that a dialect keeps beside projects: a scorer, a set of evaluation records, a label schema, a queue of reviews, an issue.
+
+    ``owner`` is the id of the project, or of the namespace, whose members may see it. ``body`` is MessagePack; ``revision`` the log entry of
+    its last change. Times are milliseconds.
+    """
+
+    number: int
+    owner: int
+    name: str
+    body: bytes
+    created: int
+    updated: int
+    revision: int
+
+
+class EntityItem(Record, frozen=True):
+    """A part of an entity, of which there may be many: MessagePack, and the log entry and place in it that brought it first."""
+
+    body: bytes
+    order: int
+    place: int
+
+
+TRACES = _state(120, "traces", "id:u64", Trace)
+TRACE_NAMES = _state(121, "trace_names", "name:text project:u64", int)
+TRACE_TIMES = _state(122, "trace_times", "project:u64 time:u64 trace:u64", int)
+TRACE_MARKS = _state(123, "trace_marks", "project:u64 kind:u8 digest:b16 trace:u64", int)
+TRACE_SPANS = _state(124, "trace_spans", "trace:u64 seq:u64", SpanBatch)
+TRACE_FILES = _state(125, "trace_files", "trace:u64 path:text", Entry)
+ASSESSMENTS = _state(126, "assessments", "trace:u64 id:text", Assessment)
+ENTITIES = _state(127, "entities", "kind:text id:text", Entity)
+ENTITY_OWNERS = _state(128, "entity_owners", "owner:u64 kind:text number:u64", str)
+ENTITY_NAMES = _state(129, "entity_names", "owner:u64 kind:text name:b16", str)
+ENTITY_ITEMS = _state(130, "entity_items", "entity:u64 key:text", EntityItem)
 
 
 # Where the bytes are
