@@ -74,15 +74,19 @@ def once(core: Core, lock: UpkeepLock) -> bool:
 
 async def tell(core: Core, lock: UpkeepLock) -> None:
     """In one process: tells webhooks what happens, soon after it did."""
+    pause = TICK
     while True:
-        await asyncio.sleep(TICK)
-        if not core.courier.idle() and core.store.index.failed is None and lock.take():
-            try:
-                await core.in_thread(core.courier.work)
-            except RunstoneError as error:
-                _log.warning("webhooks: %s", error.message)
-            except Exception:
-                _log.exception("webhooks")
+        await asyncio.sleep(pause)
+        pause = TICK
+        if core.courier.idle() or core.store.index.failed is not None or not lock.take():
+            continue
+        try:
+            await core.in_thread(core.courier.work)
+        except Exception as error:
+            pause = core.options.upkeep_seconds
+            _log.warning(
+                "webhooks wait %g s: %s", pause, error, exc_info=not isinstance(error, RunstoneError)
+            )
 
 
 async def watch_lag(core: Core, board: Board | None) -> None:

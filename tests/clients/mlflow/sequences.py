@@ -332,7 +332,11 @@ INPUTS = [
     ("GET", T + "logged-models/$l", {}),
     ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "metrics.acc > 0.4"}),
     ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "metrics.acc > 0.6"}),
-    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "datasets": [{"dataset_name": "ds"}]}),
+    (
+        "POST",
+        T + "logged-models/search",
+        {"experiment_ids": ["$e"], "datasets": [{"dataset_name": "ds", "dataset_digest": "d1"}]},
+    ),
     ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "datasets": [{"dataset_name": "none"}]}),
     (
         "POST",

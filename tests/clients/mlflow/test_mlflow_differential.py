@@ -3,6 +3,7 @@
 import os
 import random
 
+import generated
 import pytest
 import sequences
 from genuine import compare
@@ -283,3 +284,9 @@ def test_we_answer_as_the_genuine_server(genuine, served, name):
 @pytest.mark.parametrize("seed", range(SEARCHES))
 def test_searches_find_what_the_genuine_server_finds(genuine, served, seed):
     compare(genuine, served.url, _searches(seed), f"search {seed}")
+
+
+@pytest.mark.parametrize("seed", range(SEARCHES // 2))
+@pytest.mark.parametrize("topic", ["writes", "registry"])
+def test_drawn_sequences_are_answered_as_by_the_genuine_server(genuine, served, topic, seed):
+    compare(genuine, served.url, getattr(generated, topic)(seed), f"{topic} {seed}")

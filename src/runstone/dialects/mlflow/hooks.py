@@ -221,7 +221,7 @@ def test(call: Call, fields: dict[str, Any]) -> Any:
     parts = _PARTS.get(subject, ())
     if action == "deleted":
         parts = tuple(part for part in parts if part != "value" and (part != "version" or "key" in parts))
-    body = _body(subject, action, call.store.blobs.clock(), {part: _EXAMPLES[part] for part in parts})
+    body = _body(subject, action, queue.now(), {part: _EXAMPLES[part] for part in parts})
     try:
         answer = queue.test(call.store, call.ctx, found.id, Channel(), body)
     except (Invalid, Unreachable) as error:

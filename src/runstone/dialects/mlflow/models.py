@@ -5,6 +5,7 @@ Those of the registry ``models`` have plain names, those of another ``registry.n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,6 +132,8 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
     answer: dict[str, Any] = {}
     if page := found[offset : offset + limit]:
         answer["registered_models"] = [shown(call, each) for _, each in page]
+        for each in answer["registered_models"]:  # mlflow's searches tell the latest versions by stage
+            each.get("latest_versions", []).sort(key=lambda version: version["current_stage"])
     if len(found) > offset + limit:
         answer["next_page_token"] = wire.page_token(offset + limit)
     return answer
@@ -207,12 +210,11 @@ def delete_tag(call: Call, fields: dict[str, Any]) -> Any:
 
 def delete_alias(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``DELETE registered-models/alias``."""
-    name, alias = wire.text(fields, "name"), validation.alias(wire.text(fields, "alias"))
-    find(call, name)
-    try:
-        aliases.delete(call.store, call.ctx, full_name(call, name), alias)
-    except Missing:
-        return {}  # as in mlflow, what is not there is gone
+    name, alias = wire.text(fields, "name"), wire.text(fields, "alias")
+    validation.alias_shape(alias)
+    model = find(call, name)
+    with contextlib.suppress(Missing):  # as in mlflow, what is not there is gone
+        aliases.delete(call.store, call.ctx, model.info.path, alias)
     return {}
 
 

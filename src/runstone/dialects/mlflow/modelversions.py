@@ -47,9 +47,7 @@ def create(call: Call, fields: dict[str, Any]) -> Any:
 
 def find(call: Call, name: str, number: Any) -> tuple[DescribedCollection, DescribedVersion, str]:
     """A version by the name of its model and its number, with its full name."""
-    name, text = validation.model_name(name), str(number)
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise invalid(f"Parameter 'version' must be an integer, got '{text}'.")
+    name, text = validation.model_name(name), _number(number)
     try:
         model = models.find(call, name)
         path = f"{model.info.path}@v{int(text)}"
@@ -58,6 +56,13 @@ def find(call: Call, name: str, number: Any) -> tuple[DescribedCollection, Descr
     except Missing:
         pass
     raise models.no_version(name, text)
+
+
+def _number(number: Any) -> str:
+    text = str(number)
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise invalid(f"Parameter 'version' must be an integer, got '{text}'.")
+    return text
 
 
 def get(call: Call, fields: dict[str, Any]) -> Any:
@@ -102,6 +107,7 @@ def delete(call: Call, fields: dict[str, Any]) -> Any:
 
 def set_tag(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/set-tag``."""
+    _number(fields.get("version"))
     key, value = validation.registry_tag(wire.text(fields, "key"), wire.text(fields, "value"))
     _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
     labels.label_version(call.store, call.ctx, path, {key: value})
@@ -110,6 +116,7 @@ def set_tag(call: Call, fields: dict[str, Any]) -> Any:
 
 def delete_tag(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/delete-tag``."""
+    _number(fields.get("version"))
     key = validation.tag_key(wire.text(fields, "key"))
     _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
     labels.label_version(call.store, call.ctx, path, remove=(key,))

@@ -118,7 +118,7 @@ def _integral(value: Any) -> bool:
 
 def _floating(value: Any) -> bool:
     try:
-        return not isinstance(value, bool) and isinstance(float(value), float)
+        return isinstance(float(value), float)
     except (TypeError, ValueError, OverflowError):
         return False
 

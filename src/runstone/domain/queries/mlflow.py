@@ -182,6 +182,8 @@ def _numeric_value(key: str, attribute: Attribute, token: Token, grammar: Gramma
     if attribute.whole and token.kind == "float":
         raise Invalid(f"Invalid value for numeric attribute '{key}': {token.text!r}")
     if token.kind not in ("int", "float"):
+        if attribute.whole and attribute.kind == "number":
+            raise Invalid(f"Invalid value for numeric attribute '{key}': {token.text!r}")
         raise Invalid(f"Expected numeric value type for numeric attribute: {key}. Found {token.text}")
     return bounds.number(token.text)
 

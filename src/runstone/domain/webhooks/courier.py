@@ -41,7 +41,7 @@ class Courier:
 
     def idle(self) -> bool:
         """Whether nothing has happened since :meth:`work` was called, and no message is due."""
-        if 0 < self._next <= self._store.blobs.clock():
+        if 0 < self._next <= queue.now():
             return False
         return self._store.index.last_commit() == self._seen
 
@@ -109,7 +109,7 @@ class Courier:
 
     def _begin(self) -> int:
         with self._store.index.read() as view:
-            found, self._next = queue.due(view, self._store.blobs.clock())
+            found, self._next = queue.due(view, queue.now())
         begun = 0
         for message in found:
             with self._lock:
@@ -132,7 +132,7 @@ class Courier:
                     _log.info("webhook %d: %s (%s)", webhook, ended.state, ended.answer[:200])
                     break
                 with self._store.index.read() as view:
-                    found = queue.due_to(view, webhook, self._store.blobs.clock())
+                    found = queue.due_to(view, webhook, queue.now())
                 more = found is not None and not self._closing
                 message = found or message
         except Exception:
