@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -226,6 +226,37 @@ class Tracking:
             total=total,
             deleted=deleted,
         )
+
+    def export_runs(
+        self,
+        project: str,
+        form: str = "jsonl",
+        filter: Any = "",
+        *,
+        order: Any = "",
+        fields: Iterable[str] = (),
+        limit: int = 0,
+        deleted: bool = False,
+    ) -> Iterator[bytes]:
+        """Runs that fit a filter, all of them or ``limit``, as a file in pieces: ``jsonl``, ``csv``, ``parquet`` or ``arrow``.
+
+        A row has the run's fields, named as filters name them, but the statistics of keys; or only ``fields``.
+        """
+        from runstone.domain.queries import sheets
+        from runstone.domain.runs import exporting
+
+        wanted = tuple(fields)
+        rows = exporting.runs(
+            self.store,
+            self.ctx,
+            project,
+            filter=filter,
+            order=order,
+            fields=wanted,
+            limit=limit,
+            deleted=deleted,
+        )
+        return sheets.written(rows, form, wanted)
 
     def group_runs(
         self,

@@ -370,6 +370,18 @@ class AgentInfo(Value, frozen=True, kw_only=True):
     runs: tuple[str, ...]
 
 
+class AlertInfo(Value, frozen=True, kw_only=True):
+    """What a run wanted somebody to know. ``severity`` is info, warn or error; ``told`` says whether webhooks were told of it."""
+
+    seq: int
+    title: str
+    text: str
+    severity: str
+    time: int
+    by: str
+    told: bool
+
+
 class SeriesPage(Value, frozen=True, kw_only=True):
     """Exact points of one key, by step, time (microseconds) and value; values are as they were logged. ``next`` goes on behind them."""
 

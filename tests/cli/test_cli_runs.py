@@ -73,7 +73,7 @@ def test_more_runs_than_a_page(ok, directory, monkeypatch):
 
 
 def test_runs_are_written_for_other_programs(ok, opened, tmp_path):
-    assert ok("runs", "p", "-o", "runs.csv", "--order", "name").out.startswith("3 runs in runs.csv: ")
+    assert ok("runs", "p", "-o", "runs.csv", "--order", "name").out.startswith("runs.csv: ")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text(), newline="")))
     assert [(row["name"], row["config.lr"], row["summary.loss"]) for row in rows] == [
         ("r0", "1.0", "0.2"), ("r1", "0.1", repr(1 / 6)), ("r2", "0.01", repr(1 / 7))
@@ -92,7 +92,12 @@ def test_runs_are_written_for_other_programs(ok, opened, tmp_path):
     written = ok("runs", "p", "--format", "jsonl", "--field", "name", "--field", "summary.bad").out
     lines = [json.loads(line) for line in written.splitlines()]
     assert lines == [{"name": name, "summary.bad": None} for name in ("r2", "r1", "r0")]
-    assert ok("runs", "p", "-o", "some.jsonl", "-n", "2", "--json").json["runs"] == 2
+    assert ok("runs", "p", "-o", "some.jsonl", "-n", "2", "--json").json["output"] == "some.jsonl"
+    assert len((tmp_path / "some.jsonl").read_text().splitlines()) == 2
+    batches = ok("runs", "p", "-o", "runs.arrow", "--field", "id", "--field", "summary.n:max")
+    assert batches.code == 0
+    with pyarrow.ipc.open_stream((tmp_path / "runs.arrow").read_bytes()) as reader:
+        assert reader.read_all().to_pydict() == {"id": ["r2", "r1", "r0"], "summary.n:max": [4.0] * 3}
     assert not list(tmp_path.glob(".*part"))
 
 
@@ -199,3 +204,42 @@ def test_a_project_goes_into_a_bundle_and_comes_back(ok, run, filled, monkeypatc
         assert run(*command, "--store", "http://127.0.0.1:9").code == exits.INVALID
     assert run("export", "p", "--bundle", "x", "--store", "nowhere").code == exits.MISSING
     assert not (tmp_path / "x").exists()
+
+
+def test_a_question_is_asked_in_any_language(ok, run, opened, tmp_path):
+    def names(*asked):
+        return [each["name"] for each in ok("query", "p", *asked, "--json").json]
+
+    assert names("config.lr < 0.5", "--order", "summary.loss") == ["r2", "r1"]
+    assert names('{"config.lr": {"$lt": 0.5}}', "--order", "+summary_metrics.loss") == ["r2", "r1"]
+    mlflow = ("--language", "mlflow", "--order", "metrics.loss ASC")
+    assert names("params.lr = '0.1' AND metrics.n > 1", "--language", "mlflow") == ["r1"]
+    assert names("metrics.loss < 0.2", *mlflow) == ["r2", "r1"]
+    assert names() == ["r2", "r1", "r0"] and names("{}", "-n", "1") == ["r2"]
+    assert ok("query", "p", "config.lr < 0.5", "--count").out == "2\n"
+    grouped = (
+        "query",
+        "p",
+        "--group",
+        "config.opt.name",
+        "--figure",
+        "count()",
+        "--figure",
+        "max(config.lr)",
+    )
+    head, row = ok(*grouped).out.splitlines()
+    assert (head.split(), row.split()) == (
+        ["config.opt.name", "count()", "max(config.lr)"],
+        ["adam", "3", "1"],
+    )
+    ok(*grouped, "-o", "groups.csv")
+    assert (
+        tmp_path / "groups.csv"
+    ).read_bytes() == b"config.opt.name,count(),max(config.lr)\r\nadam,3,1.0\r\n"
+    ok("query", "p", "config.lr < 0.5", "-o", "few.jsonl", "--field", "id")
+    assert (tmp_path / "few.jsonl").read_text().split() == ['{"id":"r2"}', '{"id":"r1"}']
+    ok("sql", "p", 'SELECT id, "config.lr" AS lr FROM runs ORDER BY lr', "-o", "sql.csv")
+    assert (tmp_path / "sql.csv").read_text().split() == ["id,lr", "r2,0.01", "r1,0.1", "r0,1.0"]
+    for wrong in (["config.lr <"], ['{"config.lr": {"$lt"'], ["x = 1", "--language", "mlflow"]):
+        assert run("query", "p", *wrong).code in (exits.INVALID, exits.USAGE)
+    assert run("query", "p", "--group", "state", "--count").code == exits.USAGE

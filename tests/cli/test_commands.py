@@ -325,12 +325,15 @@ def test_rm(ok, run, store, folder):
 
 def test_users_teams_and_keys(ok, run, store):
     assert (
-        ok("users", "add", "ann", "--email", "ann@example.org", "--full-name", "Ann", "--json").json["kind"]
+        ok(
+            "users", "add", "ann", "--email", "ann@example.org", "--full-name", "Ann", "--no-key", "--json"
+        ).json["kind"]
         == "person"
     )
     assert run("users", "add", "ann").code == exits.CONFLICT
     assert run("users", "add", "no/slash").code == exits.INVALID
-    ok("users", "add", "bot", "--service", "--admin")
+    key = ok("users", "add", "bot", "--service", "--admin").out.splitlines()[-1].split()[-1]
+    assert ok("keys", "ls", "bot", "--json").json[0]["hint"] == key[-4:] and key.startswith("hf_")
     assert [user["name"] for user in ok("users", "ls", "--json").json] == ["ann", "bot", "local"]
     assert ok("users", "set", "bot", "--disable", "--no-admin", "--json").json["disabled"] is True
     assert "state    disabled" in ok("users", "show", "bot").out

@@ -4,7 +4,6 @@ import json
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,43 +13,11 @@ from runstone.domain.webhooks import Told, addresses, events, hooks, queue, send
 from runstone.domain.webhooks.courier import Courier
 from runstone.errors import Invalid, Missing, Unreachable
 from runstone.storage.tables import LOG_PAYLOADS
+from runstone.testing.receiver import Receiver
 from runstone.types import FileEntry
 
 CTX = Context(principal=LOCAL)
 ENTRY = FileEntry(path="a", size=1, url="https://example.org/a", etag="1")
-
-
-class Receiver:
-    """An HTTP server that keeps what it is sent, and answers with the statuses it was given, then with 200."""
-
-    def __init__(self, statuses=()):
-        self.statuses, self.got, self.headers = list(statuses), [], {}
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.got.append((dict(self.headers), body))
-                self.send_response(outer.statuses.pop(0) if outer.statuses else 200)
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?x=1"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def bodies(self):
-        return [json.loads(body) for _, body in self.got]
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Words:

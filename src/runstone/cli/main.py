@@ -23,6 +23,7 @@ COMMANDS = {
     "ls": Lazy("ls", "List projects, collections, versions or files."),
     "show": Lazy("show", "Show all there is to know about a name."),
     "runs": Lazy("runs", "List the runs of a project."),
+    "query": Lazy("query", "Ask about the runs of a project."),
     "tail": Lazy("tail", "Follow a run: its console lines and its latest metrics."),
     "sql": Lazy("sql", "Select from a project with SQL."),
     "sync": Lazy("sync", "Deliver what was logged and could not be delivered."),

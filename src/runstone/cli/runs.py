@@ -28,19 +28,7 @@ _ALWAYS = ("name", "state", "started", "duration", "steps")
     "--field", "fields", multiple=True, metavar="FIELD", help="Show this field too, or write only such ones."
 )
 @click.option("--deleted", is_flag=True, help="Show deleted runs too.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", *sheet.FORMATS]),
-    help="How to write them; by default a table.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write to FILE; its name says the format.",
-)
+@sheet.options
 @click.pass_obj
 def runs_command(
     session: Session,
@@ -58,27 +46,22 @@ def runs_command(
     Newest first unless --order says otherwise. A condition is such as "config.lr < 0.01 and summary.loss < 0.5", an order such as
     "summary.loss, created desc"; docs/cli.md says all.
     """
-    form = form or (sheet.format_of(file) if file else "table")
-    if form == "table" and file:
-        raise click.UsageError("A table is for a terminal: choose --format csv, jsonl or parquet for a file.")
+    form = sheet.chosen(form, file)
     with session.open() as store:
-        found = _listed(store, project, condition, order, limit, deleted)
-    if form == "table":
-        session.answer(found, lambda: _table(found, fields, condition, order))
-        return
-    rows = [row_of(run) for run in found]
-    if fields:
-        rows = [{field: row.get(field) for field in fields} for row in rows]
-    size = sheet.write(rows, form, file)
-    if file:
-        answer = {"runs": len(rows), "output": str(file), "size": size}
-        line = f"{text.count(len(rows), 'run')} in {file}: {text.size(size)}"
-        session.answer(answer, lambda: [text.printable(line)])
+        if form != "table":
+            pieces = store.export_runs(
+                project, form, condition, order=order, fields=fields, limit=limit, deleted=deleted
+            )
+            sheet.write(session, pieces, file)
+            return
+        found = listed(store, project, condition, order, limit, deleted)
+    session.answer(found, lambda: table(found, fields, condition, order))
 
 
-def _listed(
+def listed(
     store: Store, project: str, condition: str, order: str, limit: int, deleted: bool
 ) -> list[RunInfo]:
+    """The runs that are asked for, from as many pages as it takes; 0 is no limit."""
     found: list[RunInfo] = []
     after = ""
     while not limit or len(found) < limit:
@@ -124,14 +107,15 @@ def _flatten(row: dict[str, Any], path: str, values: dict[str, Any]) -> None:
             row[f"{path}.{name}"] = value
 
 
-def _table(runs: list[RunInfo], fields: tuple[str, ...], condition: str, order: str) -> list[str]:
+def table(runs: list[RunInfo], fields: tuple[str, ...], condition: str, order: str) -> list[str]:
+    """Lines of a table of runs, with the fields that were asked about."""
     if not runs:
         return []
     shown = [*_ALWAYS, *(field for field in fields or _asked(condition, order) if field not in _ALWAYS)]
     rows = [row_of(run) for run in runs]
     head = [field.upper() if field in _ALWAYS else field for field in shown]
     right = [place for place, field in enumerate(shown) if field in ("duration", "steps") or place > 4]
-    return text.table(head, [[_cell(field, row.get(field)) for field in shown] for row in rows], right)
+    return text.table(head, [[cell(field, row.get(field)) for field in shown] for row in rows], right)
 
 
 def _asked(condition: str, order: str) -> list[str]:
@@ -143,7 +127,8 @@ def _asked(condition: str, order: str) -> list[str]:
     return list(dict.fromkeys([*ordered, *sorted(fields_of(language.condition(condition, None)))]))
 
 
-def _cell(field: str, value: Any) -> str:
+def cell(field: str, value: Any) -> str:
+    """A value of a field in a table."""
     if value is None:
         return "-"
     if field in ("created", "started", "ended"):

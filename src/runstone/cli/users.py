@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+import msgspec
 
 from runstone.cli import names, text
 from runstone.cli.command import Command, Group
@@ -14,7 +15,7 @@ from runstone.types import UserInfo
 def users_command() -> None:
     """Make, change and list users.
 
-    A user has a namespace of the same name. Keys for it are made with 'runstone keys add'.
+    A user has a namespace of the same name. More keys for it are made with 'runstone keys add'.
     """
 
 
@@ -46,13 +47,23 @@ def users_show(session: Session, user: str | None) -> None:
     "--email", default="", metavar="ADDRESS", help="An address; only the user and administrators see it."
 )
 @click.option("--full-name", default="", metavar="NAME", help="The name in full.")
+@click.option("--no-key", is_flag=True, help="Make no key yet.")
 @click.pass_obj
-def users_add(session: Session, user: str, service: bool, admin: bool, email: str, full_name: str) -> None:
-    """Make a user with a namespace of its own."""
+def users_add(
+    session: Session, user: str, service: bool, admin: bool, email: str, full_name: str, no_key: bool
+) -> None:
+    """Make a user with a namespace of its own, and a first key.
+
+    The key is printed this once.
+    """
     kind = "service" if service else "person"
     with session.open(create=True) as store:
         made = store.create_user(user, kind=kind, admin=admin, email=email, full_name=full_name)
-    session.answer(made, lambda: _described(made))
+        key = "" if no_key else store.create_key(user, "first").key
+    lines = [f"key      {key}"] if key else []
+    session.answer(
+        msgspec.to_builtins(made) | ({"key": key} if key else {}), lambda: [*_described(made), *lines]
+    )
 
 
 @users_command.command("set", cls=Command)

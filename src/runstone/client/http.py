@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -266,6 +267,15 @@ class Http:
         """The whole body; its connection is given back."""
         try:
             return response.read(limit, ANSWER_SECONDS)
+        finally:
+            self.give_back(response)
+
+    def pieces_of(self, response: Response) -> Iterator[bytes]:
+        """The body piece by piece, however long it is; its connection is given back at the end."""
+        try:
+            buffer = bytearray(256 << 10)
+            while size := response.read_into(memoryview(buffer)):
+                yield bytes(buffer[:size])
         finally:
             self.give_back(response)
 

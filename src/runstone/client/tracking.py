@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 
 BATCH = "application/vnd.runstone.points"
 ARROW = "application/vnd.apache.arrow.stream"
+SHEETS = {
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": ARROW,
+}
 
 
 class _Taken(msgspec.Struct):
@@ -251,6 +257,29 @@ class RemoteTracking(Calls):
             "filter": filter, "order": order, "limit": limit, "after": after, "total": total, "deleted": deleted
         }  # fmt: skip
         return self._send("POST", f"{self._runs_in(project)}/query", RunPage, value)
+
+    def export_runs(
+        self,
+        project: str,
+        form: str = "jsonl",
+        filter: Any = "",
+        *,
+        order: Any = "",
+        fields: Iterable[str] = (),
+        limit: int = 0,
+        deleted: bool = False,
+    ) -> Iterator[bytes]:
+        """Runs that fit a filter, all of them or ``limit``, as a file in pieces: ``jsonl``, ``csv``, ``parquet`` or ``arrow``.
+
+        A row has the run's fields, named as filters name them, but the statistics of keys; or only ``fields``.
+        """
+        if form not in SHEETS:
+            raise Invalid(f"a file of runs is {', '.join(SHEETS)}, not {form!r:.80}")
+        value = {"filter": filter, "order": order, "fields": list(fields), "limit": limit, "deleted": deleted}
+        headers = {"Content-Type": MSGPACK, "Accept": SHEETS[form]}
+        path = f"{self._runs_in(project)}/export"
+        response = self._http.request("POST", path, headers=headers, body=encoded(value))
+        return self._http.pieces_of(response)
 
     def group_runs(
         self,

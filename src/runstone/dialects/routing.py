@@ -6,7 +6,7 @@ against the types of the route, and encodes the value that comes back, or one of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -59,6 +59,17 @@ class Work(msgspec.Struct, frozen=True):
     """
 
     run: Callable[[Progress], Any]
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """Content that is made as it is sent: each piece is asked for in a thread once the one before it was taken.
+
+    What is raised before the first piece is an error like any other; after it the connection ends without the content's end.
+    """
+
+    pieces: Iterator[bytes]
+    media_type: str
+    headers: Mapping[str, str] = {}
 
 
 class Events(msgspec.Struct, frozen=True):

@@ -246,6 +246,13 @@ def get_user(store: Store, ctx: Context, name: str) -> UserInfo:
         return _user_info(ctx, find_user(view, name))
 
 
+def user_number(store: Store, ctx: Context, name: str) -> int:
+    """The number that a user has in the store."""
+    policy.require_principal(ctx)
+    with store.index.read() as view:
+        return find_user(view, name).id
+
+
 def users(store: Store, ctx: Context, after: str = "", limit: int = 100) -> list[UserInfo]:
     """Users by name, from just past ``after``."""
     policy.require_principal(ctx)
@@ -265,6 +272,23 @@ def find_user(view: View, name: str) -> User:
     if user is None:
         raise Missing(f"user {name} does not exist")
     return user
+
+
+def number_of(store: Store, ctx: Context, name: str) -> int:
+    """The id of a user."""
+    policy.require_principal(ctx)
+    with store.index.read() as view:
+        return find_user(view, name).id
+
+
+def named(store: Store, ctx: Context, user_id: int) -> str:
+    """The name of the user with an id."""
+    policy.require_principal(ctx)
+    with store.index.read() as view:
+        user = view.get(USERS, user_id)
+    if user is None:
+        raise Missing(f"there is no user with id {user_id}")
+    return user.name
 
 
 def create_namespace(

@@ -114,6 +114,30 @@ def delete(store: Store, ctx: Context, name: str, alias: str, *, expected: int |
     store.submit(ctx, command)
 
 
+def give(store: Store, ctx: Context, name: str, alias: str) -> None:
+    """Points an alias at a version; ``latest`` at the newest is what it means by itself, and then stands as no alias."""
+    with store.index.read() as view:
+        place, version = names.find_version(store, view, ctx, names.parse(ctx, name), "write")
+        held = view.get(ALIASES, place.collection.id, alias)
+        newest = names.latest_number(view, place.collection)
+    if held is not None and held.version == version.number:
+        return
+    if alias == names.LATEST and version.number == newest:
+        if held is not None:
+            delete(store, ctx, str(place), alias)
+        return
+    move(store, ctx, name, alias)
+
+
+def take(store: Store, ctx: Context, name: str, alias: str) -> None:
+    """Takes an alias away from the version that it points at; one that points elsewhere stays."""
+    with store.index.read() as view:
+        place, version = names.find_version(store, view, ctx, names.parse(ctx, name), "write", any_state=True)
+        held = view.get(ALIASES, place.collection.id, alias)
+    if held is not None and held.version == version.number:
+        delete(store, ctx, str(place), alias, expected=version.number)
+
+
 def get(store: Store, ctx: Context, name: str, alias: str) -> AliasInfo:
     """Where an alias points now."""
     with store.index.read() as view:

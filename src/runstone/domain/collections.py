@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from runstone.domain import fields, limits, names
+from runstone.domain import fields, labels, limits, names
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
-from runstone.errors import Conflict, Denied, Exists, Missing
+from runstone.errors import Conflict, Denied, Exists, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
-from runstone.storage.tables import COLLECTION_NAMES, COLLECTIONS, NAMESPACES, PROJECTS, Collection
+from runstone.storage.tables import COLLECTION_NAMES, COLLECTIONS, NAMESPACES, PROJECTS, Collection, Project
 from runstone.types import CollectionInfo
 
 
 class CreateCollection(Command, frozen=True, kw_only=True):
-    """Makes a collection in a project. ``metadata`` is MessagePack."""
+    """Makes a collection in a project. ``metadata`` is MessagePack; ``labels`` and ``properties`` are its first labels."""
 
     project: int
     name: str
@@ -28,6 +29,8 @@ class CreateCollection(Command, frozen=True, kw_only=True):
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: bytes = b"\x80"
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class UpdateCollection(Command, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ def _create_collection(state: State, at: Stamp, command: CreateCollection) -> in
     )
     state.put(COLLECTIONS, at.id, collection)
     state.put(COLLECTION_NAMES, command.project, command.name, at.id)
+    labels.begin(state, at.id, command.labels, command.properties)
     state.touch(at.id, at.seq, 20)
     return at.id
 
@@ -148,21 +152,26 @@ def create(
     description: str = "",
     tags: tuple[str, ...] = (),
     metadata: Any = None,
+    label: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
     exist_ok: bool = False,
 ) -> CollectionInfo:
-    """Makes a collection (``namespace/project/collection``) in a project that the principal may write."""
+    """Makes a collection (``namespace/project/collection``) in a project that the principal may write, with its first labels."""
     parsed = names.parse(ctx, name)
     with store.index.read() as view:
         _, project = names.find_project(store, view, ctx, parsed, "write")
+        require_type(view, project, type)
     command = CreateCollection(
         actor=ctx.principal.name,
         reason=ctx.reason,
         project=project.id,
         name=limits.collection_name(parsed.collection),
-        type=limits.name(type, "collection type"),
+        type=limits.collection_name(type, "collection type"),
         description=limits.text(description, "description"),
         tags=limits.tags(tags),
         metadata=limits.metadata({} if metadata is None else metadata),
+        labels=labels.checked(label or {}),
+        properties=labels.checked(properties or {}),
     )
     try:
         store.submit(ctx, command)
@@ -170,6 +179,15 @@ def create(
         if not exist_ok:
             raise
     return get(store, ctx, name)
+
+
+def require_type(view: View, project: Project, type: str) -> None:
+    """Raises :class:`Invalid` for a type that a registry does not take; see :func:`registries.set_types`."""
+    allowed = labels.of(view, project.id, "property").get("artifact_types")
+    if project.kind == "registry" and allowed and type not in allowed.split("\n"):
+        raise Invalid(
+            f"registry {project.name} takes {', '.join(allowed.splitlines())}, and no {type}; let it take that type first"
+        )
 
 
 def update(
@@ -225,6 +243,27 @@ def delete(store: Store, ctx: Context, name: str) -> None:
     store.submit(
         ctx, DeleteCollection(actor=ctx.principal.name, reason=ctx.reason, collection=place.collection.id)
     )
+
+
+def named(store: Store, ctx: Context, number: int) -> str:
+    """The name of the collection with an id, if the principal may read it."""
+    with store.index.read() as view:
+        place = names.place_of(view, number)
+        gone = place is None or place.collection.deleted
+        if (
+            place is None
+            or gone
+            or not store.policy.allows(view, ctx, "read", place.namespace, place.project)
+        ):
+            raise Missing(f"there is no collection {number}, or {ctx.principal.name} may not see it")
+        return str(place)
+
+
+def is_portfolio(view: View, place: Place) -> bool:
+    """Whether a collection holds links to versions of others: those of registries do, and those that a link made."""
+    if place.project.kind == "registry":
+        return True
+    return labels.of(view, place.collection.id, "property").get("holds") == "links"
 
 
 def get(store: Store, ctx: Context, name: str) -> CollectionInfo:

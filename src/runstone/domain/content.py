@@ -16,7 +16,7 @@ from runstone._native.digests import xet_hex
 from runstone.domain import integrity, limits, lineage, manifests, names, versions
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.errors import Corrupt, Denied, Invalid, Missing
+from runstone.errors import Corrupt, Denied, DigestMismatch, Invalid, Missing
 from runstone.storage.reading import BlobReader
 from runstone.storage.tables import Entry
 from runstone.types import FileEntry, UploadedFile, UploadInfo
@@ -26,9 +26,18 @@ PIECE = 4 << 20
 
 
 def begin_upload(
-    store: Store, ctx: Context, namespace: str, *, size: int | None = None, sha256: str = ""
+    store: Store,
+    ctx: Context,
+    namespace: str,
+    *,
+    size: int | None = None,
+    sha256: str = "",
+    md5: bool = False,
 ) -> UploadInfo:
-    """Begins an upload of one file into a namespace that the principal may write; ``size`` and ``sha256`` are held to."""
+    """Begins an upload of one file into a namespace that the principal may write; ``size`` and ``sha256`` are held to.
+
+    ``md5`` asks for the MD5 to be worked out on the way.
+    """
     with store.index.read() as view:
         held = names.find_namespace(store, view, ctx, namespace, "write")
     upload = store.blobs.begin(
@@ -36,6 +45,7 @@ def begin_upload(
         ctx.principal.name,
         size=None if size is None else limits.size(size, "upload size"),
         sha256=limits.digest(sha256) if sha256 else None,
+        md5=md5,
     )
     return upload_state(store, ctx, upload.hex())
 
@@ -57,14 +67,22 @@ def pause_upload(store: Store, ctx: Context, upload: str) -> int:
 
 
 def finish_upload(
-    store: Store, ctx: Context, upload: str, *, size: int | None = None, sha256: str = ""
+    store: Store, ctx: Context, upload: str, *, size: int | None = None, sha256: str = "", md5: str = ""
 ) -> UploadedFile:
-    """Ends an upload; what it turned out to be. Raises :class:`DigestMismatch` when it is not what was announced."""
+    """Ends an upload; what it turned out to be. Raises :class:`DigestMismatch` when it is not what was announced.
+
+    ``md5`` is 32 hexadecimal digits, for an upload that was begun with it.
+    """
     found = store.blobs.finish(
         _own_upload(store, ctx, upload),
         sha256=limits.digest(sha256) if sha256 else None,
         size=None if size is None else limits.size(size, "upload size"),
     )
+    if md5 and found.md5.hex() != md5:
+        abort_upload(store, ctx, upload)
+        raise DigestMismatch(
+            f"upload {upload} has the MD5 {found.md5.hex()} and not {md5}; send it again", md5=found.md5.hex()
+        )
     return UploadedFile(size=found.size, sha256=found.sha256.hex(), xet=xet_hex(found.xet))
 
 

@@ -35,11 +35,12 @@ class DescribedProject(msgspec.Struct, frozen=True):
 
 
 class DescribedCollection(msgspec.Struct, frozen=True):
-    """A collection with its labels."""
+    """A collection with its labels, and whether it holds links (:func:`collections.is_portfolio`)."""
 
     info: CollectionInfo
     tags: dict[str, str]
     properties: dict[str, str]
+    portfolio: bool
 
 
 class DescribedVersion(msgspec.Struct, frozen=True):
@@ -68,6 +69,36 @@ def project_numbered(store: Store, ctx: Context, number: int) -> DescribedProjec
         return _project(view, namespace, held)
 
 
+def namespace_number(store: Store, ctx: Context, name: str) -> int:
+    """The number that a namespace has in the store."""
+    with store.index.read() as view:
+        return names.find_namespace(store, view, ctx, name).id
+
+
+def namespace_numbered(store: Store, ctx: Context, number: int) -> str:
+    """The name of the namespace with a number; Missing also when the principal may not see it."""
+    with store.index.read() as view:
+        held = view.get(NAMESPACES, number) if 0 <= number < 1 << 63 else None
+        if held is None or not store.policy.allows(view, ctx, "read", held, None):
+            raise Missing(f"there is no namespace {number}")
+        return held.name
+
+
+def list_registries(store: Store, ctx: Context, namespace: str) -> list[str]:
+    """The names of a namespace's registries, as far as the principal may read them; none of a namespace that is not there."""
+    with store.index.read() as view:
+        try:
+            held = names.visible_namespace(store, view, ctx, namespace)
+        except Missing:
+            return []
+        rows = [view.get(PROJECTS, number) for _, number in view.scan(PROJECT_NAMES, held.id)]
+        return [
+            row.name
+            for row in rows
+            if row and row.kind == "registry" and store.policy.allows(view, ctx, "read", held, row)
+        ]
+
+
 def list_projects(store: Store, ctx: Context, namespace: str) -> list[DescribedProject]:
     """The projects of a namespace that hold runs, as far as the principal may read them."""
     with store.index.read() as view:
@@ -84,6 +115,31 @@ def collection(store: Store, ctx: Context, name: str) -> DescribedCollection:
     """A collection by name."""
     with store.index.read() as view:
         return _collection(store, view, ctx, names.find_collection(store, view, ctx, names.parse(ctx, name)))
+
+
+def collection_numbered(store: Store, ctx: Context, number: int) -> DescribedCollection:
+    """A collection by its number in the store; Missing also when the principal may not read it, or it was deleted."""
+    with store.index.read() as view:
+        place = names.place_of(view, number) if 0 < number < 1 << 63 else None
+        if (
+            place is None
+            or place.collection.deleted
+            or not store.policy.allows(view, ctx, "read", place.namespace, place.project)
+        ):
+            raise Missing(f"there is no collection {number}")
+        return _collection(store, view, ctx, place)
+
+
+def version_numbered(store: Store, ctx: Context, number: int) -> DescribedVersion:
+    """A version by its number in the store; Missing also when the principal may not read it, or it was deleted."""
+    with store.index.read() as view:
+        found = names.version_by_id(view, number) if 0 < number < 1 << 63 else None
+        if found is None or found[1].state == "deleted" or found[0].collection.deleted:
+            raise Missing(f"there is no version {number}")
+        place, row = found
+        if not store.policy.allows(view, ctx, "read", place.namespace, place.project):
+            raise Missing(f"there is no version {number}")
+        return _version(store, view, ctx, place, row)
 
 
 def list_collections(store: Store, ctx: Context, project: str) -> list[DescribedCollection]:
@@ -130,6 +186,7 @@ def _collection(store: Store, view: View, ctx: Context, place: Place) -> Describ
         collections.info(store, view, ctx, place),
         labels.of(view, number),
         labels.of(view, number, "property"),
+        collections.is_portfolio(view, place),
     )
 
 

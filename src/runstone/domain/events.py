@@ -81,6 +81,8 @@ class _Teller:
             26: self._version,
             27: self._version,
             28: self._version,
+            102: self._version,
+            103: self._version,
             32: self._alias,
             33: self._alias,
             documents.CREATE: self._document,

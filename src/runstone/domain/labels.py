@@ -49,6 +49,15 @@ def _set_labels(state: State, at: Stamp, command: SetLabels) -> None:
     state.touch(command.subject, at.seq, 90)
 
 
+def begin(state: State, subject: int, tags: Mapping[str, str], properties: Mapping[str, str]) -> None:
+    """Gives a new object its first labels, in ``apply``."""
+    for kind, labels in (("tag", tags), ("property", properties)):
+        if len(labels) > MAX_LABELS:
+            raise TooLarge(f"more than {MAX_LABELS} labels of one kind are over the limit")
+        for key, text in labels.items():
+            state.put(LABELS, subject, kind, key, text)
+
+
 def of(view: View, subject: int, kind: Kind = "tag") -> dict[str, str]:
     """The labels of an object by key."""
     return {key: text for (_, _, key), text in view.scan(LABELS, subject, kind)}

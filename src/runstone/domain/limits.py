@@ -51,12 +51,12 @@ def name(text: Any, what: str) -> str:
     return str(text)
 
 
-def collection_name(text: Any) -> str:
-    """A collection's name: like :func:`name`, and spaces and letters of any script."""
-    _text(text, "collection", MAX_NAME)
+def collection_name(text: Any, what: str = "collection") -> str:
+    """A collection's name, or type: like :func:`name`, and spaces and letters of any script."""
+    _text(text, what, MAX_NAME)
     if not _SPACED_NAME.match(text) or text != text.strip() or ".." in text:
         raise Invalid(
-            f"collection {text!r} is not a valid name: use letters, digits, spaces, '_', '.' and '-', and begin with a letter or digit"
+            f"{what} {text!r} is not a valid name: use letters, digits, spaces, '_', '.' and '-', and begin with a letter or digit"
         )
     return str(text)
 

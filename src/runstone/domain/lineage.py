@@ -75,14 +75,18 @@ def _add_edge(state: State, at: Stamp, command: AddEdge) -> None:
     for end in (command.source, command.target):
         if not any(state.get(table, end) for table in _ENDS):
             raise Missing(f"lineage end {end} does not exist")
-    edge = state.get(DOWNSTREAM, command.source, command.relation, command.target)
-    if edge is None:
-        edge = Edge(at.time, command.actor, at.seq, 0)
-        state.put(UPSTREAM, command.target, command.relation, command.source, 1)
-    counted = replace(edge, count=edge.count + 1)
-    state.put(DOWNSTREAM, command.source, command.relation, command.target, counted)
+    join(state, at, command.actor, command.source, command.relation, command.target)
     state.touch(command.source, at.seq, 41)
     state.touch(command.target, at.seq, 41)
+
+
+def join(state: State, at: Stamp, actor: str, source: int, relation: str, target: int) -> None:
+    """Adds or counts an edge, in ``apply``."""
+    edge = state.get(DOWNSTREAM, source, relation, target)
+    if edge is None:
+        edge = Edge(at.time, actor, at.seq, 0)
+        state.put(UPSTREAM, target, relation, source, 1)
+    state.put(DOWNSTREAM, source, relation, target, replace(edge, count=edge.count + 1))
 
 
 def link(store: Store, ctx: Context, source: str, relation: str, target: str) -> None:
@@ -201,24 +205,24 @@ class _Walk:
         queue, seen = deque([(root, 0)]), {root}
         while queue:
             end, distance = queue.popleft()
-            for source, relation, target in self._edges(end, down):
+            for (source, relation, target), edge in self._edges(end, down):
                 other = target if down else source
                 if distance == depth or not self.add(other):
                     self.truncated = self.truncated or distance == depth
                     continue
-                self._keep(source, relation, target)
+                self._keep(source, relation, target, edge)
                 if other not in seen:
                     seen.add(other)
                     queue.append((other, distance + 1))
 
-    def _edges(self, end: int, down: bool) -> list[tuple[int, str, int]]:
+    def _edges(self, end: int, down: bool) -> list[tuple[tuple[int, str, int], Edge | None]]:
         self._ctx.check_deadline()
         if down:
-            return [key for key, _ in self._view.scan(DOWNSTREAM, end)]
-        return [(source, relation, end) for (_, relation, source), _ in self._view.scan(UPSTREAM, end)]
+            return list(self._view.scan(DOWNSTREAM, end))  # type: ignore[arg-type]
+        found = [(source, relation, end) for (_, relation, source), _ in self._view.scan(UPSTREAM, end)]
+        return [(key, self._view.get(DOWNSTREAM, *key)) for key in found]
 
-    def _keep(self, source: int, relation: str, target: int) -> None:
-        edge = self._view.get(DOWNSTREAM, source, relation, target)
+    def _keep(self, source: int, relation: str, target: int, edge: Edge | None) -> None:
         if edge is not None:
             self.edges[source, relation, target] = LineageEdge(
                 source=source, target=target, relation=relation, time=edge.time, by=edge.by, count=edge.count

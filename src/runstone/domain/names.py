@@ -192,6 +192,13 @@ def require_usable(place: Place, version: Version, alias: str = "") -> None:
         )
 
 
+def project_named(store: Store, project_id: int) -> str:
+    """The name of a project by its id; empty when it is gone. No policy is asked."""
+    with store.index.read() as view:
+        project = view.get(PROJECTS, project_id)
+    return project.name if project else ""
+
+
 def place_of(view: View, collection_id: int) -> Place | None:
     """The place of a collection by its id; no policy is asked."""
     collection = view.get(COLLECTIONS, collection_id)

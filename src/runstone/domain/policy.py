@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from runstone.domain.context import Context
+from runstone.domain.context import Context, Principal
 from runstone.errors import Denied, Missing, Unauthenticated
 from runstone.storage.index import View
 from runstone.storage.tables import MEMBERS, Namespace, Project
@@ -35,7 +35,10 @@ class Policy(Protocol):
 
 
 class RolePolicy:
-    """Owners administer, members write, readers read; public projects are readable by every principal."""
+    """Owners administer, members write, readers read; public projects are readable by every principal.
+
+    A project may give users and teams roles of its own. In a restricted one, only those and the owners of its namespace count.
+    """
 
     def allows(
         self, view: View, ctx: Context, action: Action, namespace: Namespace, project: Project | None
@@ -50,7 +53,10 @@ class RolePolicy:
         if action == "read" and project is not None and project.visibility == "public":
             return True
         member = view.get(MEMBERS, namespace.id, principal.user)
-        return member is not None and ROLES.get(member.role, 0) >= needed
+        rank = ROLES.get(member.role, 0) if member else 0
+        if project is not None and project.visibility == "restricted" and rank < ROLES["owner"]:
+            rank = 0
+        return rank >= needed or (project is not None and _granted(view, principal, project) >= needed)
 
     def classes(self, view: View, ctx: Context, namespace: Namespace) -> int:
         """See :meth:`Policy.classes`."""
@@ -60,6 +66,15 @@ class RolePolicy:
         if member is None:
             return 0b000001
         return member.mask or DEFAULT_CLASSES.get(member.role, 0b000001)
+
+
+def _granted(view: View, principal: Principal, project: Project) -> int:
+    """The highest role that a project itself gives a user, or a team that the user belongs to; 0 for none."""
+    rank = 0
+    for (_, holder), granted in view.scan(MEMBERS, project.id) if principal.user else ():
+        if holder == principal.user or view.get(MEMBERS, holder, principal.user) is not None:
+            rank = max(rank, ROLES.get(granted.role, 0))
+    return rank
 
 
 def require(

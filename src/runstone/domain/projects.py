@@ -14,6 +14,8 @@ from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import (
     COLLECTION_NAMES,
+    DATASET_NAMES,
+    DATASETS,
     DOCUMENT_NAMES,
     DOCUMENTS,
     NAMESPACES,
@@ -26,7 +28,8 @@ from runstone.storage.tables import (
 from runstone.types import ProjectInfo
 
 KINDS = ("project", "registry")
-VISIBILITIES = ("private", "public")
+#: Who may read a project: the members of its namespace, its own members only (and owners), or everybody.
+VISIBILITIES = ("private", "restricted", "public")
 
 
 class CreateProject(Command, frozen=True, kw_only=True):
@@ -112,6 +115,9 @@ def _delete_project(state: State, at: Stamp, command: DeleteProject) -> None:
         document = state.get(DOCUMENTS, document_id)
         if document is not None:
             documents.drop(state, document)
+    for (_, digest, name), dataset in list(state.scan(DATASET_NAMES, project.id)):
+        state.delete(DATASET_NAMES, project.id, digest, name)
+        state.delete(DATASETS, dataset)
     state.delete(PROJECTS, project.id)
     state.delete(PROJECT_NAMES, project.namespace, project.name)
     state.touch(project.id, at.seq, 18)
@@ -189,6 +195,13 @@ def get(store: Store, ctx: Context, name: str) -> ProjectInfo:
     """A project by name."""
     with store.index.read() as view:
         return info(*names.find_project(store, view, ctx, names.parse_project(ctx, name)))
+
+
+def may_write(store: Store, ctx: Context, name: str) -> bool:
+    """Whether the principal, who may read a project, may also write in it."""
+    with store.index.read() as view:
+        namespace, project = names.find_project(store, view, ctx, names.parse_project(ctx, name))
+        return store.policy.allows(view, ctx, "write", namespace, project)
 
 
 def list_projects(

@@ -7,20 +7,24 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from runstone.domain import collections, manifests
+from runstone.domain import collections, labels, manifests
+from runstone.domain.names import LATEST
 from runstone.errors import AliasMoved, Conflict, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import (
     ALIAS_HISTORY,
     ALIASES,
+    ARTIFACTS,
     BLOB_VERSIONS,
     COLLECTIONS,
+    ENTRY_EXTRAS,
     EXPIRIES,
     MANIFEST_VERSIONS,
     QUARANTINES,
     VERSION_ALIASES,
     VERSION_IDS,
+    VERSION_LINKS,
     VERSIONS,
     Alias,
     AliasMove,
@@ -35,6 +39,7 @@ class CommitVersion(Command, frozen=True, kw_only=True):
 
     ``entries`` are sorted by path and ``manifest`` is their digest; ``metadata`` is MessagePack. ``expected`` makes it a
     compare-and-set: the version that each alias must point at (0: nothing), and ``newest`` the highest number given so far.
+    ``labels`` and ``properties`` are the first labels of a version that is made.
     """
 
     collection: int
@@ -48,6 +53,8 @@ class CommitVersion(Command, frozen=True, kw_only=True):
     reuse: bool = False
     expected: tuple[tuple[str, int], ...] = ()
     newest: int | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class UpdateVersion(Command, frozen=True, kw_only=True):
@@ -94,14 +101,15 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 @applies(24, "commit_version", CommitVersion, Committed)
-def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committed:
+def commit_version(state: State, at: Stamp, command: CommitVersion) -> Committed:
+    """Adds a version, in ``apply``; other commands that make one begin with this."""
     collection = collections.require(state, command.collection)
     _require_expected(state, collection, command)
     sharing = [version_id for (_, version_id), _ in state.scan(MANIFEST_VERSIONS, command.manifest)]
     if command.reuse:
         same = _equal_version(state, command, sharing)
         if same is not None:
-            return _reuse(state, at, command, same)
+            return reuse(state, at, command, same, command.aliases)
     number = collection.numbered + 1
     files, size = len(command.entries), sum(entry.size for entry in command.entries)
     version = Version(
@@ -125,6 +133,7 @@ def _commit_version(state: State, at: Stamp, command: CommitVersion) -> Committe
         manifests.store_pages(state, command.manifest, command.entries)
     state.put(VERSIONS, collection.id, number, version)
     state.put(VERSION_IDS, at.id, (collection.id, number))
+    labels.begin(state, at.id, command.labels, command.properties)
     state.put(MANIFEST_VERSIONS, command.manifest, at.id, 1)
     for digest in manifests.held(command.entries):
         state.put(BLOB_VERSIONS, domain, digest, at.id, 1)
@@ -175,8 +184,9 @@ def _equal_version(state: State, command: CommitVersion, sharing: list[int]) -> 
     return None
 
 
-def _reuse(state: State, at: Stamp, command: CommitVersion, version: Version) -> Committed:
-    for alias in command.aliases:
+def reuse(state: State, at: Stamp, command: Command, version: Version, aliases: tuple[str, ...]) -> Committed:
+    """Answers a version that is there already in the place of a new one, in ``apply``; the aliases move to it."""
+    for alias in aliases:
         previous = state.get(ALIASES, version.collection, alias)
         if previous is None or previous.version != version.number:
             point(state, at, version.collection, alias, version.number, previous, command)
@@ -245,6 +255,8 @@ def _delete_version(state: State, at: Stamp, command: DeleteVersion) -> None:
     alone = len(list(state.scan(MANIFEST_VERSIONS, version.manifest))) == 1
     blobs = manifests.held(manifests.entries(state, version.manifest))
     domain = collections.domain_of(state, collection.project)
+    extras = [page for (_, page), _ in state.scan(ENTRY_EXTRAS, version.id)]
+    about = state.get(ARTIFACTS, version.id)
     for alias, row in pointing.items():
         unpoint(state, at, version.collection, alias, row, command)
     for digest in blobs:
@@ -255,6 +267,10 @@ def _delete_version(state: State, at: Stamp, command: DeleteVersion) -> None:
     if version.expires:
         state.delete(EXPIRIES, version.expires, version.id)
     state.delete(QUARANTINES, version.id)
+    for page in extras:
+        state.delete(ENTRY_EXTRAS, version.id, page)
+    if about and about.source:
+        state.delete(VERSION_LINKS, about.source, version.id)
     deleted = replace(version, state="deleted", reason=command.reason, updated=at.time, metadata=b"\x80")
     state.put(VERSIONS, version.collection, version.number, deleted)
     live = collection.live - 1
@@ -311,4 +327,24 @@ def _last_good(state: State, version: Version, alias: str) -> int:
         candidate = state.get(VERSIONS, version.collection, step.version) if step.version else None
         if candidate and candidate.state == "live" and candidate.number != version.number:
             return candidate.number
+    return 0
+
+
+def settle_latest(
+    state: State, at: Stamp, collection: int, number: int, newest: int, command: Command
+) -> None:
+    """Makes a version the collection's latest, in ``apply``: the newest is so by itself, any other by an alias of that name."""
+    previous = state.get(ALIASES, collection, LATEST)
+    if number != newest:
+        if previous is None or previous.version != number:
+            point(state, at, collection, LATEST, number, previous, command)
+    elif previous is not None:
+        unpoint(state, at, collection, LATEST, previous, command)
+
+
+def newest_live(state: State, collection: int) -> int:
+    """The highest live number of a collection, in ``apply``, or 0."""
+    for (_, number), version in state.scan(VERSIONS, collection, reverse=True):
+        if version.state == "live":
+            return int(number)
     return 0

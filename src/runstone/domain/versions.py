@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import fields, limits, manifests, names, runs
+from runstone.domain import fields, labels, limits, manifests, names, runs
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
@@ -36,14 +36,18 @@ def commit(
     tags: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
     expires: int = 0,
+    label: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
     reuse: bool = True,
 ) -> VersionInfo:
     """Makes a version of files whose bytes are here already; every chunk is checked to be there in the same transaction.
 
-    With ``reuse``, a live version of equal files and metadata is answered, and nothing new is made.
+    With ``reuse``, a live version of equal files and metadata is answered, and nothing new is made. ``label`` and ``properties`` are the
+    first labels of a version that is made.
     """
     options: dict[str, Any] = {
-        "metadata": metadata, "description": description, "tags": tags, "aliases": aliases, "expires": expires
+        "metadata": metadata, "description": description, "tags": tags, "aliases": aliases, "expires": expires,
+        "label": label, "properties": properties,
     }  # fmt: skip
     return commit_or_find(store, ctx, name, files, reuse=reuse, **options)[0]
 
@@ -59,6 +63,8 @@ def commit_or_find(
     tags: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
     expires: int = 0,
+    label: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
     reuse: bool = True,
     expected: Mapping[str, int] | None = None,
     newest: int | None = None,
@@ -94,6 +100,8 @@ def commit_or_find(
         reuse=reuse and not fields.first_named(metadata, hidden),
         expected=tuple((expected or {}).items()),
         newest=newest,
+        labels=labels.checked(label or {}),
+        properties=labels.checked(properties or {}),
     )
     guard = store.blobs.guard(place.namespace.domain, needed, ctx.principal.name)
     committed: Committed = store.submit(ctx, command, guard).result

@@ -4,24 +4,30 @@ from runstone.domain import (
     accounts,
     aliases,
     archiving,
+    artifacts,
+    cataloguing,
     collections,
     documents,
+    drafts,
     fields,
     keys,
     labels,
     lineage,
+    links,
     projects,
+    registries,
     restoring,
     versions,
 )
+from runstone.domain.automations import commands as automations
 from runstone.domain.entities import commands as entities
-from runstone.domain.runs import commands, logging
+from runstone.domain.runs import alerts, commands, inputs, logging
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.traces import commands as traces
 from runstone.domain.traces import judging
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, aliases, archiving, collections, commands, documents, entities, fields, hooks, judging, keys, labels, lineage, logging, projects,
-    restoring, sweeps, traces, versions,
+    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, entities,
+    fields, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces, versions,
 )  # fmt: skip

@@ -16,13 +16,13 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from runstone.dialects.native.problem import members
-from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Work
+from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Stream, Work
 from runstone.domain import integrity, limits
 from runstone.domain.context import Context, Principal
 from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
-from runstone.server.requests import Request
+from runstone.server.requests import Request, inflated
 from runstone.server.router import Endpoint, Match
 from runstone.server.signing import Signature
 from runstone.server.streaming import Streamer
@@ -212,6 +212,8 @@ class App:
         elif route.body is not None or request.brings_body():
             limit = options.max_manifest if route.manifest else options.max_body
             content = await request.whole_body(limit, options.body_seconds)
+            if content and request.encoding() == "gzip":
+                content = await self.core.in_thread(inflated, content, limit)
             call.body = self._body(request, endpoint, content)
         return call
 
@@ -264,6 +266,10 @@ class App:
                 self.core.in_thread,
                 lambda error: members(self._told(request, error), request.request_id),
                 lambda response: self.finish_header(request, response),
+            )
+        if isinstance(found, Stream):
+            return await responses.of_stream(
+                request, found, self.core, lambda response: self.finish_header(request, response)
             )
         if isinstance(found, Events):
             return await responses.of_events(

@@ -21,6 +21,7 @@ from runstone.domain.store import Store
 from runstone.errors import Conflict, RunstoneError, UnknownPath
 from runstone.server.access import AccessLog
 from runstone.server.authentication import Authenticator
+from runstone.server.commits import Commits
 from runstone.server.fetches import Fetches
 from runstone.server.hosts import Hosts
 from runstone.server.logins import FailedLogins
@@ -84,6 +85,7 @@ class Core:
             self.router.add(dialect)
         #: Set when the server stops: what is being answered is the last of its connection.
         self.draining = False
+        self.commits = Commits(store.index.last_commit, lambda: self.draining)
         self._all_installed = False
         self._installing = threading.Lock()
         self._matches: dict[str, tuple[list[str], Match]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from runstone.server.router import Endpoint
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def inflated(content: bytes, limit: int) -> bytes:
+    """What was compressed with gzip, if it is of at most ``limit`` bytes."""
+    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        found = inflate.decompress(content, limit + 1)
+    except zlib.error as error:
+        raise Malformed(f"the body is not gzip: {error}") from None
+    if len(found) > limit:
+        raise TooLarge(f"the body has over {limit} bytes once it is inflated, the limit here")
+    if not inflate.eof or inflate.unused_data:
+        raise Malformed("the body is not one whole stream of gzip")
+    return found
 
 
 class Request(web.BaseRequest):
@@ -48,14 +63,21 @@ class Request(web.BaseRequest):
         """The query as it came."""
         return self._rel_url.raw_query_string
 
+    def encoding(self) -> str:
+        """How the body is encoded."""
+        return self._headers.get("Content-Encoding", "identity").lower()
+
     def brings_body(self) -> bool:
         """Whether a body comes with the request, even an empty one of unknown length."""
         return self.body_exists and self._headers.get("Content-Length") != "0"
 
     async def ready_for_body(self, limit: int | None, *, encoded: bool = False) -> None:
         """Checks what is announced of the body, and tells a waiting client to send it."""
-        if not encoded and self._headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("the body must come without a Content-Encoding")
+        encoding = self.encoding()
+        if not encoded and encoding != "identity" and not (encoding == "gzip" and limit is not None):
+            raise UnsupportedMedia(
+                f"the body must come without a Content-Encoding, or as gzip where it is a document, not {encoding!r:.80}"
+            )
         announced = self.content_length
         if limit is not None and announced is not None and announced > limit:
             raise TooLarge(f"the body has {announced} bytes and the limit here is {limit}")

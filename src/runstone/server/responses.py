@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from runstone.dialects.routing import EVENTS, JSON, LINES, MSGPACK, Events, Progress, Raw, Reply, Work
+from runstone.dialects.routing import EVENTS, JSON, LINES, MSGPACK, Events, Progress, Raw, Reply, Stream, Work
 from runstone.errors import TryAgain
 from runstone.server.codec import encode_json, encode_packed
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two lines of progress.
 PROGRESS = 0.25
-#: Seconds between two looks for a commit of another process, and after which a silent stream of events says that it is there.
-LOOK, KEEP_ALIVE = 0.05, 15.0
+#: Seconds after which a silent stream of events says that it is there.
+KEEP_ALIVE = 15.0
 
 
 def of_value(value: Any, status: int, packed: bool) -> web.Response:
@@ -74,6 +74,35 @@ async def of_work(
     return response
 
 
+async def of_stream(
+    request: web.BaseRequest,
+    stream: Stream,
+    core: Core,
+    headers: Callable[[web.StreamResponse], None],
+) -> web.StreamResponse:
+    """Sends pieces as they are made, no faster than the client takes them."""
+    response = web.StreamResponse(
+        headers={"Content-Type": stream.media_type, "Cache-Control": "no-store", **stream.headers}
+    )
+    headers(response)
+    try:
+        piece = await core.in_thread(next, stream.pieces, None)
+        await response.prepare(request)
+        while piece is not None:
+            await response.write(piece)
+            piece = await core.in_thread(next, stream.pieces, None)
+    except Exception as error:
+        if response.prepared and request.transport is not None:
+            # Half an answer must not look like a whole one.
+            request.transport.abort()
+            raise ConnectionResetError("an answer broke off") from error
+        raise
+    finally:
+        if isinstance(stream.pieces, Generator):
+            await core.in_thread(stream.pieces.close)
+    return response
+
+
 async def of_events(
     request: web.BaseRequest,
     events: Events,
@@ -100,18 +129,10 @@ async def of_events(
             await response.write(b"id: %d\n: still here\n\n" % place)
             spoke = time.monotonic()
         if place == after:
-            seen = await _next_commit(core, seen)
+            seen = await core.commits.after(seen, KEEP_ALIVE)
         after = place
         found, place = await core.in_thread(events.read, after)
     return response
-
-
-async def _next_commit(core: Core, seen: int) -> int:
-    """Waits for a commit after ``seen``, by any process, but not for ever."""
-    until = time.monotonic() + KEEP_ALIVE
-    while (now := core.store.index.last_commit()) == seen and time.monotonic() < until and not core.draining:
-        await asyncio.sleep(LOOK)
-    return now
 
 
 def _run(work: Work, tell: Progress) -> Any:

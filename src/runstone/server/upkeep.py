@@ -46,6 +46,7 @@ class UpkeepLock:
 async def keep_up(core: Core, lock: UpkeepLock) -> None:
     """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due, notes crashed runs and compacts
     series."""
+    core.metrics.watch(lambda: {"columns_behind": columns.tables(core.store).behind})
     while True:
         await asyncio.sleep(core.options.upkeep_seconds)
         try:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from runstone.errors import RunstoneError
-from runstone.storage import damages, holdings
+from runstone.storage import damages, holdings, md5s
 from runstone.storage.backends.packs import LocalPacks, PackBackend
 from runstone.storage.batches import Batches
 from runstone.storage.gc import Collector, Referenced, is_referenced
-from runstone.storage.holdings import BlobInfo
+from runstone.storage.holdings import BlobInfo, Rows
 from runstone.storage.index import Index, View
 from runstone.storage.locks import Locks
 from runstone.storage.openpacks import OpenPacks
@@ -128,6 +128,14 @@ class Blobs:
     def stat(self, domain: int, sha256: bytes) -> BlobInfo:
         """See :meth:`Reader.stat`."""
         return self.reader.stat(domain, sha256)
+
+    def md5s(self, domain: int, digests: Iterable[bytes]) -> dict[bytes, bytes]:
+        """See :func:`md5s.of_many`."""
+        return md5s.of_many(self.index, self.reader, domain, digests)
+
+    def with_md5(self, rows: Rows, domain: int, md5: bytes) -> list[bytes]:
+        """See :func:`md5s.find`."""
+        return md5s.find(rows, domain, md5)
 
     def open(self, domain: int, sha256: bytes) -> BlobReader:
         """See :meth:`Reader.open`; for segments, windows and mappings."""

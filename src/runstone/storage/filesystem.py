@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 from runstone.errors import Invalid
@@ -58,7 +59,7 @@ def make_directory(path: Path) -> None:
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Writes a whole file so that after a power cut it is the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -74,7 +75,7 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 def create_durably(path: Path, content: bytes, mode: int = 0o600) -> bool:
     """Like :func:`write_durably`, but leaves an existing file alone; says whether this call made it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     write_durably(temporary, content, mode)
     try:
         path.hardlink_to(temporary)

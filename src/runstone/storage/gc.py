@@ -40,6 +40,7 @@ from runstone.storage.tables import (
     BLOB_VERSIONS,
     BLOBS,
     DAMAGES,
+    MD5S,
     PINS,
     UPLOADS,
     Blob,
@@ -264,6 +265,8 @@ class Collector:
                 return None
             for place in [place for place, _ in txn.scan(DAMAGES, *key)]:
                 txn.delete(DAMAGES, *place)
+            if row.md5:
+                txn.delete(MD5S, key[0], row.md5, key[1])
             txn.delete(BLOBS, *key)
             return True
 

@@ -16,7 +16,18 @@ from runstone.storage.intervals import Intervals
 from runstone.storage.packs import Lease
 from runstone.storage.parts import DIGEST_SIZE, PLACE, extents, placed
 from runstone.storage.state import State
-from runstone.storage.tables import BLOB_PARTS, BLOBS, CHUNKS, DAMAGES, PINS, UPLOAD_PARTS, Blob, Part, Pin
+from runstone.storage.tables import (
+    BLOB_PARTS,
+    BLOBS,
+    CHUNKS,
+    DAMAGES,
+    MD5S,
+    PINS,
+    UPLOAD_PARTS,
+    Blob,
+    Part,
+    Pin,
+)
 
 #: A commit that brings garbage back indexes its chunks again if it has no more parts than this; else the next collection does.
 _PARTS_A_COMMIT = 4
@@ -117,6 +128,7 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
         md5 = row.md5 or blob.md5
         if row.garbage or md5 != row.md5:
             txn.put(BLOBS, domain, blob.sha256, replace(row, garbage=0, epoch=0, md5=md5))
+        _note_md5(txn, domain, blob)
         return False
     old = _take_parts(txn, domain, blob.sha256)
     prefix = BLOB_PARTS.key.pack(domain, blob.sha256)
@@ -134,9 +146,15 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     txn.put(
         BLOBS, domain, blob.sha256, Blob(blob.size, blob.xet, created, blob.md5, parts=count, indexed=indexed)
     )
+    _note_md5(txn, domain, blob)
     if old or row is not None:
         _let_go(txn, domain, blob.sha256, old)
     return True
+
+
+def _note_md5(txn: Txn, domain: int, blob: Incoming) -> None:
+    if blob.md5:
+        txn.put(MD5S, domain, blob.md5, blob.sha256, 1)
 
 
 def _take_parts(txn: Txn, domain: int, sha256: bytes) -> list[Part]:

@@ -54,10 +54,9 @@ def write(store: str, data: Path, index: Index, target: Path, progress: Progress
         copied.close()
     (fresh / "lock.mdb").unlink(missing_ok=True)
     _copy_packs(data / "packs", target / "packs", sizes, before, progress)
-    for name in ("FORMAT", "keys/log", "keys/api-keys", "keys/urls"):
-        if (data / name).exists():
-            filesystem.make_directory((target / name).parent)
-            filesystem.write_durably(target / name, (data / name).read_bytes())
+    filesystem.make_directory(target)
+    filesystem.write_durably(target / "FORMAT", (data / "FORMAT").read_bytes())
+    _copy_keys(data / "keys", target / "keys")
     backup = Backup(store, head.size, head.root.hex(), head.state.hex(), head.time, sizes, fresh.name)
     filesystem.write_durably(target / MANIFEST, msgspec.json.encode(backup) + b"\n")
     _remove_others(target, backup)
@@ -104,12 +103,19 @@ def restore(backup: Path, target: Path, progress: Progress | None = None) -> Bac
     _copy_packs(backup / "packs", target / "packs", found.packs, {}, progress)
     filesystem.make_directory(target / "index")
     _copy_whole(backup / found.index / "data.mdb", target / "index" / "data.mdb")
-    for path in (backup / "keys").iterdir() if (backup / "keys").exists() else ():
-        filesystem.make_directory(target / "keys")
-        filesystem.write_durably(target / "keys" / path.name, path.read_bytes())
+    _copy_keys(backup / "keys", target / "keys")
     # Last, for it makes the directory a data directory.
     filesystem.write_durably(target / "FORMAT", (backup / "FORMAT").read_bytes(), 0o644)
     return found
+
+
+def _copy_keys(source: Path, target: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        # What begins with a dot is a file that is being written.
+        if path.is_file() and not path.name.startswith("."):
+            copy = target / path.relative_to(source)
+            filesystem.make_directory(copy.parent)
+            filesystem.write_durably(copy, path.read_bytes())
 
 
 def _copy_packs(

@@ -131,7 +131,7 @@ class User(Record, frozen=True):
 
 
 class Member(Record, frozen=True):
-    """A user's role in a namespace. ``mask`` is the bit set of field classes the member may read."""
+    """A user's role in a namespace, or a user's or team's in one project. ``mask`` is the bit set of field classes the member may read."""
 
     role: str
     since: int
@@ -156,7 +156,7 @@ NAMESPACES = _state(16, "namespaces", "id:u64", Namespace)
 NAMESPACE_NAMES = _state(17, "namespace_names", "name:text", int)
 USERS = _state(18, "users", "id:u64", User)
 USER_NAMES = _state(19, "user_names", "name:text", int)
-MEMBERS = _state(20, "members", "namespace:u64 user:u64", Member)
+MEMBERS = _state(20, "members", "namespace:u64 user:u64", Member)  # or project:u64, and user or team
 USER_NAMESPACES = _state(21, "user_namespaces", "user:u64 namespace:u64", str)
 KEYS = _state(22, "keys", "id:u64", Key)
 KEY_DIGESTS = _state(23, "key_digests", "digest:b32", int)
@@ -313,6 +313,61 @@ class Document(Record, frozen=True):
 
 DOCUMENTS = _state(175, "documents", "id:u64", Document)
 DOCUMENT_NAMES = _state(176, "document_names", "project:u64 kind:text name:text", int)
+
+
+# Artifacts: what a client says of a version beside its files, and versions that are not committed yet
+
+
+class DraftManifest(Record, frozen=True):
+    """A manifest that was sent for a draft: ``full``, ``incremental`` on the version ``base``, or a ``patch`` to the others."""
+
+    part: str
+    kind: str
+    sha256: bytes
+    base: int = 0
+
+
+class Draft(Record, frozen=True):
+    """An artifact under way: what it shall be, and its manifests so far. Of a committed one only ``version`` is left.
+
+    ``digest`` is the MD5 that its manifest must have; ``run`` is the run that makes it, or 0; ``ttl`` is in seconds.
+    """
+
+    id: int
+    collection: int = 0
+    created: int = 0
+    by: str = ""
+    digest: bytes = b""
+    metadata: bytes = b"\x80"
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    ttl: int = 0
+    step: int | None = None
+    run: int = 0
+    distributed: str = ""
+    manifests: tuple[DraftManifest, ...] = ()
+    version: int = 0
+
+
+class Artifact(Record, frozen=True):
+    """What is known of a version beside its row.
+
+    ``digest`` is the MD5 of its manifest as wandb takes it; ``step`` is the step of the run that logged it; ``source`` is the version that
+    it is a link to, or 0; ``metadata`` is what took the place of the committed metadata since, if anything did.
+    """
+
+    digest: bytes = b""
+    step: int | None = None
+    source: int = 0
+    metadata: bytes = b""
+
+
+DRAFTS = _state(105, "drafts", "id:u64", Draft)
+ARTIFACTS = _state(106, "artifacts", "version:u64", Artifact)
+ARTIFACT_KEYS = _state(107, "artifact_keys", "scope:u64 kind:text key:text", int)
+VERSION_LINKS = _state(108, "version_links", "source:u64 target:u64", int)
+ENTRY_EXTRAS = _state(109, "entry_extras", "version:u64 page:u32", bytes)
 
 
 # Lineage and history
@@ -509,6 +564,45 @@ SWEEP_WAITING = _state(116, "sweep_waiting", "sweep:u64 number:u32", int)
 AGENT_HEARTBEATS = _local(117, "agent_heartbeats", "agent:u64", int)
 
 
+class Alert(Record, frozen=True):
+    """What a run wants somebody to know. ``told`` is false when one of its title came so shortly before that nobody is told again."""
+
+    title: str
+    text: str
+    severity: str
+    time: int
+    by: str
+    told: bool = True
+
+
+ALERTS = _state(118, "alerts", "run:u64 seq:u64", Alert)
+
+
+class Automation(Record, frozen=True):
+    """What is done when something happens in a namespace, project or collection (``scope``, with its id ``subject``).
+
+    ``event`` and ``filter`` (MessagePack) say when; ``action`` is nothing, webhook or notification, to ``webhook``, with ``message``
+    (a MessagePack map).
+    """
+
+    id: int
+    namespace: int
+    scope: str
+    subject: int
+    name: str
+    created: int
+    by: str
+    updated: int
+    event: str
+    filter: bytes
+    action: str
+    webhook: int
+    message: bytes
+    description: str = ""
+    enabled: bool = True
+
+
+AUTOMATIONS = _state(119, "automations", "id:u64", Automation)
 # Traces, and what is judged with them
 
 
@@ -707,6 +801,7 @@ UPLOAD_PARTS = _local(85, "upload_parts", "id:b16 offset:u64", Part)
 PINS = _local(86, "pins", "domain:u16 sha256:b32 id:b16", Pin)
 DAMAGES = _local(87, "damages", "domain:u16 sha256:b32 offset:u64", Damage)
 SETTINGS = _local(88, "settings", "name:text", bytes)
+MD5S = _local(104, "md5s", "domain:u16 md5:b16 sha256:b32", int)
 
 
 # Series: points in blocks, made from arrivals
@@ -825,3 +920,27 @@ WEBHOOKS = _state(140, "webhooks", "id:u64", Webhook)
 DELIVERIES = _local(141, "deliveries", "webhook:u64 number:u64", Delivery)
 DELIVERIES_DUE = _local(142, "deliveries_due", "due:u64 webhook:u64 number:u64", int)
 TOLD = _local(143, "told", "zero:u8", int)
+
+
+# What runs read and make, beside versions
+
+
+class Dataset(Record, frozen=True):
+    """A dataset that runs of a project say they read: named by name and digest, described in the words of whoever logged it first."""
+
+    id: int
+    project: int
+    name: str
+    digest: str
+    created: int
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+
+
+DATASETS = _state(144, "datasets", "id:u64", Dataset)
+DATASET_NAMES = _state(145, "dataset_names", "project:u64 digest:text name:text", int)
+RUN_DATASETS = _state(146, "run_datasets", "run:u64 dataset:u64", dict[str, str])
+DATASET_RUNS = _state(147, "dataset_runs", "dataset:u64 run:u64", int)
+RUN_MODELS = _state(148, "run_models", "run:u64 output:u8 model:text step:u64", int)

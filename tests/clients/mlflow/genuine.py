@@ -22,6 +22,8 @@ TIMES = {
 }  # fmt: skip
 #: What is compared only to be there: when a thing happened, and the place of the next page, which is a server's own.
 _OPAQUE = dict.fromkeys(TIMES, "a time") | {"next_page_token": "a token"}
+#: Short numbers that are no experiment's, although one may have the same.
+_NUMBERS = {"version"}
 #: Extra members of the genuine server's errors, which its clients do not need.
 EXTRA = {"sqlstate", "error_class"}
 
@@ -128,7 +130,7 @@ def _plain(value, kept):
     """A body without what must differ, and with metrics, tags and params in an order of their own: mlflow's is that of its database."""
     if isinstance(value, dict):
         return {
-            key: _OPAQUE[key] if key in _OPAQUE and each else _plain(each, kept)
+            key: _OPAQUE[key] if key in _OPAQUE and each else each if key in _NUMBERS else _plain(each, kept)
             for key, each in value.items()
             if key not in EXTRA
         }
@@ -142,7 +144,8 @@ def _plain(value, kept):
                 return f"${name}"
             if len(held) > 20:
                 value = value.replace(held, f"${name}")
-            value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
+            if not value.startswith("models:/"):
+                value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
             value = re.sub(rf"\bexperiment {re.escape(held)}(?=[ .])", f"experiment ${name}", value)
             value = value.replace(f"experiment '{held}'", f"experiment '${name}'")
             # Whole ids only: an experiment's is a short number, with which a run's may begin.
@@ -150,7 +153,7 @@ def _plain(value, kept):
             value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)
         value = re.sub(r"\{'[^{}]*'\}", _sorted_set, value)
         # What SQLite said is no part of the interface.
-        return value.partition(" Error: (sqlite3")[0]
+        return value.partition(" Error: (")[0]
     return value
 
 

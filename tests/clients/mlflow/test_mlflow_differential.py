@@ -4,6 +4,7 @@ import os
 import random
 
 import pytest
+import sequences
 from genuine import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -223,6 +224,8 @@ SEQUENCES = {
         ("GET", "mlflow-artifacts/artifacts/$e/$r/artifacts/a/b.json", {}),
     ],
 }
+
+SEQUENCES |= sequences.SEQUENCES
 
 
 def _searches(seed):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -109,3 +111,20 @@ def test_who_may_not_read_hears_nothing(people, project):
     assert people["eve"].get(f"/api/v1/events/{project}").code == "missing"
     answer = people["max"].call("GET", f"/api/v1/events/{project}", headers={"Last-Event-ID": "x"})
     assert answer.status == 400
+
+
+def test_one_look_at_the_index_serves_all_who_listen(people, project, native, monkeypatch):
+    looks = []
+    commits = native.worker.core.commits
+    latest = commits._latest
+    monkeypatch.setattr(commits, "_latest", lambda: looks.append(1) or latest())
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(Listener(people["max"], project)) for _ in range(20)]
+        time.sleep(0.3)
+        looks.clear()
+        time.sleep(1)
+        assert 0 < len(looks) < 60  # one by one they would look four hundred times
+        people["max"].post(f"/api/v1/runs/{project}", {"name": "r"}).expect(201)
+        assert {listener.next()[2]["name"] for listener in listeners} == {f"{project}/r"}
+        people["max"].post(f"/api/v1/runs/{project}/r/rows", row(1)).expect(200)
+        assert {listener.next()[1] for listener in listeners} == {"points"}

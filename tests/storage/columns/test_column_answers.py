@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstone.errors import Invalid, TooLarge
-from runstone.query import And, Compare, Exists, Ids, In, IsNull, Match, Not, Order, Query
+from runstone.query import Aggregate, And, Compare, Exists, Ids, In, IsNull, Match, Not, Order, Query
 from runstone.storage.columns import bitmaps, encode, filtering, patterns
 from runstone.storage.columns import rows as rowwise
 from runstone.storage.columns.table import ColumnTable
@@ -270,8 +270,36 @@ def test_what_a_match_must_have_rules_out_no_match(expression, held):
         return
     lane = encode.column_of(encode.field_data(list(range(len(held))), held), len(held)).texts
     pattern = patterns.compile_match(Match("a", "regex", expression))
-    found = bitmaps.unpack(filtering.match_texts(lane, pattern, bitmaps.every(len(held))), len(held)).tolist()
-    assert found == [compiled.search(text) is not None for text in held]
+    expected = [compiled.search(text) is not None for text in held]
+    for batch in (filtering.BATCH, 1):  # one by one, and all at once by Arrow's RE2
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(filtering, "BATCH", batch)
+            found = filtering.match_texts(lane, pattern, bitmaps.every(len(held)))
+        assert bitmaps.unpack(found, len(held)).tolist() == expected
+
+
+def test_a_pattern_that_takes_too_long_is_refused(monkeypatch):
+    monkeypatch.setattr(filtering, "SECONDS", -1)
+    lane = encode.column_of(encode.field_data([0, 1], ["ab", "cd"]), 2).texts
+    with pytest.raises(TooLarge, match="letters in it"):
+        filtering.match_texts(lane, patterns.compile_match(Match("a", "regex", "[ab]")), bitmaps.every(2))
+
+
+def test_the_same_question_is_answered_anew_when_its_values_differ_in_type_or_the_rows_changed(tmp_path):
+    source, table = table_of(tmp_path, {1: {"a": 1}, 2: {"a": True}, 3: {"a": "1"}})
+    for value, expected in ((1, [1]), (True, [2]), (1.0, [1]), ("1", [3])):
+        assert table.execute(Query(filter=Compare("a", "=", value))).ids == expected
+    grouped = Query(group=("a",), aggregates=(Aggregate("count"),))
+    for _ in range(2):  # what is remembered of a part is not added to
+        assert sorted(group.figures[0] for group in table.execute(grouped).groups) == [1, 1, 1]
+    assert table.execute(Query(filter=Compare("a", "=", 1)), lambda field: False).ids == []
+    source.put(1, {"a": 2})
+    table.refresh()
+    assert table.execute(Query(filter=Compare("a", "=", 1))).ids == []
+    assert table.fields() == [("a", 3)]
+    source.put(1, {"b": 2})
+    table.refresh()
+    assert table.fields() == [("a", 2), ("b", 1)]
 
 
 @pytest.mark.parametrize(

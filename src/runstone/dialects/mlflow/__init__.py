@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from runstone.dialects.mlflow import (
     artifacts,
     experiments,
+    hooks,
+    inputs,
     logged,
     metrics,
     models,
     modelversions,
+    people,
     runs,
     service,
+    transfers,
+    workspaces,
 )
 from runstone.dialects.mlflow.genai import (
     asking,
@@ -31,7 +36,21 @@ from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (service, experiments, runs, metrics, artifacts, logged, models, modelversions)
+_MODULES = (
+    service,
+    experiments,
+    runs,
+    metrics,
+    artifacts,
+    logged,
+    models,
+    modelversions,
+    hooks,
+    transfers,
+    inputs,
+    people,
+    workspaces,
+)
 _GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets, labels, queues, issues, metering)
 
 
@@ -49,6 +68,8 @@ class Mlflow:
         "/model-versions/",
         "/v1/traces",
     )
+
+    channels = (hooks.Channel(),)
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""

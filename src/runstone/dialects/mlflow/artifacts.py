@@ -5,6 +5,7 @@ A path is ``<experiment>/<run>/artifacts/…`` or ``<experiment>/models/<model>/
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -13,10 +14,10 @@ from urllib.parse import quote
 
 from runstone.dialects.mlflow import ids, runs, wire
 from runstone.dialects.mlflow.genai import tracefiles
-from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, invalid, missing, refusal
+from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
-from runstone.domain import content, limits, versions
+from runstone.domain import content, described, limits, versions
 from runstone.domain.content import StoredFile
 from runstone.domain.runs import files, lifecycle
 from runstone.errors import Invalid, Missing, RunstoneError
@@ -60,11 +61,15 @@ def no_model(model: str) -> RunstoneError:
 
 
 def registered(call: Call, path: str) -> tuple[str, str] | None:
-    """The version that ``registry/<collection>/<number>/artifacts/…`` names, and the rest of the path."""
+    """The version that ``versions/<number>/artifacts/…`` names, and the rest of the path."""
     parts = path.split("/")
-    if len(parts) < 4 or parts[0] != "registry" or parts[3] != "artifacts":
+    if len(parts) < 3 or parts[0] != "versions" or parts[2] != "artifacts":
         return None
-    return f"{ids.registry(call)}/{parts[1]}@{parts[2]}", "/".join(parts[4:])
+    try:
+        info = described.version_numbered(call.store, call.ctx, int(parts[1])).info
+    except (Missing, ValueError):
+        raise missing(f"No such artifact: '{path}'") from None
+    return f"{info.collection}@v{info.number}", "/".join(parts[3:])
 
 
 def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:
@@ -129,23 +134,36 @@ def list_proxy(call: Call) -> Any:
 
 def download(call: Call) -> Download:
     """Answers ``GET mlflow-artifacts/artifacts/{path}``."""
-    path = _checked(call.path["path"])
+    return named(opened(call, checked(call.path["path"])))
+
+
+def opened(call: Call, path: str) -> StoredFile:
+    """The file of a proxy path; it is to be closed."""
     if version := registered(call, path):
         try:
-            return _named(content.open_file(call.store, call.ctx, *version))
+            return content.open_file(call.store, call.ctx, *version)
         except Missing:
             raise missing(f"No such artifact: '{path}'") from None
     if trace := tracefiles.named(path):
-        return _named(tracefiles.open_file(call, *trace))
+        return tracefiles.open_file(call, *trace)
     run, rest = holder(call, path)
-    return _send(call, run, rest, path)
+    return _open(call, run, rest, path)
+
+
+def path_of(call: Call, run: RunInfo, path: str) -> str:
+    """The proxy path of a file of a run or logged model."""
+    project = runs.project_of(call, run)
+    folder = (
+        f"models/m-{run.name}" if run.job_type == ids.LOGGED else ids.run_id(project.id, run.id, run.name)
+    )
+    return f"{ids.experiment_id(call, project)}/{folder}/artifacts/{checked(path)}"
 
 
 def get_artifact(call: Call) -> Download:
     """Answers ``GET /get-artifact?run_id=…&path=…``."""
     query = dict(call.query or ())
-    path = _checked(query.get("path", ""))
-    return _send(call, ids.run(call, query.get("run_id") or query.get("run_uuid", "")), path, path)
+    path = checked(query.get("path", ""))
+    return named(_open(call, ids.run(call, query.get("run_id") or query.get("run_uuid", "")), path, path))
 
 
 async def upload(call: Call) -> Raw:
@@ -153,21 +171,21 @@ async def upload(call: Call) -> Raw:
     path = call.path["path"]
     if path.endswith("/"):
         raise invalid("Artifact path must include a filename (cannot end with '/').")
-    namespace, keep = await call.services.in_thread(_place, call, _checked(path))
+    namespace, keep = await call.services.in_thread(_place, call, checked(path))
     begun = await call.services.in_thread(content.begin_upload, call.store, call.ctx, namespace)
     assert call.content is not None
     try:
-        await _take_in(call, begun.id, call.content)
+        await take_in(call, begun.id, call.content)
         await call.services.in_thread(_keep, call, keep, begun.id)
     except BaseException:
-        await call.services.in_thread(_drop, call, begun.id)
+        await call.services.in_thread(drop, call, begun.id)
         raise
     return Raw()
 
 
 def delete(call: Call) -> Any:
     """Answers ``DELETE mlflow-artifacts/artifacts/{path}``: of a file, or of all that lies in a folder."""
-    path = _checked(call.path["path"])
+    path = checked(call.path["path"])
     if trace := tracefiles.named(path):
         tracefiles.remove(call, *trace)
         return {}
@@ -178,67 +196,75 @@ def delete(call: Call) -> Any:
     return {}
 
 
-def refuse_multipart(call: Call) -> Any:
-    """Answers multipart uploads and presigned addresses, which ``server-info`` tells clients not to use."""
-    raise refusal(
-        NOT_IMPLEMENTED, "runstone takes each file in one request; multipart uploads are not supported"
-    )
+async def take_in(call: Call, upload: str, pieces: AsyncIterator[bytes]) -> None:
+    """Takes the bytes of a body into an upload as they come; the next are received while some are hashed and written."""
+    offset, held, size = 0, list[bytes](), 0
+    writing: asyncio.Future[int] | None = None
 
-
-async def _take_in(call: Call, upload: str, pieces: AsyncIterator[bytes]) -> None:
-    offset, held, size = 0, [], 0
-    async for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= PIECE:
-            whole = b"".join(held)
-            offset = await call.services.in_thread(
-                content.write_upload, call.store, call.ctx, upload, offset, whole
-            )
-            held, size = [], 0
-    if held:
-        await call.services.in_thread(
-            content.write_upload, call.store, call.ctx, upload, offset, b"".join(held)
+    def write() -> asyncio.Future[int]:
+        whole = b"".join(held)
+        return asyncio.ensure_future(
+            call.services.in_thread(content.write_upload, call.store, call.ctx, upload, offset, whole)
         )
+
+    try:
+        async for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= PIECE:
+                if writing is not None:
+                    await writing
+                writing = write()
+                offset, held, size = offset + size, [], 0
+        if writing is not None:
+            await writing
+        if held:
+            await write()
+    except BaseException:
+        if writing is not None:
+            await asyncio.gather(writing, return_exceptions=True)  # nothing may write to what is dropped next
+        raise
 
 
 def _place(call: Call, path: str) -> tuple[str, Callable[[UploadedFile], None]]:
     """The namespace that a file of a proxy path goes into, and what makes it one of a run's or trace's files."""
     if trace := tracefiles.named(path):
-        _checked(trace[1])
+        checked(trace[1])
         return tracefiles.place(call, *trace)
     run, rest = holder(call, path)
     if run.deleted:
         raise invalid(f"The run {run.name} must be in the 'active' state. Current state is deleted.")
-    _checked(rest)
-
-    def keep(found: UploadedFile) -> None:
-        entry = FileEntry(path=rest, size=found.size, sha256=found.sha256)
-        files.put(call.store, call.ctx.without_id(), run.path, [entry])
-
-    return run.namespace, keep
+    checked(rest)
+    return run.namespace, lambda found: keep_file(call, run, rest, found)
 
 
 def _keep(call: Call, keep: Callable[[UploadedFile], None], upload: str) -> None:
     keep(content.finish_upload(call.store, call.ctx, upload))
 
 
-def _drop(call: Call, upload: str) -> None:
+def keep_file(call: Call, run: RunInfo, path: str, found: UploadedFile) -> None:
+    """Gives a run a file whose bytes are here."""
+    entry = FileEntry(path=path, size=found.size, sha256=found.sha256)
+    files.put(call.store, call.ctx.without_id(), run.path, [entry])
+
+
+def drop(call: Call, upload: str) -> None:
+    """Drops an upload that came to nothing."""
     with contextlib.suppress(Missing):  # it was finished, and its bytes go when nothing refers to them
         content.abort_upload(call.store, call.ctx, upload)
 
 
-def _send(call: Call, run: RunInfo, path: str, asked: str) -> Download:
+def _open(call: Call, run: RunInfo, path: str, asked: str) -> StoredFile:
     try:
-        found = files.open_file(call.store, call.ctx, run.path, path)
+        return files.open_file(call.store, call.ctx, run.path, path)
     except Missing:
         if next(under(call, run, f"{path}/" if path else ""), None) is not None:
             raise invalid(f"Artifact path refers to a directory, not a file: '{asked}'") from None
         raise missing(f"No such artifact: '{asked}'") from None
-    return _named(found)
 
 
-def _named(found: StoredFile) -> Download:
+def named(found: StoredFile) -> Download:
+    """A file as an attachment, with the type that mlflow tells."""
     found.media_type = media_type(found.name)
     name = quote(found.name, safe="!#$&+-.^_`|~")
     named = f"filename={name}" if name == found.name else f"filename*=UTF-8''{name}"
@@ -264,10 +290,11 @@ def _inside(path: str, folder: str) -> bool:
 
 def _folder(path: str) -> str:
     path = path.strip("/") if path not in ("/", "") and not path.startswith("/") else path
-    return _checked(path) if path else ""
+    return checked(path) if path else ""
 
 
-def _checked(path: str) -> str:
+def checked(path: str) -> str:
+    """A path that cannot lead anywhere else, in mlflow's words where it can."""
     try:
         return limits.path(path)
     except Invalid:
@@ -289,11 +316,6 @@ def _routes() -> Iterator[Route]:
         yield Route("GET", one, download, "A file.", query=Pairs, media_type=BYTES, also=(206, 304))
         yield Route("PUT", one, upload, "Takes a file in.", query=Pairs, streams=True)
         yield Route("DELETE", one, delete, "Deletes a file.", body=Any, query=Pairs, blocking=True)
-        for step in ("create", "complete", "abort"):
-            path = f"{root}/mpu/{step}/{{path...}}"
-            yield Route("POST", path, refuse_multipart, "Not supported.", body=Any, query=Pairs, status=501)
-        path = root + "/presigned/{path...}"
-        yield Route("GET", path, refuse_multipart, "Not supported.", query=Pairs, status=501)
     for path in ("/get-artifact", "/ajax-api/2.0/mlflow/get-artifact"):
         yield Route(
             "GET", path, get_artifact, "A file of a run.", query=Pairs, media_type=BYTES, also=(206, 304)

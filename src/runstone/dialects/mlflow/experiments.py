@@ -154,7 +154,7 @@ def shown(call: Call, project: DescribedProject) -> dict[str, Any]:
         "lifecycle_stage": stage(project.deleted),
         "last_update_time": wire.milliseconds(project.info.updated),
         "creation_time": wire.milliseconds(project.info.created),
-        "workspace": "default",
+        "workspace": call.headers.get("X-MLFLOW-WORKSPACE") or "default",
     }
     if project.tags:
         found["tags"] = wire.key_values(project.tags)

@@ -33,7 +33,12 @@ _NUMBERED = 10
 def workspace(call: Call) -> str:
     """The namespace that a request is about: the principal's own, or the one that the workspace header names."""
     asked = call.headers.get("X-MLFLOW-WORKSPACE", "")
-    return asked if asked not in ("", "default") else names.own_namespace(call.ctx)
+    return asked if asked not in ("", "default") else own_workspace(call)
+
+
+def own_workspace(call: Call) -> str:
+    """The namespace that is the principal's own, and its default workspace."""
+    return names.own_namespace(call.ctx)
 
 
 def plain_name(title: str) -> str:
@@ -150,8 +155,18 @@ def registry(call: Call) -> str:
     return f"{workspace(call)}/{REGISTRY}"
 
 
+def registries(call: Call) -> list[str]:
+    """The names of all registries of the workspace, :data:`REGISTRY` first."""
+    found = described.list_registries(call.store, call.ctx, workspace(call))
+    return [REGISTRY, *(name for name in found if name != REGISTRY)]
+
+
 def make_registry(call: Call) -> str:
     """:func:`registry`, which is there when this returns."""
-    with contextlib.suppress(Exists):
-        projects.create(call.store, call.ctx.without_id(), registry(call), kind="registry")
-    return registry(call)
+    name = registry(call)
+    try:
+        projects.get(call.store, call.ctx, name)
+    except Missing:
+        with contextlib.suppress(Exists):
+            projects.create(call.store, call.ctx.without_id(), name, kind="registry")
+    return name

@@ -5,9 +5,10 @@ A logged model is a run of ours with a job type of its own, in the experiment's 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from runstone.dialects.mlflow import artifacts, experiments, ids, runs, validation, wire
+from runstone.dialects.mlflow import artifacts, experiments, ids, modelmetrics, runs, validation, wire
 from runstone.dialects.mlflow.problem import invalid
 from runstone.dialects.mlflow.wire import ARRAY, INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import Call
@@ -18,6 +19,7 @@ from runstone.types import RunInfo
 
 PENDING, READY, FAILED = "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"
 MAX_RESULTS = 50_000
+VERSIONS_TAG = "mlflow.modelVersions"
 _NUMBERS = {"1": PENDING, "2": READY, "3": FAILED}
 _STATES = {PENDING: "pending", READY: "finished", FAILED: "failed"}
 _WORDS = {"finished": READY, "failed": FAILED, "crashed": FAILED, "killed": FAILED}
@@ -111,15 +113,26 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
         if project is not None:
             found[project.info.path] = project
 
+    datasets = [
+        (wire.text(each, "dataset_name"), wire.text(each, "dataset_digest"))
+        for each in fields.get("datasets") or []
+        if isinstance(each, dict)
+    ]
+
     def row(path: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         if fields.get("job_type") != ids.LOGGED or fields["deleted"]:
             return None
+        said = lifecycle.get(call.store, call.ctx, f"{path}/{fields['name']}").info
+        if datasets:
+            fields = modelmetrics.on_datasets(fields, said, datasets)
+            if not any(name.startswith("summary.") for name in fields):
+                return None
         return fields | {
             "id": f"m-{fields['name']}",
             "name": fields["display_name"],
             "status": _WORDS.get(fields["state"], PENDING).removeprefix("LOGGED_MODEL_"),
-            "model_type": fields.get("info.model_type", ""),
-            "run_id": fields.get("info.source_run_id", ""),
+            "model_type": said.get("model_type", ""),
+            "run_id": said.get("source_run_id", ""),
         }
 
     named, more = browsing.search(
@@ -133,6 +146,17 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
     if more:
         answer["next_page_token"] = wire.page_token(offset + limit)
     return answer
+
+
+def note_version(call: Call, model: str, name: str, version: int) -> None:
+    """Notes on a logged model that a version was registered of it, in the tag that mlflow's pages read."""
+    found = artifacts.logged(call, model)
+    try:
+        noted = list(json.loads(found.tags.get(VERSIONS_TAG) or "[]"))
+    except (ValueError, TypeError):  # clients may set the tag to anything
+        noted = []
+    noted.append({"name": name, "version": version})
+    lifecycle.update(call.store, call.ctx.without_id(), found.path, tags={VERSIONS_TAG: json.dumps(noted)})
 
 
 def shown(call: Call, project: DescribedProject, model: RunInfo) -> dict[str, Any]:
@@ -161,11 +185,17 @@ def shown(call: Call, project: DescribedProject, model: RunInfo) -> dict[str, An
                 "timestamp": wire.milliseconds(stat.time),
                 "step": stat.step,
                 "model_id": f"m-{model.name}",
-                "run_id": model.info.get("source_run_id", ""),
+                **_measured(model, stat.key),
             }
             for stat in points.statistics(call.store, call.ctx, model.path, limit=1 << 30, deleted=True)
         ]
     return {"info": info, "data": data}
+
+
+def _measured(model: RunInfo, key: str) -> dict[str, str]:
+    run, name, digest = modelmetrics.measured_with(model.info, key)
+    found = {"run_id": run or model.info.get("source_run_id", "")}
+    return found | ({"dataset_name": name, "dataset_digest": digest} if name else {})
 
 
 def _shown(call: Call, model: RunInfo) -> dict[str, Any]:
@@ -204,7 +234,12 @@ ROUTES = (
         "logged-models/search",
         search,
         "Logged models that are asked for.",
-        {"experiment_ids": (ARRAY,), "filter": (STRING,), "max_results": (INTEGER,), "order_by": (ARRAY,)},
+        {
+            "experiment_ids": (ARRAY, REQUIRED),
+            "filter": (STRING,),
+            "max_results": (INTEGER,),
+            "order_by": (ARRAY,),
+        },
     ),
     *wire.routes("GET", _ONE, get, "A logged model."),
     *wire.routes("PATCH", _ONE, finalize, "Says that a logged model is there.", {"status": (REQUIRED,)}),

@@ -87,7 +87,7 @@ def _points(call: Call, run: str, key: str) -> list[dict[str, Any]]:
     found = ids.run(call, run)
     points = [
         point
-        for point in reading.distinct(reading.history(call.store, call.ctx, found.path, key))
+        for point in reading.history(call.store, call.ctx, found.path, key)
         if isinstance(point[2], int | float)
     ]
     points.sort(key=lambda point: (point[1], point[0], 0.0 if math.isnan(point[2]) else point[2]))

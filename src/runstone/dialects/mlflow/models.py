@@ -1,7 +1,11 @@
-"""Registered models: collections of type model in the workspace's registry."""
+"""Registered models and prompts: collections of those types in the workspace's registries.
+
+Those of the registry ``models`` have plain names, those of another ``registry.name``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from runstone.dialects.mlflow import ids, validation, wire
@@ -11,51 +15,102 @@ from runstone.dialects.routing import Call
 from runstone.domain import aliases, collections, described, labels, versions
 from runstone.domain.described import DescribedCollection, DescribedVersion
 from runstone.domain.queries import mlflow, rows
-from runstone.errors import Exists, Missing
+from runstone.errors import Exists, Missing, RunstoneError
 
 #: What a version is beside its files, in its metadata, and its stage among its properties.
 ORIGIN, STAGE = "mlflow", "mlflow.stage"
+MODEL, PROMPT = "model", "prompt"
+#: What makes a registered model a prompt.
+PROMPT_TAG = "mlflow.prompt.is_prompt"
 STAGES = ("None", "Staging", "Production", "Archived")
 MAX_RESULTS = 1000
 
 
 def full_name(call: Call, name: str) -> str:
-    """The collection of a registered model."""
-    return f"{ids.registry(call)}/{ids.plain_name(name)}"
+    """The collection of a registered model. A name with a dot means one of another registry when there is that registry, and nothing of
+    the whole name in the first.
+    """
+    plain = f"{ids.registry(call)}/{ids.plain_name(name)}"
+    if "." not in name or _exists(call, plain):
+        return plain
+    for registry in ids.registries(call)[1:]:
+        rest = name.removeprefix(f"{registry}.")
+        if rest and rest != name:
+            return f"{ids.workspace(call)}/{registry}/{ids.plain_name(rest)}"
+    return plain
+
+
+def _exists(call: Call, path: str) -> bool:
+    try:
+        collections.get(call.store, call.ctx, path)
+    except Missing:
+        return False
+    return True
 
 
 def find(call: Call, name: str) -> DescribedCollection:
     """A registered model by its name."""
     try:
         if name:
-            return described.collection(call.store, call.ctx, full_name(call, name))
+            found = described.collection(call.store, call.ctx, full_name(call, name))
+            if found.info.type in (MODEL, PROMPT):
+                return found
     except Missing:
         pass
     raise missing(f"Registered Model with name={name} not found")
 
 
+def no_version(name: str, number: str) -> RunstoneError:
+    """What is answered for a version that is not there."""
+    return missing(f"Model Version (name={name}, version={number}) not found")
+
+
+def is_prompt(tags: Mapping[str, str], type: str = MODEL) -> bool:
+    """Whether a registered model, or one to be made, is a prompt."""
+    return type == PROMPT or tags.get(PROMPT_TAG, "").lower() == "true"
+
+
 def versions_of(call: Call, model: DescribedCollection) -> list[DescribedVersion]:
     """A registered model's versions, oldest first."""
-    info = model.info
-    return described.list_versions(call.store, call.ctx, f"{info.namespace}/{info.project}/{info.name}")
+    return described.list_versions(call.store, call.ctx, model.info.path)
 
 
 def create(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``registered-models/create``."""
     name = validation.model_name(wire.text(fields, "name"))
     tags = dict(validation.registry_tag(*tag) for tag in wire.pairs(fields, "tags"))
-    ids.make_registry(call)
     path = full_name(call, name)
+    if path.startswith(f"{ids.registry(call)}/"):
+        ids.make_registry(call)
     try:
         collections.create(
-            call.store, call.ctx, path, type="model", description=wire.text(fields, "description")
+            call.store,
+            call.ctx,
+            path,
+            type=PROMPT if is_prompt(tags) else MODEL,
+            description=wire.text(fields, "description"),
+            label=tags,
+            properties=_titled(path, name),
         )
     except Exists:
-        raise refusal(EXISTS, f"Registered Model (name={name}) already exists.") from None
-    _keep_title(call, path, name)
-    if tags:
-        labels.label_collection(call.store, call.ctx.without_id(), path, tags)
+        raise _taken(call, path, name, tags) from None
     return {"registered_model": shown(call, find(call, name))}
+
+
+def _taken(call: Call, path: str, name: str, tags: Mapping[str, str]) -> RunstoneError:
+    """What is answered when a name is taken, by a thing of the same kind or of the other."""
+    held = described.collection(call.store, call.ctx, path)
+    old, new = (
+        "Prompt" if prompt else "Registered Model"
+        for prompt in (is_prompt(held.tags, held.info.type), is_prompt(tags))
+    )
+    if old != new:
+        return refusal(
+            EXISTS,
+            f"Tried to create a {new.lower()} with name {name!r}, but the name is already taken by a "
+            f"{old.lower()}. MLflow does not allow creating a model and a prompt with the same name.",
+        )
+    return refusal(EXISTS, f"{new} (name={name}) already exists.")
 
 
 def get(call: Call, fields: dict[str, Any]) -> Any:
@@ -66,11 +121,9 @@ def get(call: Call, fields: dict[str, Any]) -> Any:
 def search(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``registered-models/search``."""
     limit, offset = wire.whole(fields, "max_results", 100), wire.page_offset(fields)
-    if not 0 < limit <= MAX_RESULTS:
-        raise invalid(
-            "Invalid value for request parameter max_results. It must be at most "
-            f"{MAX_RESULTS}, but got value {limit}"
-        )
+    wire.at_most(fields, "max_results", MAX_RESULTS)
+    if limit <= 0:
+        raise invalid(f"Invalid value for max_results. It must be a positive integer, but got {limit}")
     condition = mlflow.condition(wire.text(fields, "filter"), mlflow.REGISTERED_MODELS)
     orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.REGISTERED_MODELS)
     found = [(row, each) for each in listed(call) if rows.matches(condition, row := _row(each))]
@@ -84,8 +137,13 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
 
 
 def listed(call: Call) -> list[DescribedCollection]:
-    """Every registered model."""
-    return described.list_collections(call.store, call.ctx, ids.registry(call))
+    """Every registered model and prompt."""
+    return [
+        each
+        for registry in ids.registries(call)
+        for each in described.list_collections(call.store, call.ctx, f"{ids.workspace(call)}/{registry}")
+        if each.info.type in (MODEL, PROMPT)
+    ]
 
 
 def update(call: Call, fields: dict[str, Any]) -> Any:
@@ -101,13 +159,22 @@ def update(call: Call, fields: dict[str, Any]) -> Any:
 def rename(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``registered-models/rename``."""
     name, new = wire.text(fields, "name"), validation.model_name(wire.text(fields, "new_name"))
-    find(call, name)
+    model, target = find(call, name), full_name(call, new)
+    project, _, plain = target.rpartition("/")
+    moves = project != f"{model.info.namespace}/{model.info.project}"
     try:
-        if ids.plain_name(new) != ids.plain_name(name):
-            collections.update(call.store, call.ctx, full_name(call, name), new_name=ids.plain_name(new))
+        if target != model.info.path:
+            collections.update(
+                call.store,
+                call.ctx,
+                model.info.path,
+                new_name=plain,
+                project=project if moves else None,
+            )
     except Exists:
         raise refusal(EXISTS, f"Registered Model (name={new}) already exists.") from None
-    _keep_title(call, full_name(call, new), new)
+    if kept := _titled(target, new):
+        labels.label_collection(call.store, call.ctx.without_id(), target, kept, kind="property")
     return {"registered_model": shown(call, find(call, new))}
 
 
@@ -132,7 +199,7 @@ def set_tag(call: Call, fields: dict[str, Any]) -> Any:
 
 def delete_tag(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``registered-models/delete-tag``."""
-    name, key = wire.text(fields, "name"), wire.text(fields, "key")
+    name, key = wire.text(fields, "name"), validation.tag_key(wire.text(fields, "key"))
     find(call, name)
     labels.label_collection(call.store, call.ctx, full_name(call, name), remove=(key,))
     return {}
@@ -164,8 +231,8 @@ def shown(call: Call, model: DescribedCollection) -> dict[str, Any]:
         answer["latest_versions"] = [
             shown_version(model, version, aliased=False) for version in latest(found, STAGES)
         ]
-    if model.tags:
-        answer["tags"] = wire.key_values(model.tags)
+    if tags := tags_of(model):
+        answer["tags"] = wire.key_values(tags)
     pointing = [
         {"alias": alias, "version": str(version.info.number)}
         for version in found
@@ -174,6 +241,16 @@ def shown(call: Call, model: DescribedCollection) -> dict[str, Any]:
     if pointing:
         answer["aliases"] = sorted(pointing, key=lambda each: each["alias"])
     return answer
+
+
+def tags_of(model: DescribedCollection) -> dict[str, str]:
+    """A registered model's tags; a prompt that was made by other means has the one that makes it a prompt."""
+    return {PROMPT_TAG: "true", **model.tags} if model.info.type == PROMPT else model.tags
+
+
+def version_tags(model: DescribedCollection, version: DescribedVersion) -> dict[str, str]:
+    """A version's tags; every version of a prompt has the one that says so."""
+    return {PROMPT_TAG: "true", **version.tags} if model.info.type == PROMPT else version.tags
 
 
 def latest(found: list[DescribedVersion], stages: tuple[str, ...]) -> list[DescribedVersion]:
@@ -193,23 +270,21 @@ def shown_version(
         "last_updated_timestamp": wire.milliseconds(version.updated),
         "current_stage": stage(version),
         "description": version.info.description,
-        "source": given.get("source") or stored_uri(model, version),
+        "source": given.get("source") or stored_uri(version),
         "run_id": given.get("run_id", ""),
         "status": "READY" if version.info.state == "live" else "FAILED_REGISTRATION",
         "run_link": given.get("run_link", ""),
     }
-    if given.get("model_id"):
-        answer["model_id"] = given["model_id"]
-    if version.tags:
-        answer["tags"] = wire.key_values(version.tags)
+    if tags := version_tags(model, version):
+        answer["tags"] = wire.key_values(tags)
     if aliased and version.info.aliases:
         answer["aliases"] = list(version.info.aliases)
     return answer
 
 
-def stored_uri(model: DescribedCollection, version: DescribedVersion) -> str:
+def stored_uri(version: DescribedVersion) -> str:
     """Where the proxy answers the files of a version."""
-    return f"mlflow-artifacts:/registry/{model.info.name}/{version.info.number}/artifacts"
+    return f"mlflow-artifacts:/versions/{version.info.id}/artifacts"
 
 
 def origin(version: DescribedVersion) -> dict[str, str]:
@@ -226,19 +301,23 @@ def stage(version: DescribedVersion) -> str:
 
 def title(model: DescribedCollection) -> str:
     """The name of a registered model."""
-    return ids.title_of(model.info.name, model.properties)
+    found = ids.title_of(model.info.name, model.properties)
+    return found if model.info.project == ids.REGISTRY else f"{model.info.project}.{found}"
 
 
-def _keep_title(call: Call, path: str, name: str) -> None:
-    if ids.plain_name(name) != name:
-        labels.label_collection(call.store, call.ctx.without_id(), path, {ids.TITLE: name}, kind="property")
+def _titled(path: str, name: str) -> dict[str, str]:
+    """What is kept beside a collection of that path so that mlflow sees it under that name."""
+    plain = path.rpartition("/")[2]
+    registry = path.split("/")[1]
+    own = name if registry == ids.REGISTRY else name.removeprefix(f"{registry}.")
+    return {ids.TITLE: own} if own != plain else {}
 
 
 def _row(model: DescribedCollection) -> dict[str, Any]:
     return {
         "name": title(model),
         "updated": model.info.updated,
-        **{f"tags.{key}": value for key, value in model.tags.items()},
+        **{f"tags.{key}": value for key, value in tags_of(model).items()},
     }
 
 

@@ -3,70 +3,61 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from runstone.dialects.mlflow import artifacts, ids, models, validation, wire
+from runstone.dialects.mlflow import artifacts, ids, logged, models, sources, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import ARRAY, BOOLEAN, INTEGER, REQUIRED, STRING
-from runstone.dialects.routing import Call
-from runstone.domain import aliases, described, labels, versions
+from runstone.dialects.routing import BYTES, Call, Download, Pairs, Route
+from runstone.domain import aliases, content, described, labels, versions
 from runstone.domain.described import DescribedCollection, DescribedVersion
 from runstone.domain.queries import mlflow, rows
 from runstone.errors import Missing
-from runstone.types import FileEntry
 
 MAX_RESULTS = 200_000
-_MODEL = re.compile(r"models:/+(m-[0-9a-f]{32})(?:/(.*))?\Z")
-_VERSION = re.compile(r"models:/+([^/@]+)/(\d+)\Z")
-_RUN = re.compile(r"runs:/+([^/]+)/?(.*)\Z")
-_PROXY = re.compile(r"mlflow-artifacts:(?://[^/]+)?/+(.*)\Z")
 
 
 def create(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/create``."""
     name = validation.model_name(wire.text(fields, "name"))
-    model, source = models.find(call, name), wire.text(fields, "source")
     tags = dict(validation.registry_tag(*tag) for tag in wire.pairs(fields, "tags"))
-    run, model_id = wire.text(fields, "run_id"), wire.text(fields, "model_id")
-    if match := _MODEL.match(source):
-        model_id = model_id or match[1]
-    files, found_run = _files(call, source)
-    metadata = {
-        "source": source,
-        "run_id": run or found_run,
+    given = sources.of_prompt(fields) if models.is_prompt(tags) else sources.of_model(call, fields)
+    model = models.find(call, name)
+    origin = {
+        "source": given.source,
+        "run_id": given.run_id,
         "run_link": wire.text(fields, "run_link"),
-        "model_id": model_id,
+        "model_id": given.model_id,
     }
-    path = models.full_name(call, name)
     made = versions.commit(
         call.store,
         call.ctx,
-        path,
-        files,
-        metadata={models.ORIGIN: {key: value for key, value in metadata.items() if value}},
+        model.info.path,
+        given.files,
+        metadata={models.ORIGIN: {key: value for key, value in origin.items() if value}},
         description=wire.text(fields, "description"),
+        label=tags,
         reuse=False,
     )
-    exact = f"{path}@v{made.number}"
-    if tags:
-        labels.label_version(call.store, call.ctx.without_id(), exact, tags)
+    if given.model_id and not models.is_prompt(tags):
+        logged.note_version(call, given.model_id, name, made.number)
+    exact = f"{model.info.path}@v{made.number}"
     return {"model_version": models.shown_version(model, described.version(call.store, call.ctx, exact))}
 
 
 def find(call: Call, name: str, number: Any) -> tuple[DescribedCollection, DescribedVersion, str]:
     """A version by the name of its model and its number, with its full name."""
-    text = str(number)
+    name, text = validation.model_name(name), str(number)
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise invalid(f"Parameter 'version' must be an integer, got '{text}'.")
-    path = f"{models.full_name(call, name)}@v{int(text)}"
     try:
-        if name and int(text):
-            found = described.version(call.store, call.ctx, path)
-            return models.find(call, name), found, path
+        model = models.find(call, name)
+        path = f"{model.info.path}@v{int(text)}"
+        if int(text):
+            return model, described.version(call.store, call.ctx, path), path
     except Missing:
         pass
-    raise missing(f"Model Version (name={name}, version={text}) not found")
+    raise models.no_version(name, text)
 
 
 def get(call: Call, fields: dict[str, Any]) -> Any:
@@ -77,10 +68,21 @@ def get(call: Call, fields: dict[str, Any]) -> Any:
 
 def download_uri(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/get-download-uri``: the version's own files, or where it said they are when none are held."""
-    model, version, _ = find(call, wire.text(fields, "name"), fields.get("version"))
+    _, version, _ = find(call, wire.text(fields, "name"), fields.get("version"))
     if version.info.files:
-        return {"artifact_uri": models.stored_uri(model, version)}
+        return {"artifact_uri": models.stored_uri(version)}
     return {"artifact_uri": models.origin(version).get("source", "")}
+
+
+def get_artifact(call: Call) -> Download:
+    """Answers ``GET /model-versions/get-artifact?name=…&version=…&path=…``."""
+    query = dict(call.query or ())
+    path = artifacts.checked(query.get("path", ""))
+    _, _, name = find(call, query.get("name", ""), query.get("version", ""))
+    try:
+        return artifacts.named(content.open_file(call.store, call.ctx, name, path))
+    except Missing:
+        raise missing(f"No such artifact: '{path}'") from None
 
 
 def update(call: Call, fields: dict[str, Any]) -> Any:
@@ -108,8 +110,9 @@ def set_tag(call: Call, fields: dict[str, Any]) -> Any:
 
 def delete_tag(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/delete-tag``."""
+    key = validation.tag_key(wire.text(fields, "key"))
     _, _, path = find(call, wire.text(fields, "name"), fields.get("version"))
-    labels.label_version(call.store, call.ctx, path, remove=(wire.text(fields, "key"),))
+    labels.label_version(call.store, call.ctx, path, remove=(key,))
     return {}
 
 
@@ -125,7 +128,7 @@ def transition(call: Call, fields: dict[str, Any]) -> Any:
             )
         for other in models.versions_of(call, model):
             if models.stage(other) == stage and other.info.number != version.info.number:
-                _put_stage(call, f"{models.full_name(call, name)}@v{other.info.number}", other, "Archived")
+                _put_stage(call, f"{model.info.path}@v{other.info.number}", other, "Archived")
     _put_stage(call, path, version, stage)
     return get(call, fields)
 
@@ -148,21 +151,31 @@ def set_alias(call: Call, fields: dict[str, Any]) -> Any:
 
 def by_alias(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``GET registered-models/alias``; ``latest`` is the highest version."""
-    name, alias = wire.text(fields, "name"), wire.text(fields, "alias")
+    name, alias = validation.model_name(wire.text(fields, "name")), wire.text(fields, "alias")
+    validation.alias_shape(alias)
+    ctx = call.ctx
+    key = ("mlflow alias", ctx.principal, ctx.purpose, ctx.region, ids.workspace(call), name, alias)
+    return call.store.cached(key, lambda: _by_alias(call, name, alias))
+
+
+def _by_alias(call: Call, name: str, alias: str) -> Any:
     model = models.find(call, name)
     try:
         if re.fullmatch(r"[vV]?\d+", alias):
             raise Missing(alias)
-        path = f"{models.full_name(call, name)}@{'latest' if alias.lower() == 'latest' else alias}"
+        path = f"{model.info.path}@{'latest' if alias.lower() == 'latest' else alias}"
         return {"model_version": models.shown_version(model, described.version(call.store, call.ctx, path))}
     except Missing:
+        if alias.lower() == "latest":
+            raise missing(f"Latest version not found for model {name}.") from None
         raise invalid(f"Registered model alias {alias} not found.") from None
 
 
 def search(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/search``."""
     limit, offset = wire.whole(fields, "max_results", 10_000), wire.page_offset(fields)
-    if not 0 < limit <= MAX_RESULTS:
+    wire.at_most(fields, "max_results", MAX_RESULTS)
+    if limit <= 0:
         raise invalid(f"Invalid value for max_results. It must be a positive integer, but got {limit}")
     condition = mlflow.condition(wire.text(fields, "filter"), mlflow.MODEL_VERSIONS)
     orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.MODEL_VERSIONS)
@@ -181,49 +194,6 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
     if len(found) > offset + limit:
         answer["next_page_token"] = wire.page_token(offset + limit)
     return answer
-
-
-def _files(call: Call, source: str) -> tuple[list[FileEntry], str]:
-    """The files that a source names, as those of a version, and the run that they come from; none of what is not held here."""
-    if match := _MODEL.match(source):
-        holder = artifacts.logged(call, match[1])
-        prefix = (match[2] or "").strip("/")
-        return _moved(artifacts.under(call, holder, f"{prefix}/" if prefix else ""), prefix), str(
-            holder.info.get("source_run_id", "")
-        )
-    if match := _VERSION.match(source):
-        _, version, path = find(call, match[1], match[2])
-        return versions.files(call.store, call.ctx, path), models.origin(version).get("run_id", "")
-    if match := _RUN.match(source):
-        return _of_run(call, ids.run(call, match[1]), match[2]), ""
-    if match := _PROXY.match(source):
-        if registered := artifacts.registered(call, match[1]):
-            path, rest = registered
-            if not rest:
-                return versions.files(call.store, call.ctx, path), ""
-        holder, rest = artifacts.holder(call, match[1])
-        return _of_run(call, holder, rest), ""
-    if re.match(r"file:|/|\.|[^:]*\Z", source) and source != "dummy-source":
-        raise invalid(
-            f"Invalid model version source: '{source}'. To use a local path as a model version source, the run_id "
-            "request parameter has to be specified and the local path has to be contained within the artifact "
-            "directory of the run specified by the run_id."
-        )
-    return [], ""
-
-
-def _of_run(call: Call, run: Any, folder: str) -> list[FileEntry]:
-    folder = folder.strip("/")
-    return _moved(artifacts.under(call, run, f"{folder}/" if folder else ""), folder)
-
-
-def _moved(files: Iterable[FileEntry], folder: str) -> list[FileEntry]:
-    """Files of a folder, by their paths below it."""
-    cut = len(folder) + 1 if folder else 0
-    return [
-        FileEntry(path=file.path[cut:], size=file.size, sha256=file.sha256, media_type=file.media_type)
-        for file in files
-    ]
 
 
 def _stage(text: str) -> str:
@@ -248,7 +218,7 @@ def _row(model: DescribedCollection, version: DescribedVersion) -> dict[str, Any
         "source": shown["source"],
         "created": version.info.created,
         "updated": version.updated,
-        **{f"tags.{key}": value for key, value in version.tags.items()},
+        **{f"tags.{key}": value for key, value in models.version_tags(model, version).items()},
     }
 
 
@@ -301,5 +271,11 @@ ROUTES = (
     *wire.routes(
         "POST", "registered-models/alias", set_alias, "Points an alias.", {**_ALIAS, "version": (REQUIRED,)}
     ),
-    *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS),
+    *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS, quick=True),
+    *(
+        Route(
+            "GET", path, get_artifact, "A file of a version.", query=Pairs, media_type=BYTES, also=(206, 304)
+        )
+        for path in ("/model-versions/get-artifact", "/ajax-api/2.0/mlflow/model-versions/get-artifact")
+    ),
 )

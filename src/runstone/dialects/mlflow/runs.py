@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from runstone.dialects.mlflow import experiments, ids, searching, validation, wire
+from runstone.dialects.mlflow import experiments, ids, inputs, modelmetrics, searching, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import ARRAY, INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import Call
@@ -16,11 +16,13 @@ from runstone.domain.queries import mlflow
 from runstone.domain.queries.mlflow_grammars import STATUSES
 from runstone.domain.runs import browsing, lifecycle, points, questions, table
 from runstone.errors import Conflict, Missing
-from runstone.query import Condition, Ids, Order
+from runstone.query import Condition, Order
 from runstone.types import RunInfo
 
 NAME_TAG = "mlflow.runName"
 MAX_RESULTS = 50_000
+MAX_TIMESTAMP = 1 << 50
+_NUMBERS_OF_POINTS = (float, int)
 _ADJECTIVES = (
     "able",
     "bold",
@@ -149,7 +151,9 @@ def log_metric(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/log-metric``."""
     point = _point(fields, "")
     found = ids.active_run(call, wire.text(fields, "run_id"))
+    measured = modelmetrics.of_batch(call, [(fields, point)])
     points.log_rows(call.store, call.ctx, found.path, [point])
+    modelmetrics.log(call, wire.text(fields, "run_id"), measured)
     return {}
 
 
@@ -157,23 +161,21 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/log-batch``: everything is checked before anything is written, and params are refused together."""
     text = wire.text(fields, "run_id")
     given = {name: fields.get(name) or [] for name in ("metrics", "params", "tags")}
+    plain = [_is_plain(metric) for metric in given["metrics"]]
     for at, metric in enumerate(given["metrics"]):
-        for part in ("key", "value", "timestamp"):
-            if not isinstance(metric, dict) or metric.get(part) in (None, ""):
-                raise invalid(
-                    f"Missing value for required parameter 'metrics[{at}].{part}'."
-                    " See the API docs for more information about request parameters."
-                )
+        if not plain[at]:
+            _require_whole(metric, f"metrics[{at}].")
     params, tags = wire.pairs(fields, "params"), wire.pairs(fields, "tags")
     found = ids.active_run(call, text)
     validation.batch(len(given["metrics"]), len(params), len(tags))
     _require_distinct([key for key, _ in params])
-    logged = [_point(metric, f"metrics[{at}].") for at, metric in enumerate(given["metrics"])]
+    logged = _points(given["metrics"], plain)
     checked = {
         "params": dict(validation.param(*pair, f"params[{at}].") for at, pair in enumerate(params)),
         "tags": dict(validation.run_tag(*pair, f"tags[{at}].") for at, pair in enumerate(tags)),
     }
     batch = points.encode(logged) if logged else b""
+    measured = modelmetrics.of_batch(call, list(zip(given["metrics"], logged, strict=True)))
     if checked["params"] or checked["tags"]:
         try:
             _change(call, found, checked["params"], checked["tags"])
@@ -188,30 +190,32 @@ def log_batch(call: Call, fields: dict[str, Any]) -> Any:
             ) from None
     if batch:
         points.log(call.store, call.ctx.without_id(), found.path, batch)
+    modelmetrics.log(call, text, measured)
     return {}
 
 
 def search(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/search``."""
     limit = wire.whole(fields, "max_results", 1000)
-    if limit > MAX_RESULTS:
-        raise invalid(
-            wire.invalid_value("max_results", fields["max_results"], " Hint: Value was of type 'int'.")
-            + " See the API docs for more information about request parameters."
-        )
-    condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=lambda *_: Ids(()))
-    orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
-    view = experiments.view_type(fields, "run_view_type")
-    found = {}
+    wire.at_most(fields, "max_results", MAX_RESULTS)
+    found: dict[str, DescribedProject] = {}
+    read = inputs.question(call, lambda: list(found.values()))
     for text in dict.fromkeys(wire.strings(fields, "experiment_ids")):
         project = readable(call, text)
         if project is not None:
             found[project.info.path] = project
+    condition = mlflow.condition(wire.text(fields, "filter"), mlflow.RUNS, datasets=read)
+    orders = mlflow.orders(wire.strings(fields, "order_by"), mlflow.RUNS)
+    view = experiments.view_type(fields, "run_view_type")
     look = _by_columns if searching.by_columns(condition, orders) else _by_rows
     runs, token = look(call, fields, found, condition, orders, view, max(limit, 0))
     answer: dict[str, Any] = {}
     if runs:
         answer["runs"] = [shown(call, found[f"{run.namespace}/{run.project}"], run) for run in runs]
+        for each in answer[
+            "runs"
+        ]:  # as in mlflow, a search tells of the datasets that are read, not of the models
+            each["inputs"].pop("model_inputs", None)
     if token:
         answer["next_page_token"] = token
     return answer
@@ -266,12 +270,6 @@ def _by_rows(
     return runs, wire.page_token(offset + limit) if more else ""
 
 
-def log_inputs(call: Call, fields: dict[str, Any]) -> Any:
-    """Answers ``runs/log-inputs`` and ``runs/outputs``: models only, which are linked by their own record of the run."""
-    ids.active_run(call, wire.text(fields, "run_id"))
-    return {}
-
-
 def shown(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
     """A run as mlflow writes it."""
     data: dict[str, Any] = {}
@@ -288,7 +286,8 @@ def shown(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]
     if params := params_of(run):
         data["params"] = wire.key_values(params)
     data["tags"] = wire.key_values({**run.tags, NAME_TAG: run.display_name or run.name})
-    return {"info": info(call, project, run), "data": data, "inputs": {}, "outputs": {}}
+    read, made = inputs.shown(call, run)
+    return {"info": info(call, project, run), "data": data, "inputs": read, "outputs": made}
 
 
 def info(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
@@ -341,6 +340,46 @@ def _change(call: Call, run: RunInfo, params: dict[str, str], tags: dict[str, st
     )
 
 
+def _points(batch: list[dict[str, Any]], plain: list[bool]) -> list[tuple[int, int, dict[str, Any]]]:
+    """The points of a batch. Most are plain numbers under a few keys, and there may be a thousand: a key is checked once."""
+    known: set[str] = set()
+    found = []
+    for at, metric in enumerate(batch):
+        if plain[at] and metric["key"] in known:
+            value = {metric["key"]: float(metric["value"])}
+            found.append((metric.get("step", 0), metric["timestamp"] * 1000, value))
+        else:
+            found.append(_point(metric, f"metrics[{at}]."))
+            known.add(metric["key"])
+    return found
+
+
+def _is_plain(metric: Any) -> bool:
+    """Whether a metric of a batch is of numbers as they are meant, in their ranges; its key is still to be checked."""
+    if type(metric) is not dict:
+        return False
+    get = metric.get
+    timestamp, step = get("timestamp"), get("step", 0)
+    return (
+        type(get("value")) in _NUMBERS_OF_POINTS
+        and type(timestamp) is int
+        and 0 <= timestamp <= MAX_TIMESTAMP
+        and type(step) is int
+        and -(1 << 63) <= step < 1 << 63
+        and type(get("key")) is str
+        and get("key") != ""
+    )
+
+
+def _require_whole(metric: Any, path: str) -> None:
+    for part in ("key", "value", "timestamp"):
+        if not isinstance(metric, dict) or metric.get(part) in (None, ""):
+            raise invalid(
+                f"Missing value for required parameter '{path}{part}'."
+                " See the API docs for more information about request parameters."
+            )
+
+
 def _point(metric: dict[str, Any], path: str) -> tuple[int, int, dict[str, Any]]:
     name = wire.text(metric, "key")
     validation.key(name, f"{path}name", "Metric name")
@@ -354,7 +393,7 @@ def _point(metric: dict[str, Any], path: str) -> tuple[int, int, dict[str, Any]]
                 f"metric '{name}' (value={value}). Timestamp must be a nonnegative long (64-bit integer) ",
             )
         )
-    if timestamp > 1 << 50:
+    if timestamp > MAX_TIMESTAMP:
         raise invalid(wire.invalid_value(f"{path}timestamp", timestamp, "it lies too far in the future"))
     return step, timestamp * 1000, {name: value}
 
@@ -447,6 +486,4 @@ ROUTES = (
         "Runs that are asked for.",
         {"experiment_ids": (ARRAY,), "filter": (STRING,), "max_results": (INTEGER,), "order_by": (ARRAY,)},
     ),
-    *wire.routes("POST", "runs/log-inputs", log_inputs, "Links models to a run.", _ID),
-    *wire.routes("POST", "runs/outputs", log_inputs, "Links models to a run.", _ID),
 )

@@ -12,11 +12,7 @@ from runstone.dialects.routing import Call, Pairs, Raw, Route
 VERSION = "3.17.2"
 _REFUSED = (
     "gateway",
-    "webhooks",
     "prompt-optimization",
-    "workspaces",
-    "roles",
-    "users",
 )
 
 
@@ -29,12 +25,12 @@ def server_info(call: Call) -> dict[str, Any]:
     """Answers ``GET /api/3.0/mlflow/server-info``."""
     return {
         "store_type": "SqlStore",
-        "workspaces_enabled": False,
+        "workspaces_enabled": True,
         "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
-        "presigned_upload_run_id_supported": False,
-        "presigned_upload_model_id_supported": False,
+        "multipart_uploads_enabled": True,
+        "multipart_downloads_enabled": True,
+        "presigned_upload_run_id_supported": True,
+        "presigned_upload_model_id_supported": True,
     }
 
 

@@ -28,6 +28,12 @@ def key(name: str, path: str, what: str = "") -> str:
     """A key of a metric, param or tag; ``path`` and ``what`` are how mlflow names it in the two kinds of refusals."""
     if not _KEY.match(name):
         raise invalid(invalid_value(path, name, _BAD_CHARACTERS))
+    _as_path(name, path)
+    short(name, what or path, MAX_KEY)
+    return name
+
+
+def _as_path(name: str, path: str) -> None:
     plain = posixpath.normpath(name)
     if plain != name or plain == "." or plain.startswith(("..", "/")):
         raise invalid(
@@ -38,8 +44,6 @@ def key(name: str, path: str, what: str = "") -> str:
                 f" when treated as such. This name would resolve to {plain!r}",
             )
         )
-    short(name, what or path, MAX_KEY)
-    return name
 
 
 def short(value: str, what: str, limit: int) -> str:
@@ -64,6 +68,11 @@ def registry_tag(name: str, value: str) -> tuple[str, str]:
     return key(name, "key"), short(value, "value", MAX_REGISTRY_TAG)
 
 
+def tag_key(name: str) -> str:
+    """The key of a tag that is to be taken away."""
+    return key(name, "key")
+
+
 def run_tag(name: str, value: str, path: str = "") -> tuple[str, str]:
     """A tag of a run; a value that is too long is cut, as mlflow does."""
     return key(name, f"{path}key"), value[:MAX_RUN_TAG]
@@ -85,23 +94,48 @@ def model_name(name: str) -> str:
         raise invalid("Missing value for required parameter 'name'.")
     if "/" in name or ":" in name:
         raise invalid(f"Invalid model name '{name}'. Names cannot contain '/' or ':'.")
+    _as_path(name, "name")
     return name
 
 
 def alias(name: str) -> str:
     """An alias of a model version."""
-    if not name:
-        raise invalid("Missing value for required parameter 'alias'.")
-    if not _ALIAS.match(name):
-        raise invalid(
-            f"Invalid alias name: '{name}'. Names may only contain alphanumerics, underscores (_), and dashes (-)."
-        )
-    short(name, "alias", MAX_ALIAS)
+    alias_shape(name)
     if name.lower() == "latest":
         raise invalid("'latest' alias name (case insensitive) is reserved.")
     if re.match(r"[vV]\d+\Z", name):
         raise invalid(f"Version alias name '{name}' is reserved.")
     return name
+
+
+def alias_shape(name: str) -> None:
+    """Raises for what cannot be an alias; one that is reserved passes."""
+    if not name:
+        raise invalid("Registered model alias name cannot be empty.")
+    if not _ALIAS.match(name):
+        raise invalid(
+            f"Invalid alias name: '{name}'. Names may only contain alphanumerics, underscores (_), and dashes (-)."
+        )
+    short(name, "Registered model alias name", MAX_ALIAS)
+
+
+_DATASET = {
+    "name": 500,
+    "digest": 36,
+    "source": 65_535,
+    "schema": 1_048_575,
+    "profile": 16_777_215,
+}
+
+
+def dataset_part(name: str, value: str) -> str:
+    """A part of the description of a dataset."""
+    return short(value, name, _DATASET.get(name, MAX_PARAM))
+
+
+def input_tag(name: str, value: str) -> tuple[str, str]:
+    """A tag of the use of a dataset."""
+    return short(name, "key", 255), short(value, "value", 500)
 
 
 def batch(metrics: int, params: int, tags: int) -> None:

@@ -8,12 +8,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from runstone.dialects.mlflow.problem import invalid
 from runstone.dialects.routing import Call, Pairs, Route
 
 PREFIXES = ("/api/{version}/mlflow/", "/ajax-api/{version}/mlflow/")
-_HINT = " See the API docs for more information about request parameters."
+HINT = " See the API docs for more information about request parameters."
 Check = str
 REQUIRED, STRING, INTEGER, FLOAT, ARRAY, BOOLEAN = "required", "string", "integer", "float", "array", "bool"
 Schema = Mapping[str, tuple[Check, ...]]
@@ -28,9 +29,13 @@ def routes(
     schema: Schema | None = None,
     *,
     version: str = "2.0",
+    quick: bool = False,
     large: bool = False,
 ) -> Iterator[Route]:
-    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``. ``large`` allows a large body."""
+    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``.
+
+    A ``quick`` one needs no thread; ``large`` allows a large body.
+    """
 
     def answered(call: Call) -> Any:
         fields = _fields(call)
@@ -45,7 +50,7 @@ def routes(
             summary,
             body=None if method == "GET" else Any,
             query=Pairs,
-            blocking=True,
+            blocking=not quick,
             manifest=large,
         )
 
@@ -84,10 +89,10 @@ def _check(fields: dict[str, Any], schema: Schema) -> None:
         for check in checks:
             if check == REQUIRED:
                 if value is None or value == "":
-                    raise invalid(f"Missing value for required parameter '{name}'." + _HINT)
+                    raise invalid(f"Missing value for required parameter '{name}'." + HINT)
             elif not parsed and name in fields and not _fits(check, value):
                 kind = type(value).__name__
-                raise invalid(invalid_value(name, value, f" Hint: Value was of type '{kind}'.") + _HINT)
+                raise invalid(invalid_value(name, value, f" Hint: Value was of type '{kind}'.") + HINT)
 
 
 def _fits(check: Check, value: Any) -> bool:
@@ -132,6 +137,15 @@ def whole(fields: Mapping[str, Any], name: str, default: int = 0) -> int:
     return int(value)
 
 
+def at_most(fields: Mapping[str, Any], name: str, limit: int) -> None:
+    """Raises when a whole number is over a limit."""
+    if whole(fields, name) > limit:
+        value = fields[name]
+        raise invalid(
+            invalid_value(name, value, f" Hint: Value was of type '{type(value).__name__}'.") + HINT
+        )
+
+
 def real(path: str, value: Any) -> float:
     """A number, perhaps as text (``NaN``, ``Infinity``)."""
     if not _floating(value):
@@ -173,7 +187,7 @@ def pairs(fields: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
             raise invalid(invalid_value(name, value))
         key, held = each.get("key"), each.get("value", "")
         if key is None or key == "":
-            raise invalid(f"Missing value for required parameter '{name}[{at}].key'." + _HINT)
+            raise invalid(f"Missing value for required parameter '{name}[{at}].key'." + HINT)
         if not isinstance(key, str) or not isinstance(held, str | None):
             raise invalid(invalid_value(name, value))
         found.append((key, held or ""))
@@ -234,6 +248,11 @@ def page_place(fields: Mapping[str, Any]) -> str:
     except (binascii.Error, ValueError, KeyError, TypeError):
         pass
     raise invalid("Invalid page token, could not base64-decode")
+
+
+def escaped(part: str) -> str:
+    """One part of a path in an address."""
+    return quote(part, safe="")
 
 
 def without_empty(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from runstone.dialects.native import (
     accounts,
     admin,
+    alerts,
     aliases,
     documents,
     drawing,
@@ -20,6 +21,7 @@ from runstone.dialects.native import (
     projects,
     queries,
     runs,
+    secrets,
     series,
     sql,
     uploads,
@@ -38,6 +40,7 @@ _MODULES = (
     aliases,
     uploads,
     runs,
+    alerts,
     previews,
     points,
     series,
@@ -48,6 +51,7 @@ _MODULES = (
     events,
     lineage,
     log,
+    secrets,
     admin,
 )
 

@@ -7,9 +7,19 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from runstone.dialects.native.projects import PROJECT
-from runstone.dialects.native.wire import Limit, Listing, Page, Request, page, project_name
-from runstone.dialects.routing import Call, Route
-from runstone.domain.runs import questions
+from runstone.dialects.native.wire import (
+    SHEETS,
+    Limit,
+    Listing,
+    Page,
+    Request,
+    as_sheet,
+    page,
+    project_name,
+    sheet,
+)
+from runstone.dialects.routing import LINES, Call, Route, Stream
+from runstone.domain.runs import exporting, questions
 from runstone.domain.runs.encoded import EncodedPage
 from runstone.types import FieldInfo, GroupPage, RunPage
 
@@ -25,6 +35,16 @@ class RunQuestion(Request):
     limit: Limit = 100
     after: str = ""
     total: bool = False
+    deleted: bool = False
+
+
+class Export(Request):
+    """Which runs, all of them or ``limit``, and which of their fields: all but the statistics of keys, or those that are named."""
+
+    filter: Filter = ""
+    order: str = ""
+    fields: tuple[str, ...] = ()
+    limit: Annotated[int, Meta(ge=0)] = 0
     deleted: bool = False
 
 
@@ -61,10 +81,26 @@ def ask(call: Call) -> EncodedPage:
     )
 
 
-def group(call: Call) -> GroupPage:
+def export(call: Call) -> Stream:
+    """Answers ``POST /run-queries/{ns}/{project}/export``."""
+    asked: Export = call.body
+    rows = exporting.runs(
+        call.store,
+        call.ctx,
+        project_name(call),
+        filter=asked.filter,
+        order=asked.order,
+        fields=asked.fields,
+        limit=asked.limit,
+        deleted=asked.deleted,
+    )
+    return as_sheet(sheet(call) or "jsonl", rows, asked.fields)
+
+
+def group(call: Call) -> GroupPage | Stream:
     """Answers ``POST /run-queries/{ns}/{project}/group``."""
     asked: GroupQuestion = call.body
-    return questions.group(
+    found = questions.group(
         call.store,
         call.ctx,
         project_name(call),
@@ -74,6 +110,11 @@ def group(call: Call) -> GroupPage:
         order=asked.order,
         limit=asked.limit,
     )
+    if form := sheet(call):
+        names = (*found.by, *found.figures)
+        rows = (dict(zip(names, (*each.key, *each.figures), strict=True)) for each in found.items)
+        return as_sheet(form, rows, names)
+    return found
 
 
 def field_names(call: Call) -> Listing[FieldInfo]:
@@ -102,11 +143,22 @@ ROUTES = (
     ),
     Route(
         "POST",
+        RUN_QUERIES + "/export",
+        export,
+        "Runs that fit a filter, all of them, as JSON Lines, CSV, Parquet or Arrow.",
+        body=Export,
+        media_type=LINES,
+        also_as=SHEETS,
+        blocking=True,
+    ),
+    Route(
+        "POST",
         RUN_QUERIES + "/group",
         group,
         "Runs grouped by fields, with figures of each group.",
         body=GroupQuestion,
         answer=GroupPage,
+        also_as=SHEETS,
         blocking=True,
     ),
     Route(

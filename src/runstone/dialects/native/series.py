@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from runstone.dialects.native.points import BATCH
 from runstone.dialects.native.runs import RUN, run_name
-from runstone.dialects.native.wire import Listing, Request
-from runstone.dialects.routing import Call, Route
-from runstone.domain.runs import series
+from runstone.dialects.native.wire import SHEETS, Listing, Request, as_sheet, sheet
+from runstone.dialects.routing import Call, Raw, Route, Stream
+from runstone.domain.queries import sheets
+from runstone.domain.runs import exporting, series
 from runstone.types import RowPage, SeriesPage, SeriesPicture
 
+#: Where the page behind a file of one page begins.
+NEXT = "X-Runstone-Next"
 Bound = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Axis = Literal["step", "time"]
 
@@ -48,25 +52,30 @@ class PictureRange(Request):
     buckets: Annotated[int, Meta(ge=1, le=series.MAX_BUCKETS)] = 1000
 
 
-def read(call: Call) -> SeriesPage:
-    """Answers ``GET …/series``."""
+def read(call: Call) -> SeriesPage | Raw | Stream:
+    """Answers ``GET …/series``: in columns for Arrow and batches of points, which have what JSON has not."""
     asked: SeriesRange = call.query
-    return series.read(
-        call.store,
-        call.ctx,
-        run_name(call),
-        asked.key,
-        low=asked.low,
-        high=asked.high,
-        by=asked.by,
-        after=asked.after,
-        limit=asked.limit,
-    )
+    bounds: dict[str, Any] = {"low": asked.low, "high": asked.high, "by": asked.by}
+    bounds |= {"after": asked.after, "limit": asked.limit}
+    form, place = sheet(call), (call.store, call.ctx, run_name(call), asked.key)
+    if BATCH in call.headers.get("Accept", ""):
+        content, following = series.batch(*place, **bounds)
+        return Raw(content, BATCH, headers={NEXT: following} if following else {})
+    if form == "arrow":
+        table, following = series.arrow(*place, **bounds)
+        return Stream(sheets.of_table(table, form), sheets.ARROW, {NEXT: following} if following else {})
+    if form:
+        return as_sheet(form, exporting.points(*place, **bounds), ("step", "time", "value"))
+    return series.read(*place, **bounds)
 
 
-def rows(call: Call) -> RowPage:
+def rows(call: Call) -> RowPage | Stream:
     """Answers ``POST …/rows/query``."""
     asked: RowRange = call.body
+    if form := sheet(call):
+        bounds = {"low": asked.low, "high": asked.high, "after": asked.after, "limit": asked.limit}
+        found = exporting.steps(call.store, call.ctx, run_name(call), asked.keys, **bounds)
+        return as_sheet(form, found, ("step", "time", *asked.keys) if asked.keys else ())
     return series.rows(
         call.store,
         call.ctx,
@@ -103,6 +112,7 @@ ROUTES = (
         "The exact points of a run's key.",
         query=SeriesRange,
         answer=SeriesPage,
+        also_as=(*SHEETS, BATCH),
         blocking=True,
     ),
     Route(
@@ -112,6 +122,7 @@ ROUTES = (
         "What a run logged, step by step.",
         body=RowRange,
         answer=RowPage,
+        also_as=SHEETS,
         blocking=True,
     ),
     Route(

@@ -1,4 +1,4 @@
-"""Read-only SQL over a project: rows as JSON, or as an Arrow IPC stream on request."""
+"""Read-only SQL over a project: rows as JSON, or as a file on request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from runstone.dialects.native.projects import PROJECT
-from runstone.dialects.native.wire import Answer, Request, project_name
-from runstone.dialects.routing import Call, Raw, Route
+from runstone.dialects.native.wire import SHEETS, Answer, Request, project_name, sheet
+from runstone.dialects.routing import Call, Route, Stream
+from runstone.domain.queries import sheets
 
-ARROW = "application/vnd.apache.arrow.stream"
 MAX_SECONDS = 60.0
 
 
@@ -29,7 +29,7 @@ class Selected(Answer):
     rows: list[list[Any]]
 
 
-def select(call: Call) -> Selected | Raw:
+def select(call: Call) -> Selected | Stream:
     """Answers ``POST /sql/{ns}/{project}``."""
     from runstone.domain.queries import tables  # needs the extra, and loads it
 
@@ -37,8 +37,8 @@ def select(call: Call) -> Selected | Raw:
     found = tables.select(
         call.store, call.ctx, project_name(call), asked.sql, seconds=asked.seconds, max_rows=asked.max_rows
     )
-    if ARROW in call.headers.get("Accept", ""):
-        return Raw(tables.as_stream(found), ARROW)
+    if form := sheet(call):
+        return Stream(sheets.of_table(found, form), sheets.FORMS[form])
     columns = [column.to_pylist() for column in found.columns]
     return Selected(columns=found.column_names, rows=[list(row) for row in zip(*columns, strict=True)])
 
@@ -51,7 +51,7 @@ ROUTES = (
         "Rows that a read-only SQL statement selects from a project.",
         body=Statement,
         answer=Selected,
-        also_as=(ARROW,),
+        also_as=SHEETS,
         blocking=True,
     ),
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from runstone.dialects.routing import Raw, Route
 from runstone.dialects.wandb import routes
+from runstone.dialects.wandb.channel import CHANNELS
 from runstone.dialects.wandb.problem import problem
 from runstone.errors import RunstoneError
 
@@ -14,7 +15,9 @@ class Wandb:
     """The dialect of the ``wandb`` SDK."""
 
     name = "wandb"
-    prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/")
+    prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/", "/artifactsV2/", "/artifacts/")
+
+    channels = CHANNELS
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import wire
+from runstone.dialects.wandb import registry, wire
 from runstone.dialects.wandb.projects import DEFAULT, ProjectNode
 from runstone.dialects.wandb.runs import INTERNAL, RunNode
-from runstone.domain import projects
 from runstone.domain.runs import finding, lifecycle
 from runstone.errors import Exists, Invalid, Missing
 from runstone.types import RunInfo
@@ -110,18 +109,8 @@ def _rest(call: Call, run: RunInfo, given: dict[str, Any]) -> RunInfo:
 
 
 def upsert_project(call: Call, given: dict[str, Any]) -> dict[str, Any]:
-    """Makes a project, or changes its description."""
-    path = f"{given.get('entityName') or call.ctx.principal.name}/{given['name']}"
-    inserted = False
-    try:
-        info = projects.get(call.store, call.ctx, path)
-        if given.get("description") is not None:
-            info = projects.update(call.store, call.ctx, path, description=given["description"])
-    except Missing:
-        info = projects.create(
-            call.store, call.ctx, path, description=given.get("description") or "", exist_ok=True
-        )
-        inserted = True
+    """Makes a project or registry, or changes it."""
+    info, inserted = registry.upsert(call, given)
     node = ProjectNode(call, info)
     return {"project": node, "model": node, "inserted": inserted}
 

@@ -5,33 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import sweeps, wire
+from runstone.dialects.wandb import automations, launch, naming, sweeps, views, wire
+from runstone.dialects.wandb.artifactfields import ProjectArtifacts
+from runstone.dialects.wandb.launch import QueueNode
 from runstone.dialects.wandb.people import EntityNode, UserNode
+from runstone.dialects.wandb.registryfields import ProjectRegistry
 from runstone.dialects.wandb.runs import RunNode
 from runstone.dialects.wandb.sweeps import SweepNode
 from runstone.domain import projects
 from runstone.domain.queries import mongo
-from runstone.domain.runs import finding, lifecycle, listing
+from runstone.domain.runs import finding, lifecycle, questions
 from runstone.errors import Gone, Missing
+from runstone.query import Condition
 from runstone.types import ProjectInfo
 
-DEFAULT = "uncategorized"
+DEFAULT = naming.DEFAULT
+#: Runs of a page, at most.
+MAX_PAGE = 1000
 
 
-class ProjectNode:
-    """A project."""
+class ProjectNode(ProjectArtifacts, ProjectRegistry):
+    """A project, or a registry."""
 
+    __typename = "Project"
     is_benchmark = False
-    read_only = False
     views = "{}"
 
     def __init__(self, call: Call, info: ProjectInfo) -> None:
-        self._call, self._info = call, info
-        self.name, self.entity_name, self.description = info.name, info.namespace, info.description
+        self._call, self._info, self._project = call, info, info.path
+        self.name = naming.shown(info.kind, info.name)
+        self.entity_name, self.description = info.namespace, info.description
         self.entity = EntityNode(call, info.namespace)
         self.user = UserNode(call, info.by)
-        self.created_at = wire.time_text(info.created)
-        self.access = "USER_READ" if info.visibility == "public" else "PRIVATE"
+        self.created_at, self.updated_at = wire.time_text(info.created), wire.time_text(info.updated)
+        self.access = naming.ACCESS[info.visibility]
+
+    def read_only(self) -> bool:
+        """Whether the caller may only read it."""
+        return not projects.may_write(self._call.store, self._call.ctx, self._info.path)
 
     def _number(self) -> int:
         with self._call.store.index.read() as view:
@@ -62,7 +73,11 @@ class ProjectNode:
 
     def run_count(self, filters: str | None = None) -> int:
         """How many runs a filter finds."""
-        return len(self._found(filters, None))
+        asked = mongo.condition(filters or None)
+        page = questions.ask(
+            self._call.store, self._call.ctx, self._info.path, filter=asked, limit=1, total=True
+        )
+        return page.total or 0
 
     def runs(
         self,
@@ -71,11 +86,8 @@ class ProjectNode:
         first: int | None = None,
         order: str | None = None,
     ) -> dict[str, Any]:
-        """Runs that a MongoDB filter finds, in an order, by page."""
-        found = wire.page(self._found(filters, order), after, first)
-        for edge in found["edges"]:
-            edge["node"] = RunNode(self._call, lifecycle.get(self._call.store, self._call.ctx, edge["node"]))
-        return found
+        """Runs that a MongoDB filter finds, in an order, by page. The SDK goes on from the last cursor of a page."""
+        return runs_page(self._call, self._info.path, mongo.condition(filters or None), order, after, first)
 
     def total_sweeps(self, filters: str | None = None) -> int:
         """How many sweeps a filter finds."""
@@ -92,23 +104,62 @@ class ProjectNode:
         """A sweep by name, or None."""
         return sweeps.sweep(self._call, self._info.path, sweep_name)
 
-    def _found(self, filters: str | None, order: str | None) -> list[str]:
-        return listing.find(
-            self._call.store,
-            self._call.ctx,
-            self._info.path,
-            mongo.condition(filters or None),
-            mongo.orders(order),
+    def run_queues(self) -> list[QueueNode]:
+        """Its queues of Launch."""
+        return launch.queues(self._call, self._info.path)
+
+    def run_queue(self, name: str) -> QueueNode | None:
+        """A queue of Launch by name, or None."""
+        return next((each for each in self.run_queues() if each.name == name), None)
+
+    def triggers(self) -> list[Any]:
+        """Its automations."""
+        return automations.of_project(self._call, self._info.namespace, self._number())
+
+    def all_views(
+        self,
+        view_type: str | None = None,
+        view_name: str | None = None,
+        user_name: str | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """Saved workspaces or reports."""
+        return views.listed(
+            self._call, self._info.path, view_type or "runs", view_name, user_name, after, first
         )
+
+
+def runs_page(
+    call: Call, project: str, condition: Condition, order: str | None, after: str | None, first: int | None
+) -> dict[str, Any]:
+    """A page of the runs that a condition finds."""
+    limit = max(1, min(50 if first is None else first, MAX_PAGE))
+    page = questions.ask(
+        call.store,
+        call.ctx,
+        project,
+        filter=condition,
+        order=mongo.orders(order),
+        limit=limit,
+        after=after or "",
+    )
+    edges = [{"node": RunNode(call, each), "cursor": page.next or ""} for each in page.items]
+    return {"edges": edges, "pageInfo": {"endCursor": page.next or after, "hasNextPage": bool(page.next)}}
 
 
 def project(call: Call, name: str | None, entity: str | None) -> ProjectNode | None:
     """A project, or None when there is none to be seen."""
-    path = f"{entity or call.ctx.principal.name}/{name or DEFAULT}"
     try:
-        return ProjectNode(call, projects.get(call.store, call.ctx, path))
+        info = projects.get(call.store, call.ctx, naming.project(call, entity, name))
     except Missing:
         return None
+    return ProjectNode(call, info) if info.kind == naming.kind(name) else None
+
+
+def held_in(call: Call, path: str) -> ProjectNode:
+    """The project of a path."""
+    return ProjectNode(call, projects.get(call.store, call.ctx, path))
 
 
 def listed(call: Call, entity: str | None, after: str | None, first: int | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from runstone.dialects.wandb.projects import ProjectNode
 from runstone.domain.runs import finding
 
 #: What works of runs and their files, of what the SDK asks after.
-FEATURES = {"STRUCTURED_CONSOLE_LOGS": True, "MARK_RUN_FILES_UPLOADED": True}
+FEATURES = {"STRUCTURED_CONSOLE_LOGS": True, "MARK_RUN_FILES_UPLOADED": True, "FILESTREAM_GZIP": True}
 
 
 class RunFields(Fields):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runstone.dialects.routing import BYTES, JSON, Call, Raw, Route
-from runstone.dialects.wandb import filestream, runfiles, wire
+from runstone.dialects.wandb import artifactfiles, filestream, parts, runfiles, wire
 from runstone.dialects.wandb.problem import content, is_outright
 from runstone.errors import RunstoneError
 
@@ -32,7 +32,7 @@ def graphql(call: Call) -> Raw:
         if is_outright(error):
             raise
         return Raw(content(error), JSON)
-    return Raw(wire.written(found).encode("utf-8", "replace"), JSON)
+    return Raw(wire.answered(found), JSON)
 
 
 ROUTES = (
@@ -66,4 +66,6 @@ ROUTES = (
         signed=True,
         blocking=True,
     ),
+    *artifactfiles.ROUTES,
+    *parts.ROUTES,
 )

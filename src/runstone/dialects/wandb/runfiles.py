@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 from runstone.dialects.routing import Call, Download, Raw
@@ -30,7 +31,9 @@ def page(
     """A page of a run's files."""
     held = files.listed(call.store, call.ctx, run.path, limit=1_000_000)
     if names:
-        held = [file for file in held if file.path in names]
+        # The SDK asks for a file by the path that it was saved by, ./name too.
+        wanted = {posixpath.normpath(name) for name in names if name}
+        held = [file for file in held if file.path in wanted]
     elif pattern:
         held = [file for file in held if listing.like(pattern, file.path)]
     found = wire.page(held, after, first)

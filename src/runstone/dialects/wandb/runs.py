@@ -6,6 +6,7 @@ from typing import Any
 
 from runstone.dialects.routing import Call
 from runstone.dialects.wandb import history, runfiles, wire
+from runstone.dialects.wandb.artifactfields import RunArtifacts
 from runstone.domain.runs import console, delivery, files, finding, points, rows
 from runstone.types import ConsoleLine, RunInfo
 
@@ -13,14 +14,14 @@ from runstone.types import ConsoleLine, RunInfo
 INTERNAL = "_wandb"
 
 
-class RunNode:
+class RunNode(RunArtifacts):
     """A run. ``counts_lines`` is false in the answer to an upsert: there a count would move the SDK's history by so much."""
 
     read_only = False
 
     def __init__(self, call: Call, info: RunInfo, counts_lines: bool = True) -> None:
         self._call, self._info, self._counts_lines = call, info, counts_lines
-        self.id = wire.make_id("Run", info.id)
+        self.id, self._number = wire.make_id("Run", info.id), info.id
         self.name, self.display_name, self.state = info.name, info.display_name or info.name, info.state
         self.notes, self.description = info.notes, info.info.get("description")
         self.tags = list(info.tags)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,40 @@ def number_of(kind: str, text: str) -> int:
     except (binascii.Error, ValueError):
         pass
     raise Invalid(f"{text!r:.100} is not the id of a {kind}")
+
+
+def any_number(text: str) -> int:
+    """The number in an id of any kind; raises :class:`Invalid`."""
+    try:
+        return int(base64.b64decode(text, validate=True).decode().partition(":")[2])
+    except (binascii.Error, ValueError):
+        raise Invalid(f"{text!r:.100} is not an id") from None
+
+
+def number_of_hex(kind: str, text: str) -> int:
+    """The number in an id that is written in hexadecimal digits, as references to artifacts do; raises :class:`Invalid`."""
+    try:
+        return number_of(kind, base64.b64encode(bytes.fromhex(text)).decode())
+    except ValueError:
+        raise Invalid(f"{text!r:.100} is not the id of a {kind} in hexadecimal digits") from None
+
+
+def whole(text: str) -> int:
+    """A whole number of an address; raises :class:`Invalid`."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise Invalid(f"{text!r:.100} is not a number")
+    return int(text)
+
+
+def hex_bytes(text: str, size: int) -> bytes:
+    """Bytes in hexadecimal digits; raises :class:`Invalid`."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != size:
+        raise Invalid(f"{text!r:.100} is not {size} bytes in hexadecimal digits")
+    return found
 
 
 def time_text(moment: int) -> str | None:
@@ -66,6 +101,25 @@ def document(text: str | None, what: str) -> dict[str, Any] | None:
 def written(value: Any) -> str:
     """JSON text, with NaN and infinities bare."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def answered(value: Any) -> bytes:
+    """JSON as a client's strict parser takes it: what is no finite number is told by its name."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
 
 
 def base(call: Call) -> str:

@@ -65,11 +65,20 @@ _FLAGS = frozenset("ims")
 _HISTORY = "keys_info.keys."
 
 
-def condition(filters: Any) -> Condition:
-    """The condition that a filter means: a JSON document, its text, or None, which finds all. Invalid names what cannot be asked."""
+#: What may be asked of a field: an operator, its operand, and the field as the asker named it.
+Test = Callable[[str, Any, str], Condition]
+#: The test of a field by its name in a filter; raises :class:`Invalid` for one that is not known.
+Fields = Callable[[str], Test]
+
+
+def condition(filters: Any, fields: Fields | None = None) -> Condition:
+    """The condition that a filter means: a JSON document, its text, or None, which finds all. Invalid names what cannot be asked.
+
+    ``fields`` says what can be asked; by default, what can be asked of runs.
+    """
     if isinstance(filters, str):
         filters = _decoded(filters)
-    return bounds.checked(_document({} if filters is None else filters, 1))
+    return bounds.checked(_document({} if filters is None else filters, 1, fields or _run_field))
 
 
 def orders(source: str | None) -> tuple[Order, ...]:
@@ -101,34 +110,37 @@ def _decoded(source: str) -> Any:
         raise Malformed(f"filters are not JSON: {error}") from None
 
 
-def _document(document: Any, depth: int) -> Condition:
+def _document(document: Any, depth: int, fields: Fields) -> Condition:
     """A document: all of its entries."""
     if not isinstance(document, dict):
         raise Invalid(f'a filter must be an object such as {{"state": "finished"}}, not {_shown(document)}')
     if depth > MAX_DEPTH:
         raise TooLarge(f"filters nest deeper than {MAX_DEPTH}")
-    return all_of([_entry(key, value, depth) for key, value in document.items()])
+    return all_of([_entry(key, value, depth, fields) for key, value in document.items()])
 
 
-def _entry(key: Any, value: Any, depth: int) -> Condition:
+def _entry(key: Any, value: Any, depth: int, fields: Fields) -> Condition:
     if not isinstance(key, str):
         raise Invalid(f"a filter's keys must be text, not {_shown(key)}")
     if key == "$not":
-        return Not(_document(value, depth + 1))
+        return Not(_document(value, depth + 1, fields))
     if key in ("$and", "$or", "$nor"):
         if not isinstance(value, (list, tuple)) or not value:
             raise Invalid(f"{key} must be a list of at least one filter, not {_shown(value)}")
-        of = [_document(each, depth + 1) for each in value]
+        of = [_document(each, depth + 1, fields) for each in value]
         return all_of(of) if key == "$and" else any_of(of) if key == "$or" else Not(any_of(of))
     if key.startswith("$"):
         raise Invalid(f"{key} is not known at this place; use $and, $or, $nor, $not or the name of a field")
+    return _tests(value, fields(key), key, depth)
+
+
+def _run_field(key: str) -> Test:
     if key == "tags":
-        return _tests(value, _tag_test, key, depth)
+        return member_test("tags")
     if key.startswith(_HISTORY):
-        return _tests(value, _presence_test(f"summary.{key[len(_HISTORY) :]}:count"), key, depth)
+        return _presence_test(f"summary.{key[len(_HISTORY) :]}:count")
     field = _field(key)
-    read = _time if attributes.RUN.get(field) == "time" else _scalar
-    return _tests(value, _field_test(field, read), key, depth)
+    return field_test(field, time if attributes.RUN.get(field) == "time" else scalar)
 
 
 def _field(name: str) -> str:
@@ -151,9 +163,6 @@ def _field(name: str) -> str:
     raise Invalid(
         f"{_shown(name)} is not a field of a run; use config.<key>, summary_metrics.<key>, tags, or one of {', '.join(sorted(ATTRIBUTES))}"
     )
-
-
-Test = Callable[[str, Any, str], Condition]
 
 
 def _tests(value: Any, test: Test, name: str, depth: int) -> Condition:
@@ -195,7 +204,9 @@ def _tests(value: Any, test: Test, name: str, depth: int) -> Condition:
     return all_of(found)
 
 
-def _field_test(field: str, read: Callable[[str, Any], Scalar]) -> Test:
+def field_test(field: str, read: Callable[[str, Any], Scalar]) -> Test:
+    """What can be asked of a field with one value; ``read`` turns an operand into a value."""
+
     def test(operator: str, operand: Any, name: str) -> Condition:
         if operator in ("$eq", "$ne"):
             equal = _equal(field, read(name, operand))
@@ -233,26 +244,29 @@ def _presence_test(field: str) -> Test:
     return test
 
 
-def _tag_test(operator: str, operand: Any, name: str) -> Condition:
-    """What is asked of a run's tags, a list in wandb: equality and ``$in`` mean that one of them is the value."""
-    if operator in ("$eq", "$ne", "$contains") and not isinstance(operand, (list, tuple)):
-        has = _tag(operator, operand)
-        return Not(has) if operator == "$ne" else has
-    if operator in ("$in", "$nin", "$all"):
-        has_each = [_tag(operator, each) for each in _list(name, operator, operand)]
-        if operator == "$all":
-            return all_of(has_each) if has_each else Or(())
-        return any_of(has_each) if operator == "$in" else Not(any_of(has_each))
-    if operator == "$exists":
-        # Every run has a list of tags, be it empty.
-        return And(()) if _flag(name, operand) else Or(())
-    raise Invalid(
-        f"tags: {operator} of {_shown(operand)} cannot be asked; use a tag, or $in, $nin, $all, $ne with tags"
-    )
+def member_test(root: str) -> Test:
+    """What can be asked of a list, such as a run's tags: equality and ``$in`` mean that one of them is the value."""
 
+    def has(operator: str, operand: Any) -> Condition:
+        return Exists(f"{root}.{_text(root, operator, operand)}")
 
-def _tag(operator: str, operand: Any) -> Condition:
-    return Exists("tags." + _text("tags", operator, operand))
+    def test(operator: str, operand: Any, name: str) -> Condition:
+        if operator in ("$eq", "$ne", "$contains") and not isinstance(operand, (list, tuple)):
+            found = has(operator, operand)
+            return Not(found) if operator == "$ne" else found
+        if operator in ("$in", "$nin", "$all"):
+            has_each = [has(operator, each) for each in _list(name, operator, operand)]
+            if operator == "$all":
+                return all_of(has_each) if has_each else Or(())
+            return any_of(has_each) if operator == "$in" else Not(any_of(has_each))
+        if operator == "$exists":
+            # There is always a list, be it empty.
+            return And(()) if _flag(name, operand) else Or(())
+        raise Invalid(
+            f"{name}: {operator} of {_shown(operand)} cannot be asked; use a text, or $in, $nin, $all, $ne with texts"
+        )
+
+    return test
 
 
 def _equal(field: str, value: Scalar) -> Condition:
@@ -267,7 +281,8 @@ def _among(field: str, values: Iterable[Scalar]) -> Condition:
     return Or((IsNull(field), In(field, rest))) if rest else IsNull(field)
 
 
-def _scalar(name: str, value: Any) -> Scalar:
+def scalar(name: str, value: Any) -> Scalar:
+    """A value to compare a field with."""
     if isinstance(value, int) and not isinstance(value, bool):
         return bounds.whole(value)
     if value is None or isinstance(value, (bool, float, str)):
@@ -275,7 +290,7 @@ def _scalar(name: str, value: Any) -> Scalar:
     raise Invalid(f"{name}: compare it with null, true, false, a number or text, not {_shown(value)}")
 
 
-def _time(name: str, value: Any) -> Scalar:
+def time(name: str, value: Any) -> Scalar:
     """A time in microseconds since 1970 from ISO 8601 (UTC unless it says otherwise); numbers are seconds, or milliseconds beyond 1e11."""
     if value is None:
         return None

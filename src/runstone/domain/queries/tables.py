@@ -40,16 +40,6 @@ def select(
     return run_sql(sql, _Tables(store, ctx, place, hidden).suppliers(), seconds=seconds, max_rows=max_rows)
 
 
-def as_stream(table: pyarrow.Table) -> bytes:
-    """A table as an Arrow IPC stream."""
-    import pyarrow
-
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
-
-
 class _Tables:
     """The tables of one project for one statement."""
 

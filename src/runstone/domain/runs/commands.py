@@ -14,15 +14,19 @@ from runstone.errors import Conflict, Exists, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import (
+    ALERTS,
     ARRIVALS,
     ARRIVED,
     BLOB_VERSIONS,
+    DATASET_RUNS,
     LAST_OBJECTS,
     LINES,
     PROJECTS,
     RUN_CHANGES,
+    RUN_DATASETS,
     RUN_FILES,
     RUN_MARKS,
+    RUN_MODELS,
     RUN_NAMES,
     RUNNING,
     RUNS,
@@ -335,6 +339,10 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
     doomed: list[tuple[Table[Any], tuple[Any, ...]]] = [(LINES, key) for key, _ in state.scan(LINES, run.id)]
     doomed += [(WRITER_LINES, key) for key, _ in state.scan(WRITER_LINES, run.id)]
     doomed += [(WRITER_ROWS, key) for key, _ in state.scan(WRITER_ROWS, run.id)]
+    doomed += [(ALERTS, key) for key, _ in state.scan(ALERTS, run.id)]
+    doomed += [(RUN_MODELS, key) for key, _ in state.scan(RUN_MODELS, run.id)]
+    for (_, dataset), _ in state.scan(RUN_DATASETS, run.id):
+        doomed += [(RUN_DATASETS, (run.id, dataset)), (DATASET_RUNS, (dataset, run.id))]
     doomed += _stream_rows(state, run)
     files = [entry for _, entry in state.scan(RUN_FILES, run.id)]
     for table, key in doomed:

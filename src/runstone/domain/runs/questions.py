@@ -125,6 +125,29 @@ def across(
     return RunPage(items=tuple(run for run in found if run is not None), next=following)
 
 
+def check(filter: Any, order: Any) -> tuple[Condition, tuple[Order, ...]]:
+    """A filter and an order in any language as the tree; raises :class:`Invalid` before anything is answered."""
+    return condition_of(filter), orders_of(order)
+
+
+def ids(
+    store: Store,
+    ctx: Context,
+    project: str,
+    *,
+    filter: Any = "",
+    order: Any = "",
+    limit: int = 1000,
+    after: str = "",
+    deleted: bool = False,
+) -> tuple[list[int], str]:
+    """The numbers of the runs that :func:`ask` finds, and the place of the page behind them."""
+    asked = question(filter, order, limit, after, False, deleted)
+    place, hidden = place_of(store, ctx, project)
+    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    return answer.ids, _next(answer, limit)
+
+
 def question(filter: Any, order: Any, limit: int, after: str, total: bool, deleted: bool) -> Query:
     """A question in any of the languages as the tree; deleted runs are left out unless they are asked for."""
     return Query(

@@ -1,18 +1,19 @@
-"""What a run logged, row by row: exact, from the points as the log has them."""
+"""What a run logged, row by row, for callers that choose keys by a rule; :func:`runstone.domain.runs.series.rows` has pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from runstone._native import points
 from runstone.domain import fields
 from runstone.domain.context import Context
-from runstone.domain.runs import finding, history
+from runstone.domain.runs import finding, keys, series
 from runstone.domain.store import Store
 
 #: No step is as high.
 END = 1 << 62
+#: Rows that are put together at a time.
+_PAGE = 10_000
 
 
 def read(
@@ -26,22 +27,31 @@ def read(
 ) -> list[tuple[int, int, dict[str, Any]]]:
     """Rows of (step, time in microseconds, values by key) with ``low <= step < high``, by step: of each key the last value of the step.
 
-    ``wanted`` says of which keys; what the principal may not read is left out, and so is a row without any key.
+    The last value is the greatest (time, value). ``wanted`` says of which keys; what the principal may not read is left out, and so is a
+    row without any key.
     """
     with store.index.read() as view:
         found = finding.find(store, view, ctx, name)
         hidden = fields.hidden_from(store, view, ctx, found)
-    shown: dict[str, bool] = {}
-    merged: dict[int, tuple[int, dict[str, Any]]] = {}
-    for batch in history.batches(store, found.run, high, low):
+    held, spans = series.of(store), series.spans(found)
+    numbers = held.keys(spans)
+    with store.index.read() as view:
+        names = {number: keys.names(store).of(view, found.project.id, number) for number in numbers}
+    names = {
+        number: key
+        for number, key in names.items()
+        if (wanted is None or wanted(key)) and not fields.covers(hidden, f"summary.{key}")
+    }
+    answer: list[tuple[int, int, dict[str, Any]]] = []
+    after: int | None = None
+    while names:
         ctx.check_deadline()
-        for step, time, values in points.decode_rows(batch):
-            if not low <= step < high:
-                continue
-            for key in values.keys() - shown.keys():
-                shown[key] = (wanted is None or wanted(key)) and not fields.covers(hidden, f"summary.{key}")
-            kept = {key: value for key, value in values.items() if shown[key]}
-            if kept:
-                before = merged.get(step)
-                merged[step] = (time, {**before[1], **kept} if before else kept)
-    return [(step, *merged[step]) for step in sorted(merged)]
+        page = held.rows(spans, list(names), low=low, high=high, after=after, limit=_PAGE)
+        answer += [
+            (step, time, {names[number]: value for number, value in values.items()})
+            for step, time, values in page
+        ]
+        if len(page) < _PAGE:
+            break
+        after = page[-1][0]
+    return answer

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from runstone._native import points
 from runstone.domain import fields
 from runstone.domain.context import Context
+from runstone.domain.queries import sheets
 from runstone.domain.runs import finding, keys
 from runstone.domain.runs.finding import Found
 from runstone.domain.store import Store
@@ -16,6 +18,9 @@ from runstone.storage.tables import ARRIVED, RUNS, STREAMS
 from runstone.types import RowPage, SeriesPage, SeriesPicture
 
 if TYPE_CHECKING:
+    import pyarrow
+
+    from runstone.storage.series.points import Points
     from runstone.storage.series.reading import Span
     from runstone.storage.series.series import Series
 
@@ -60,6 +65,76 @@ def read(
 
     A page has ``limit`` points, and some more where points share a step and a time.
     """
+    page, cursor = _page(store, ctx, name, key, low, high, by, after, limit)
+    return SeriesPage(
+        key=key, steps=page.steps.tolist(), times=page.times.tolist(), values=page.values(), next=cursor
+    )
+
+
+def batch(
+    store: Store,
+    ctx: Context,
+    name: str,
+    key: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    by: str = "step",
+    after: str = "",
+    limit: int = 100_000,
+) -> tuple[bytes, str]:
+    """:func:`read`, as a batch of points (``docs/format/points.md``; of none, no bytes), and the page's ``next``."""
+    page, cursor = _page(store, ctx, name, key, low, high, by, after, limit)
+    if not len(page):
+        return b"", cursor
+    values = _column(page)
+    if values is None:
+        return points.encode_rows([(step, time, {key: value}) for step, time, value in page.rows()]), cursor
+    return points.encode_columns(page.steps.data, page.times.data, {key: values}), cursor
+
+
+def arrow(
+    store: Store,
+    ctx: Context,
+    name: str,
+    key: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    by: str = "step",
+    after: str = "",
+    limit: int = 100_000,
+) -> tuple[pyarrow.Table, str]:
+    """:func:`read`, as a table of Arrow with the columns step, time and value, and the page's ``next``.
+
+    The values are doubles or whole numbers where all are, and else text, in which objects are JSON.
+    """
+    pa = sheets.arrow()
+    page, cursor = _page(store, ctx, name, key, low, high, by, after, limit)
+    values = _column(page)
+    if values is None:
+        values = [sheets.text_of(value) for value in page.values()]
+    return pa.table({"step": page.steps, "time": page.times, "value": values}), cursor
+
+
+def _column(page: Points) -> Any:
+    """The values as an array of one type; None where they are not all doubles, or all whole numbers."""
+    if not page.kinds.any():
+        return page.floats()
+    return page.bits if (page.kinds == points.INT).all() else None
+
+
+def _page(
+    store: Store,
+    ctx: Context,
+    name: str,
+    key: str,
+    low: int | None,
+    high: int | None,
+    by: str,
+    after: str,
+    limit: int,
+) -> tuple[Points, str]:
     _check_axis(by)
     if not 1 <= limit <= MAX_PAGE:
         raise Invalid(f"limit must be 1 to {MAX_PAGE}, not {limit}")
@@ -73,10 +148,7 @@ def read(
         after=_position(after),
         limit=limit,
     )
-    cursor = ",".join(map(str, page.last())) if len(page) >= limit else ""
-    return SeriesPage(
-        key=key, steps=page.steps.tolist(), times=page.times.tolist(), values=page.values(), next=cursor
-    )
+    return page, ",".join(map(str, page.last())) if len(page) >= limit else ""
 
 
 def rows(

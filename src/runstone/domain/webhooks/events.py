@@ -12,6 +12,7 @@ from runstone.domain.aliases import DeleteAlias, MoveAlias
 from runstone.domain.collections import CreateCollection, DeleteCollection, UpdateCollection
 from runstone.domain.labels import SetLabels
 from runstone.domain.runs import finding
+from runstone.domain.runs.alerts import RaiseAlert
 from runstone.domain.runs.commands import CreateRun, DeleteRun, SetRunState, UpdateRun
 from runstone.domain.runs.logging import LogPoints
 from runstone.domain.versioning import CommitVersion, DeleteVersion, QuarantineVersion, UpdateVersion
@@ -118,7 +119,12 @@ def _place(view: View, subject: _Subject) -> tuple[int, int] | None:
 
 @tells(CreateCollection, "collection.created")
 def _collection_created(view: View, command: CreateCollection, made: int) -> Iterator[_Subject]:
-    detail = {"name": command.name, "type": command.type, "description": command.description}
+    detail = {
+        "name": command.name,
+        "type": command.type,
+        "description": command.description,
+        "labels": command.labels,
+    }
     yield _Subject("collection.created", made, detail=detail)
 
 
@@ -135,7 +141,11 @@ def _collection_deleted(view: View, command: DeleteCollection, _: None) -> Itera
 @tells(CommitVersion, "version.created", "alias.set")
 def _version_created(view: View, command: CommitVersion, made: Any) -> Iterator[_Subject]:
     if not made.reused:
-        detail = {"description": command.description, "tags": list(command.tags)}
+        detail = {
+            "description": command.description,
+            "tags": list(command.tags),
+            "labels": command.labels,
+        }
         yield _Subject("version.created", command.collection, made.number, detail=detail)
     for alias in command.aliases:
         yield _Subject("alias.set", command.collection, made.number, detail={"alias": alias})
@@ -202,6 +212,13 @@ def _run_state(view: View, command: SetRunState, _: None) -> Iterator[_Subject]:
 @tells(DeleteRun, "run.deleted")
 def _run_deleted(view: View, command: DeleteRun, _: None) -> Iterator[_Subject]:
     yield _Subject("run.deleted", run=command.run)
+
+
+@tells(RaiseAlert, "run.alert")
+def _alert(view: View, command: RaiseAlert, told: bool) -> Iterator[_Subject]:
+    if told:
+        detail = {"title": command.title, "text": command.text, "severity": command.severity}
+        yield _Subject("run.alert", run=command.run, detail=detail)
 
 
 @tells(LogPoints, "run.points")

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from runstone.storage.columns import bitmaps, textual
-from runstone.storage.columns.bitmaps import Bits
-from runstone.storage.columns.lanes import BoolLane, Column, Lane, NumberLane, TextLane
+from runstone.storage.columns.bitmaps import Bits, Positions
+from runstone.storage.columns.lanes import BoolLane, Column, Lane, NumberLane, Pool, TextLane
 from runstone.storage.columns.parts import View
 
 #: The column of row ids; a field may be called ``id``.
@@ -35,6 +36,17 @@ def table_of(views: Sequence[View], fields: Sequence[str], visible: Callable[[st
         ]
         arrays.append(pa.chunked_array(chunks, kind))
     return pa.table(arrays, names=[ID, *fields])
+
+
+def matching(pool: Pool, codes: Positions, expression: str) -> Bits:
+    """Those of some codes whose texts match an expression that RE2 accepts."""
+    kind = pa.utf8() if pool.offsets.itemsize == 4 else pa.large_utf8()
+    buffers = [None, pa.py_buffer(pool.offsets), pa.py_buffer(pool.data)]
+    texts = pa.Array.from_buffers(kind, len(pool), buffers)
+    if len(codes) < len(pool):
+        texts = texts.take(pa.array(codes))
+    hits = compute.match_substring_regex(texts, expression).to_numpy(zero_copy_only=False)
+    return bitmaps.at(codes[hits], len(pool))
 
 
 def _type_of(columns: Sequence[Column | None]) -> pa.DataType:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any, TypeVar
+
+import msgspec
 
 from runstone._native import columns as kernels
 from runstone.errors import Invalid, TooLarge
-from runstone.query import MAX_LIMIT, Order, Query
+from runstone.query import MAX_LIMIT, Order, Query, fields_of
 from runstone.storage.columns import cursors, filtering, grouping, ordering
+from runstone.storage.columns.bitmaps import Bits, Positions
 from runstone.storage.columns.grouping import Group
 from runstone.storage.columns.lanes import Column
-from runstone.storage.columns.ordering import Ranked
+from runstone.storage.columns.ordering import PartOrder, Ranked
 from runstone.storage.columns.parts import View
 
 #: Fields that an order or a grouping may have.
 MAX_FIELDS = 16
+#: Bytes of a question, and rows of a page, beyond which an answer is not remembered; and fields of a part, beyond which their names are not.
+MAX_REMEMBERED = 4096
+MAX_NAMES = 4096
 
+T = TypeVar("T")
 Visible = Callable[[str], bool]
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Answer:
@@ -68,23 +79,21 @@ def answer(query: Query, asked: Sequence[tuple[View, Visible]]) -> Answer:
     after = (
         cursors.decode(query.after, query.order, len(query.order)) if query.after and not grouped else None
     )
-    total = 0
+    key = _key(query)
     totals: dict[grouping.Key, grouping.Total] = {}
     found = []
+    total = 0
     for view, visible in asked:
         if not view.count:
             continue
-        column = _visible_columns(view, visible)
-        mask = filtering.find(query.filter, view, column)
+        work = _Work(query, view, visible, after, key)
         if grouped:
-            grouping.gather(view, mask, query, column, totals)
+            grouping.add(totals, work.groups())
             continue
         if query.total:
-            total += kernels.count(mask)
+            total += work.total()
         if query.limit:
-            part = ordering.order_of(view, query.order, column)
-            bound = int(view.part.ids.searchsorted(after[1])) if after else 0
-            found.append((view, part, part.top(mask, after[0] if after else None, bound, query.limit)))
+            found.append((view, *work.first()))
     if grouped:
         count = len(totals) if query.total else None
         return Answer(query.order, groups=grouping.finish(totals, query), total=count)
@@ -92,11 +101,54 @@ def answer(query: Query, asked: Sequence[tuple[View, Visible]]) -> Answer:
     return Answer(query.order, ranked, total=total if query.total else None)
 
 
-def _visible_columns(view: View, visible: Visible) -> Callable[[str], Column | None]:
-    def column(field: str) -> Column | None:
-        return view.part.column(field) if visible(field) else None
+def _key(query: Query) -> bytes:
+    """Bytes that differ for different questions (equality does not: 1 and true are equal); empty for one that is not remembered."""
+    try:
+        packed = _pack(query)
+    except (UnicodeEncodeError, OverflowError):
+        return b""
+    return packed if len(packed) <= MAX_REMEMBERED and query.limit <= MAX_REMEMBERED else b""
 
-    return column
+
+class _Work:
+    """A question over one view. What was worked out of it is remembered, for the same is asked again and again while little changes."""
+
+    def __init__(
+        self, query: Query, view: View, visible: Visible, after: tuple[list[Any], int] | None, key: bytes
+    ) -> None:
+        self._query, self._view, self._visible, self._after = query, view, visible, after
+        named = fields_of(query.filter) | {each.field for each in query.order} | set(query.group)
+        named |= {each.field for each in query.aggregates}
+        self._key = (key, tuple(sorted(name for name in named if not visible(name)))) if key else None
+
+    def _remembered(self, what: str, make: Callable[[], T]) -> T:
+        return self._view.remembered.of((what, self._key), make) if self._key else make()
+
+    def _column(self, name: str) -> Column | None:
+        return self._view.part.column(name) if self._visible(name) else None
+
+    def _mask(self) -> Bits:
+        return filtering.find(self._query.filter, self._view, self._column)
+
+    def groups(self) -> dict[grouping.Key, grouping.Total]:
+        """The groups of the view."""
+        return self._remembered(
+            "groups", lambda: grouping.gather(self._view, self._mask(), self._query, self._column)
+        )
+
+    def total(self) -> int:
+        """How many rows fulfil the condition."""
+        return self._remembered("total", lambda: kernels.count(self._mask()))
+
+    def first(self) -> tuple[PartOrder, Positions]:
+        """The order of the view's rows, and the places of the first."""
+        return self._remembered("first", self._first)
+
+    def _first(self) -> tuple[PartOrder, Positions]:
+        order = ordering.order_of(self._view, self._query.order, self._column)
+        after = self._after
+        bound = int(self._view.part.ids.searchsorted(after[1])) if after else 0
+        return order, order.top(self._mask(), after[0] if after else None, bound, self._query.limit)
 
 
 def fields(
@@ -104,21 +156,30 @@ def fields(
 ) -> list[tuple[str, int]]:
     """Names of visible fields with a prefix that come behind ``after``, ascending, with how many live rows have each."""
     start = max(prefix, after)
-    names = heapq.merge(*(_named(view, start) for view in views if view.count), key=lambda each: each[0])
+    names = heapq.merge(*(_names_of(view, start) for view in views if view.count))
     found: list[tuple[str, int]] = []
-    for name, held in groupby(names, key=lambda each: each[0]):
+    for name, held in groupby(names, key=itemgetter(0)):
         if len(found) >= limit or not name.startswith(prefix):
             break
         if (after and name <= after) or not visible(name):
             continue
-        count = sum(_live_rows(view, name, rows) for _, view, rows in held)
+        count = sum(rows for _, rows in held)
         if count:
             found.append((name, count))
     return found
 
 
-def _named(view: View, start: str) -> Iterator[tuple[str, View, int]]:
-    return ((name, view, rows) for name, rows in view.part.names(start))
+def _names_of(view: View, start: str) -> Iterator[tuple[str, int]]:
+    """The names of a view's fields from one on, with how many live rows have each; those of a view with few are remembered."""
+    live = view.remembered.of("fields", lambda: _few_names(view))
+    if live is None:
+        return ((name, _live_rows(view, name, rows)) for name, rows in view.part.names(start))
+    return iter(live[bisect.bisect_left(live, (start, 0)) :])
+
+
+def _few_names(view: View) -> list[tuple[str, int]] | None:
+    names = list(islice(view.part.names(), MAX_NAMES + 1))
+    return [(name, _live_rows(view, name, rows)) for name, rows in names] if len(names) <= MAX_NAMES else None
 
 
 def _live_rows(view: View, name: str, rows: int) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,9 @@ OPERATORS: dict[Operator, int] = {"=": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">="
 FEW = 8
 #: More candidates than this are worth another scan before RE2 is asked, which takes about a microsecond each.
 MANY = 1000
+#: How many texts are matched between two looks at the clock, and how long one column of one part may take.
+BATCH = 1 << 14
+SECONDS = 5.0
 #: How many needles a pool remembers: a bit for each of its texts.
 KEPT_NEEDLES = 8
 
@@ -354,5 +359,27 @@ def _used(lane: TextLane, among: Bits) -> Bits:
 
 
 def _searched(pool: Pool, codes: bitmaps.Positions, pattern: patterns.Pattern) -> Bits:
-    hits = [code for code, text in zip(codes.tolist(), pool.take(codes), strict=True) if pattern.search(text)]
+    """Those of some codes whose texts match: many are handed to RE2 at once where Arrow is installed, which has one too."""
+    if len(codes) > BATCH and pattern.expression and (arrow := _arrow()) is not None:
+        found: Bits = arrow.matching(pool, codes, pattern.expression)
+        return found
+    until, hits = time.monotonic() + SECONDS, []
+    for first in range(0, len(codes), BATCH):
+        some = codes[first : first + BATCH]
+        hits += [
+            code for code, text in zip(some.tolist(), pool.take(some), strict=True) if pattern.search(text)
+        ]
+        if time.monotonic() > until:
+            raise TooLarge(
+                f"the pattern was matched for {SECONDS:g} s and there are texts left: let it have some letters in it that every match has"
+            )
     return bitmaps.at(np.array(hits, np.int64), len(pool))
+
+
+def _arrow() -> ModuleType | None:
+    """The module that works with Arrow; None where Arrow is not installed."""
+    try:
+        from runstone.storage.columns import arrow
+    except ImportError:
+        return None
+    return arrow

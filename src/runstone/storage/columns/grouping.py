@@ -51,6 +51,13 @@ class Figures:
     greatest: float = -math.inf
     sum: float = 0.0
 
+    def add(self, more: Figures) -> None:
+        """Takes in what is known of further numbers."""
+        self.count += more.count
+        self.least = min(self.least, more.least)
+        self.greatest = max(self.greatest, more.greatest)
+        self.sum += more.sum
+
     def of(self, function: str) -> int | float | None:
         """One of the functions; None if there is no number, but for the count."""
         if function == "count":
@@ -83,26 +90,35 @@ def check(query: Query) -> None:
             )
 
 
-def gather(
-    view: View, mask: Bits, query: Query, column: Callable[[str], Column | None], into: dict[Key, Total]
-) -> None:
-    """Adds the rows of a part's bitmap to the groups; :class:`TooLarge` when they become too many."""
+def gather(view: View, mask: Bits, query: Query, column: Callable[[str], Column | None]) -> dict[Key, Total]:
+    """The groups of the rows of a part's bitmap; :class:`TooLarge` when they are too many."""
     codes, size, keys = _codes(view.part.rows, mask, query.group, column)
     counts = np.zeros(size, np.int64)
     kernels.group_count(mask, codes, counts)
     there = np.flatnonzero(counts)
     if len(there) > MAX_LIMIT:
         raise _too_many()
+    found: dict[Key, Total] = {}
     totals = {}
     for at, key, rows_of in zip(there.tolist(), keys(there), counts[there].tolist(), strict=True):
-        totals[at] = total = into.setdefault(key, Total())
+        totals[at] = total = found.setdefault(key, Total())
         total.rows += rows_of
+    for name in {each.field for each in query.aggregates if each.field}:
+        held = column(name)
+        if held is not None and held.numbers is not None:
+            _add_numbers(held.numbers, mask, codes, size, name, totals)
+    return found
+
+
+def add(into: dict[Key, Total], part: dict[Key, Total]) -> None:
+    """Adds the groups of a part, which stay as they are; :class:`TooLarge` when they become too many."""
+    for key, found in part.items():
+        total = into.setdefault(key, Total())
+        total.rows += found.rows
+        for name, more in found.figures.items():
+            total.figures.setdefault(name, Figures()).add(more)
     if len(into) > MAX_LIMIT:
         raise _too_many()
-    for name in {each.field for each in query.aggregates if each.field}:
-        found = column(name)
-        if found is not None and found.numbers is not None:
-            _add_numbers(found.numbers, mask, codes, size, name, totals)
 
 
 def _too_many() -> TooLarge:
@@ -121,11 +137,8 @@ def _add_numbers(
     least, greatest, sums = np.zeros(groups), np.zeros(groups), np.zeros(groups)
     kernels.group_numbers(inside, codes, lane.numbers(), counts, least, greatest, sums)
     for at in np.flatnonzero(counts).tolist():
-        figures = totals[at].figures.setdefault(name, Figures())
-        figures.count += int(counts[at])
-        figures.least = min(figures.least, float(least[at]))
-        figures.greatest = max(figures.greatest, float(greatest[at]))
-        figures.sum += float(sums[at])
+        more = Figures(int(counts[at]), float(least[at]), float(greatest[at]), float(sums[at]))
+        totals[at].figures.setdefault(name, Figures()).add(more)
 
 
 def _codes(

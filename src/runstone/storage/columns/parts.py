@@ -6,9 +6,9 @@ import bisect
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from runstone.storage.columns import bitmaps, encode
 from runstone.storage.columns.bitmaps import Array, Bits
 from runstone.storage.columns.lanes import Column
 from runstone.storage.columns.segment import Ids, Segment
+
+T = TypeVar("T")
 
 
 class Part(Protocol):
@@ -32,7 +34,7 @@ class Part(Protocol):
         """Their ids."""
         ...
 
-    def column(self, field: str) -> Column | None:
+    def column(self, name: str) -> Column | None:
         """A field; None if no row has it."""
         ...
 
@@ -59,16 +61,16 @@ class MemoryPart:
         self._sorted: list[str] = []
         self._lock = threading.Lock()
 
-    def column(self, field: str) -> Column | None:
+    def column(self, name: str) -> Column | None:
         """A field's column, made when it is first asked for."""
         with self._lock:
-            if field not in self._columns:
+            if name not in self._columns:
                 found = [
-                    (at, row[field]) for at, row in enumerate(self.held) if row is not None and field in row
+                    (at, row[name]) for at, row in enumerate(self.held) if row is not None and name in row
                 ]
                 data = encode.field_data([at for at, _ in found], [value for _, value in found])
-                self._columns[field] = encode.column_of(data, self.rows)
-            return self._columns[field]
+                self._columns[name] = encode.column_of(data, self.rows)
+            return self._columns[name]
 
     def names(self, start: str = "") -> Iterator[tuple[str, int]]:
         """Names of fields with how many rows have each, superseded ones included."""
@@ -89,6 +91,29 @@ def count_fields(rows: Sequence[dict[str, Any] | None]) -> dict[str, int]:
     return Counter(itertools.chain.from_iterable(row for row in rows if row is not None))
 
 
+class Remembered:
+    """What was worked out of a view, the last of it: a view never changes, so it stays right. Safe for threads."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._held: dict[Any, Any] = {}
+        self._most = most
+        self._lock = threading.Lock()
+
+    def of(self, key: Any, make: Callable[[], T]) -> T:
+        """What is remembered under a key, or is made now; not to be changed afterwards."""
+        with self._lock:
+            if key in self._held:
+                found: T = self._held.pop(key)
+                self._held[key] = found
+                return found
+        made = make()
+        with self._lock:
+            self._held[key] = made
+            if len(self._held) > self._most:
+                del self._held[next(iter(self._held))]
+        return made
+
+
 @dataclass(frozen=True)
 class View:
     """A part and those of its rows that no other part supersedes."""
@@ -96,6 +121,7 @@ class View:
     part: Segment | MemoryPart
     live: Bits
     count: int
+    remembered: Remembered = field(default_factory=Remembered, compare=False, repr=False)
 
     @classmethod
     def of(cls, part: Segment | MemoryPart, live: Bits) -> View:
@@ -117,5 +143,6 @@ class View:
         places = self.places(ids)
         if not len(places):
             return self
-        live = self.live & ~bitmaps.at(places, self.part.rows)
-        return View.of(self.part, live)
+        gone = bitmaps.at(places, self.part.rows)
+        # Whoever changes again and again was taken out before: what is remembered of the view stays good.
+        return View.of(self.part, self.live & ~gone) if kernels.count(self.live & gone) else self

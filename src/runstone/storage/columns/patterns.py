@@ -38,6 +38,8 @@ class Pattern:
     """
 
     search: Callable[[bytes], bool]
+    #: The regular expression that :attr:`search` is, if it is one.
+    expression: str = ""
     needles: tuple[bytes, ...] = ()
     fold: bool = False
     exact: bool = False
@@ -58,7 +60,7 @@ def _compile(how: str, text: str) -> Pattern:
         if how == "contains":
             if len(encoded) > MAX_PATTERN:
                 raise Invalid(f"a pattern has at most {MAX_PATTERN} bytes, this one has {len(encoded)}")
-            return Pattern(lambda entry: encoded in entry, (encoded,), exact=True)
+            return Pattern(lambda entry: encoded in entry, needles=(encoded,), exact=True)
         text.encode()
     except UnicodeEncodeError as error:
         raise Invalid("a pattern must be valid Unicode; this one has half of a surrogate pair") from error
@@ -70,9 +72,9 @@ def _compile(how: str, text: str) -> Pattern:
             anchored = text.startswith("^")
             data = text.removeprefix("^").encode()
             begin = data if anchored else b""
-            return Pattern(_searcher(text), (data,), exact=not anchored, prefix=begin, whole=anchored)
+            return Pattern(_searcher(text), text, (data,), exact=not anchored, prefix=begin, whole=anchored)
         runs, prefix = required(text)
-        return Pattern(_searcher(text), _needles(runs[1:] if prefix else runs), prefix=prefix.encode())
+        return Pattern(_searcher(text), text, _needles(runs[1:] if prefix else runs), prefix=prefix.encode())
     return _like(text) if how == "like" else _ilike(text)
 
 
@@ -89,6 +91,7 @@ def _like(text: str) -> Pattern:
     bare = "_" not in text
     return Pattern(
         _searcher(_like_expression(text)),
+        _like_expression(text),
         _needles(pieces[1:] if pieces[0] else pieces),
         exact=bare and len(pieces) == 3 and not pieces[0] and not pieces[2],
         prefix=prefix,
@@ -98,13 +101,14 @@ def _like(text: str) -> Pattern:
 
 def _ilike(text: str) -> Pattern:
     pieces = re.split("[%_]", text)
-    search = _searcher("(?i)" + _like_expression(text))
+    expression = "(?i)" + _like_expression(text)
+    search = _searcher(expression)
     if "_" not in text and len(pieces) == 3 and not pieces[0] and not pieces[2] and pieces[1].isascii():
         needle = pieces[1].lower()
         beyond = tuple(other.encode() for letter, other in FOLDED_BEYOND_ASCII.items() if letter in needle)
-        return Pattern(search, (needle.encode(),), fold=True, exact=True, beyond=beyond)
+        return Pattern(search, expression, (needle.encode(),), fold=True, exact=True, beyond=beyond)
     runs = re.split("[%_kKsS]|[^\x00-\x7f]", text)
-    return Pattern(search, _needles([run.lower() for run in runs]), fold=True)
+    return Pattern(search, expression, _needles([run.lower() for run in runs]), fold=True)
 
 
 def _like_expression(text: str) -> str:

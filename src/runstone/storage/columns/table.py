@@ -170,8 +170,8 @@ class ColumnTable:
 
     # What changes it.
 
-    def refresh(self) -> int:
-        """Takes in what changed in the source since the last time; how many rows that was."""
+    def refresh(self, told: Callable[[int], None] = lambda seq: None) -> int:
+        """Takes in what changed in the source since the last time; how many rows that was. Of each piece of it, ``told`` is told the place."""
         pulled = 0
         while True:
             try:
@@ -184,6 +184,7 @@ class ColumnTable:
                     batch = _memory([row for _, row in changes], [seq for seq, _ in changes], held)
                     self._take(batch, changes[-1][0])
                     pulled += len(changes)
+                told(self._state.seq)
                 if self._state.waiting() >= self.bulk_rows:
                     self._seal()
             except Damaged as damage:
@@ -218,6 +219,10 @@ class ColumnTable:
             return True
         finally:
             self._maintaining.release()
+
+    def sealed_seq(self) -> int:
+        """Changes up to this sequence number are in segments, and need not be asked for again by who opens the folder."""
+        return self._state.manifest.seq
 
     def seal(self) -> bool:
         """Seals what is in memory, however little; whether there was something and nobody else was at it."""
