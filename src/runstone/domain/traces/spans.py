@@ -8,6 +8,7 @@ has its small batches put together as it grows, so that reading it opens few.
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -116,10 +117,12 @@ def _log_one(store: Store, ctx: Context, project: str, told: Told) -> None:
     command = _command(ctx, held, found, told, batch)
     if tokens:
         used = usage.total(((span, parent, tells) for span, parent, tells, _ in nodes), TOKENS, CACHED_TOKENS)
-        command = msgspec.structs.replace(command, usage=used)
+        whole = {key: int(count) for key, count in used.items() if float(count).is_integer()}
+        command = msgspec.structs.replace(command, usage=whole)
     if cost:
         spent = usage.total(((span, parent, tells) for span, parent, _, tells in nodes), COSTS)
-        command = msgspec.structs.replace(command, cost=spent)
+        real = {key: float(sum_) for key, sum_ in spent.items() if math.isfinite(sum_)}
+        command = msgspec.structs.replace(command, cost=real)
     if replaced or tokens or cost:
         command = msgspec.structs.replace(command, batches=len(batches), replaced=replaced)
     try:
