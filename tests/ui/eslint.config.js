@@ -1,7 +1,7 @@
 const browser = [
   "window", "document", "location", "history", "navigator", "localStorage", "fetch", "console", "performance", "crypto",
   "addEventListener", "removeEventListener", "setTimeout", "clearTimeout", "setInterval", "clearInterval", "requestAnimationFrame",
-  "cancelAnimationFrame", "requestIdleCallback", "matchMedia", "scrollTo", "getComputedStyle", "devicePixelRatio", "parent",
+  "cancelAnimationFrame", "requestIdleCallback", "matchMedia", "scrollTo", "getComputedStyle", "devicePixelRatio", "innerWidth", "innerHeight", "parent",
   "URL", "URLSearchParams", "AbortController", "AbortSignal", "DOMException", "EventSource", "ResizeObserver", "IntersectionObserver",
   "Blob", "File", "FileReader", "Image", "Path2D", "TextDecoder", "TextEncoder", "structuredClone", "queueMicrotask",
   "Event", "Node", "Element", "HTMLElement", "HTMLInputElement", "HTMLAnchorElement", "HTMLCanvasElement", "CustomEvent", "XMLSerializer", "atob", "btoa", "confirm", "prompt", "CSS",

@@ -55,6 +55,21 @@ def test_what_is_loaded_first_is_within_the_budget(assets):
     assert sum(packed.values()) <= BUDGET, packed
 
 
+def test_a_page_names_the_modules_it_will_need(server, assets):
+    for path, module in (
+        ("/", "home"),
+        ("/local/p", "workspace/workspace"),
+        ("/local/p/runs/r/logs", "run/run"),
+        ("/-/keys", "people/keys"),
+    ):
+        page = ask(server, path, Accept="text/html")[1].decode()
+        loaded = set(re.findall(rf'modulepreload" href="{assets.base}([^"]+)"', page))
+        assert f"pages/{module}.js" in loaded
+        assert loaded == set(assets.initial(f"pages/{module}.js"))
+        packed = sum(len(assets.get(name).packed) for name in loaded)
+        assert packed + len(assets.get("vendor/uplot/uPlot.iife.min.js").packed) <= BUDGET, (path, packed)
+
+
 def test_every_import_leads_to_a_file():
     for path in ROOT.rglob("*.js"):
         name = path.relative_to(ROOT).as_posix()

@@ -10,6 +10,7 @@ from runstone.domain import (
     documents,
     drafts,
     fields,
+    gates,
     keys,
     labels,
     lineage,
@@ -29,5 +30,6 @@ from runstone.domain.webhooks import hooks
 
 MODULES = (
     accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, entities,
-    fields, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces, versions,
+    fields, gates, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces,
+    versions,
 )  # fmt: skip

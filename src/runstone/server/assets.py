@@ -33,9 +33,13 @@ IMPORTS = {
     "@preact/signals-core": "vendor/signals-core/signals-core.mjs",
     "htm": "vendor/htm/htm.mjs",
     "dagre": "vendor/dagre/dagre.esm.js",
+    "marked": "vendor/marked/marked.js",
+    "dompurify": "vendor/dompurify/purify.mjs",
 }
 ENTRY = "app.js"
 SHELL = "index.html"
+ROUTES = "routes.js"
+_ROUTE = re.compile(r"""pattern: "([^"]+)".*?import\("\./([^"]+)"\)""")
 _STATIC = re.compile(r"""(?:^|[;}\n])\s*(?:import|export)\b(?:[^'"();]*?\bfrom)?\s*["']([^"']+)["']""")
 
 
@@ -66,10 +70,10 @@ class Assets:
         self.base = f"{PREFIX}/{self.version}/"
         self._made: dict[str, Asset] = {}
         self._import_map = msgspec.json.encode({"imports": {k: self.base + v for k, v in IMPORTS.items()}})
-        page = self._content[SHELL].decode()
-        modules = "".join(f'<link rel="modulepreload" href="{self.base}{name}">' for name in self.initial())
-        page = page.replace("{base}", self.base).replace("{modules}", modules)
-        self.page = _asset(page.replace("{imports}", self._import_map.decode()).encode(), ".html")
+        self._pages: dict[str, Asset] = {}
+        self._routes = [
+            (_pattern(pattern), module) for pattern, module in _ROUTE.findall(self._content[ROUTES].decode())
+        ]
         self.policy = _policy(base64.b64encode(sha256(self._import_map).digest()).decode())
 
     @property
@@ -84,9 +88,22 @@ class Assets:
             made = self._made[name] = _asset(self._content[name], Path(name).suffix)
         return made
 
-    def initial(self) -> list[str]:
-        """The modules that the entry loads before it runs, itself first."""
-        found, waiting = [], [ENTRY]
+    def page_at(self, path: str) -> Asset:
+        """The page for an address: it tells the browser at once of all modules that will be needed there."""
+        module = next((name for pattern, name in self._routes if pattern.fullmatch(path)), "")
+        made = self._pages.get(module)
+        if made is None:
+            names = self.initial(*([module] if module in self._content else []))
+            links = "".join(f'<link rel="modulepreload" href="{self.base}{name}">' for name in names)
+            page = self._content[SHELL].decode().replace("{base}", self.base).replace("{modules}", links)
+            page = page.replace("{imports}", self._import_map.decode())
+            made = self._pages[module] = _asset(page.encode(), ".html")
+        return made
+
+    def initial(self, *pages: str) -> list[str]:
+        """The modules that the entry, and pages, load before they run; the entry first."""
+        found: list[str] = []
+        waiting = [ENTRY, *pages]
         while waiting:
             name = waiting.pop(0)
             if name not in found:
@@ -107,6 +124,22 @@ def imported(name: str, source: str) -> list[str]:
         else:
             found.append(IMPORTS[target])
     return found
+
+
+def _pattern(written: str) -> re.Pattern[str]:
+    """A route's pattern: ``:name`` is one part, ``:name?`` perhaps one, ``*`` all that is left."""
+    parts = written.strip("/").split("/") if written.strip("/") else []
+    made = "".join(
+        "(/.*)?"
+        if part == "*"
+        else "(/[^/]+)?"
+        if part.endswith("?")
+        else "/[^/]+"
+        if part[0] == ":"
+        else f"/{re.escape(part)}"
+        for part in parts
+    )
+    return re.compile(made + "/?")
 
 
 def stamp(root: Path) -> int:

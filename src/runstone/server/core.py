@@ -101,6 +101,11 @@ class Core:
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.log.close()
 
+    @property
+    def xet_reads(self) -> bool:
+        """See :attr:`Services.xet_reads`."""
+        return self.options.xet_reads
+
     def match(self, raw_path: str) -> tuple[list[str], Match]:
         """The decoded segments of a path and what it means; raises :class:`UnknownPath`."""
         found = self._matches.get(raw_path)
@@ -148,7 +153,7 @@ class Core:
         """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
         if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
             return None
-        return self.pages.shown(method, accept)
+        return self.pages.shown(method, raw_path, accept)
 
     def problem_of(
         self, error: RunstoneError, request_id: str, endpoint: Endpoint | None = None, path: str = ""
@@ -179,6 +184,10 @@ class Core:
     def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
         """See :meth:`Services.sign`."""
         return self.signer.sign(ctx, methods, path, seconds)
+
+    def token(self, ctx: Context, folder: str, seconds: float, *, read_only: bool = False) -> str:
+        """See :meth:`Services.token`."""
+        return self.signer.token(ctx, folder, seconds, read_only=read_only)
 
     @property
     def plan_grace(self) -> float:

@@ -32,7 +32,7 @@ class Pages:
         self._assets: Assets | None = None
         route = Route("GET", "/{page...}", self.page, "The web application.", query=Pairs, open=True)
         endpoint = Endpoint(route, self, -1)
-        self._page = Match({"GET": endpoint, "HEAD": endpoint}, {})
+        self._page = {"GET": endpoint, "HEAD": endpoint}
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
@@ -43,15 +43,16 @@ class Pages:
         """See :meth:`Dialect.problem`."""
         return problem(error, request_id)
 
-    def shown(self, method: str, accept: str) -> Match | None:
+    def shown(self, method: str, path: str, accept: str) -> Match | None:
         """The page, for a browser that goes somewhere."""
-        return self._page if method in ("GET", "HEAD") and "text/html" in accept else None
+        wanted = method in self._page and "text/html" in accept
+        return Match(self._page, {"page": path.strip("/")}) if wanted else None
 
     def page(self, call: Call) -> Raw:
         """Answers any page."""
         held = self._held(edited=True)
         headers = {"Content-Security-Policy": held.policy, "Cache-Control": "no-cache"}
-        return _sent(held.page, call.headers, headers)
+        return _sent(held.page_at(f"/{call.path['page']}"), call.headers, headers)
 
     def asset(self, call: Call) -> Raw:
         """Answers ``GET /ui/assets/…``; a file of another version than this one's is not kept by anybody."""

@@ -710,6 +710,29 @@ ENTITY_NAMES = _state(129, "entity_names", "owner:u64 kind:text name:b16", str)
 ENTITY_ITEMS = _state(130, "entity_items", "entity:u64 key:text", EntityItem)
 
 
+class Gate(Record, frozen=True):
+    """A collection whose files are given only to those who are let in: ``auto``, whoever asks, or ``manual``, whom an owner accepts."""
+
+    mode: str
+    by: str
+    time: int
+
+
+class Admission(Record, frozen=True):
+    """Who asked to be let in, and what became of it: ``pending``, ``accepted`` or ``rejected``, by whom and when."""
+
+    state: str
+    asked: int
+    fields: bytes = b"\x80"
+    by: str = ""
+    time: int = 0
+    why: str = ""
+
+
+GATES = _state(154, "gates", "collection:u64", Gate)
+ADMISSIONS = _state(155, "admissions", "collection:u64 user:u64", Admission)
+
+
 # Where the bytes are
 
 
@@ -792,6 +815,27 @@ class Damage(Record, frozen=True):
     how: str
 
 
+class Xorb(Record, frozen=True):
+    """Chunks that a client may name together: their packed 44-byte records, and the latest blobs that are made of some of them."""
+
+    records: bytes
+    blobs: tuple[bytes, ...]
+
+
+class Archive(Record, frozen=True):
+    """The tar archive of a manifest's files: its SHA-256 and size."""
+
+    sha256: bytes
+    size: int
+
+
+class Described(Record, frozen=True):
+    """What a digest stands for in a collection: a version's number, and which of the documents about it."""
+
+    number: int
+    what: str
+
+
 BLOBS = _local(80, "blobs", "domain:u16 sha256:b32", Blob)
 BLOB_PARTS = _local(81, "blob_parts", "domain:u16 sha256:b32 offset:u64", Part)
 CHUNKS = _local(82, "chunks", "domain:u16 hash:b32", bytes)
@@ -802,6 +846,12 @@ PINS = _local(86, "pins", "domain:u16 sha256:b32 id:b16", Pin)
 DAMAGES = _local(87, "damages", "domain:u16 sha256:b32 offset:u64", Damage)
 SETTINGS = _local(88, "settings", "name:text", bytes)
 MD5S = _local(104, "md5s", "domain:u16 md5:b16 sha256:b32", int)
+XORBS = _local(150, "xorbs", "domain:u16 hash:b32", Xorb)
+#: By the Xet hash of a blob (-1), and by that of some of its chunks (where the chunk begins).
+XET_NAMES = _local(151, "xet_names", "domain:u16 hash:b32 sha256:b32", int)
+
+ARCHIVES = _local(152, "archives", "manifest:b32", Archive)
+DESCRIBED = _local(153, "described", "collection:u64 sha256:b32", Described)
 
 
 # Series: points in blocks, made from arrivals

@@ -2,7 +2,7 @@
 
 import { html, render, useEffect, useState } from "./lib/html.js";
 import { Bones, Blank, Failure } from "./components/states.js";
-import { Shell } from "./components/shell.js";
+import { Mark, Shell } from "./components/shell.js";
 import { useCommands } from "./components/palette.js";
 import { theme } from "./lib/prefs.js";
 import { online } from "./lib/api.js";
@@ -21,7 +21,7 @@ function App() {
     { name: "Theme: dark", act: () => { theme.value = "dark"; } },
     { name: "Theme: as the system", act: () => { theme.value = "system"; } },
   ], []);
-  if (session.value === undefined && asked.loading) return html`<div class="boot" role="status" aria-label="Loading" />`;
+  if (session.value === undefined && asked.loading) return html`<div class="shell"><header class="bar"><span class="brand"><${Mark} /><span>runstone</span></span></header><div class="boot" role="status" aria-label="Loading" /></div>`;
   if (session.value === undefined && asked.error) return html`<div class="page"><${Failure} error=${asked.error} retry=${asked.reload} /></div>`;
   if (!session.value) return html`<${SignIn} />`;
   return html`<${Page} key=${session.value.name} />`;
@@ -63,6 +63,8 @@ function usePage(route) {
 }
 
 followLinks();
+// The page's module comes while it is asked who is signed in.
+match(ROUTES, path.value)?.route.load().catch(() => {});
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 root.textContent = "";
 render(html`<${App} />`, root);

@@ -56,12 +56,11 @@ export function Mark() {
 function Crumbs({ names }) {
   const { ns, project, run, collection } = names;
   const last = run || collection;
-  return html`<nav aria-label="Where you are" class="grow"><ol class="crumbs">
+  return html`<nav aria-label="Where you are" class="grow row"><ol class="crumbs">
     ${ns && html`<li><a class="cut" href=${to(ns)}>${ns}</a></li>`}
     ${project && html`<li>${last ? html`<a class="cut" href=${to(ns, project)}>${project}</a>` : html`<span class="cut" aria-current="page">${project}</span>`}</li>`}
     ${last && html`<li><span class="cut" aria-current="page">${names.title || last}</span></li>`}
-    ${project && liveness.value === "live" && html`<li aria-hidden="true"></li><span class="pill live" title="Changes are shown as they happen">live</span>`}
-  </ol></nav>`;
+  </ol>${project && liveness.value === "live" && html`<span class="pill live" title="Changes are shown as they happen">live</span>`}</nav>`;
 }
 
 /** @param {{ names: Record<string, string>, section: string }} props */

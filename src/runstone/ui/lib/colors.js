@@ -2,8 +2,7 @@
 
 // Hues of Okabe and Ito and of Tol's muted scheme, brought to a lightness that is legible on both grounds.
 const COLORS = [
-  "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#4aa8d8", "#882255", "#44aa99", "#7a6cc4", "#999933",
-  "#aa4466", "#2f8f4e", "#3f76c8", "#c96f3b", "#8a6d3b", "#5f8a8b", "#b0558f", "#6b8e23",
+  "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#4aa8d8", "#882255", "#7a6cc4", "#3c8a2e", "#c2387f", "#7d8794", "#8a5a2b", "#2aa8a8",
 ];
 
 /** The colour of a run by its name. @param {string} name */

@@ -1,0 +1,108 @@
+/** A run: what it is, what it logged, wrote, used and made. */
+
+import { html, useEffect, useMemo, useState } from "../../lib/html.js";
+import { api, get, patch, post, del } from "../../lib/api.js";
+import { colorOf } from "../../lib/colors.js";
+import { gathered, listen } from "../../lib/events.js";
+import { ago, count, duration } from "../../lib/format.js";
+import { useResource } from "../../lib/resource.js";
+import { navigate, search, to } from "../../lib/router.js";
+import { attempt, tell } from "../../lib/toasts.js";
+import { Icon } from "../../components/icons.js";
+import { Item, Menu } from "../../components/menu.js";
+import { Loaded, State } from "../../components/states.js";
+import { Panels } from "../workspace/panels.js";
+import { ViewState } from "../workspace/view.js";
+import { Artifacts } from "./artifacts.js";
+import { Files } from "./files.js";
+import { Logs } from "./logs.js";
+import { Media } from "./media.js";
+import { Overview } from "./overview.js";
+
+const TABS = [["overview", "Overview"], ["charts", "Charts"], ["logs", "Logs"], ["system", "System"], ["media", "Media and tables"], ["files", "Files"], ["artifacts", "Artifacts"]];
+const NONE = { turn: 0, beat: 0, fresh: /** @type {Set<string>} */ (new Set()) };
+
+/** @param {{ ns: string, project: string, run: string, tab?: string }} props */
+export default function Run({ ns, project, run, tab = "overview" }) {
+  const found = useResource(signal => get(api("runs", ns, project, run), { signal }), [ns, project, run]);
+  const [live, setLive] = useState(NONE);
+  const [lines, setLines] = useState(0);
+  const name = `${ns}/${project}/${run}`;
+  useEffect(() => {
+    const reload = gathered(found.reload, 1000);
+    const beat = gathered(() => setLive(now => ({ turn: now.turn + 1, beat: now.beat + 1, fresh: new Set([name]) })), 250);
+    const more = gathered(() => setLines(now => now + 1), 200);
+    const stop = listen(ns, project, event => {
+      if (event.name !== name) return;
+      reload();
+      if (event.kind === "points") beat();
+      if (event.kind === "lines") more();
+    });
+    return () => {
+      stop();
+      [reload, beat, more].forEach(each => each.cancel());
+    };
+  }, [name]);
+  return html`<${Loaded} of=${found} lines=${6}>${(/** @type {any} */ info) => html`
+    <${Head} info=${info} reload=${found.reload} />
+    <nav class="tabs under" aria-label="Run">${TABS.map(([path, title]) => html`<a key=${path} href=${path === "overview" ? to(ns, project, "runs", run) : to(ns, project, "runs", run, path)} aria-current=${path === tab ? "page" : undefined}>${title}</a>`)}</nav>
+    ${tab === "overview" && html`<${Overview} info=${info} reload=${found.reload} />`}
+    ${tab === "charts" && html`<${Charts} key="charts" info=${info} live=${live} />`}
+    ${tab === "system" && html`<${Charts} key="system" info=${info} live=${live} system />`}
+    ${tab === "logs" && html`<${Logs} info=${info} turn=${lines} />`}
+    ${tab === "media" && html`<${Media} info=${info} turn=${live.turn} />`}
+    ${tab === "files" && html`<${Files} info=${info} />`}
+    ${tab === "artifacts" && html`<${Artifacts} info=${info} />`}
+  `}</${Loaded}>`;
+}
+
+/** @param {{ info: any, reload: () => void }} props */
+function Head({ info, reload }) {
+  const path = api("runs", info.namespace, info.project, info.name);
+  const shown = info.display_name || info.name;
+  async function rename() {
+    const name = prompt("Name of the run", shown);
+    if (name && name !== shown && await attempt(() => patch(path, { display_name: name }))) reload();
+  }
+  async function remove() {
+    if (!await attempt(() => del(path))) return;
+    navigate(to(info.namespace, info.project));
+    tell(`${shown} is deleted`, { undo: () => attempt(() => post(`${path}/restore`)) });
+  }
+  const until = info.finished || (info.state === "running" ? Date.now() * 1000 : info.updated);
+  return html`<div class="run-head row wrap">
+    <span class="dot big" style=${{ background: colorOf(info.name) }} />
+    <h1 class="cut" title=${shown}>${shown}</h1><${State} state=${info.state} />
+    <span class="muted small num">${ago(info.started)} by ${info.by} · ${duration((until - info.started) / 1e6)} · ${count(info.points, "point")}${info.parent ? html` · forked from <a href=${to(info.namespace, info.project, "runs", info.parent.split("/").pop())}>${info.parent.split("/").pop()}</a> at step ${info.forked}` : ""}</span>
+    <span class="grow" />
+    <${Menu} title="What to do with the run" kind="quiet icon" label=${html`<${Icon} name="more" />`}>${(/** @type {() => void} */ close) => html`
+      <${Item} onClick=${() => { close(); rename(); }}>Rename</${Item}>
+      <hr /><${Item} danger onClick=${() => { close(); remove(); }}>Delete</${Item}>`}
+    </${Menu}>
+  </div>`;
+}
+
+/** @param {{ info: any, live: import("../workspace/workspace.js").Live, system?: boolean }} props */
+function Charts({ info, live, system = false }) {
+  const state = useMemo(() => {
+    const made = new ViewState();
+    if (system && made.now.value.axis === "step") made.now.value = { ...made.now.value, axis: "relative" };
+    return made;
+  }, [info.id, system]);
+  useEffect(() => state.follow(), [search.value]);
+  const shown = useMemo(() => [{ id: info.name, full: `${info.namespace}/${info.project}/${info.name}`, name: info.display_name || info.name, color: colorOf(info.name), group: "" }], [info.id, info.display_name]);
+  const own = useResource(async signal => {
+    /** @type {string[]} */
+    const keys = [];
+    let after = "";
+    do {
+      const page = await get(api("runs", info.namespace, info.project, info.name, "stats") + `?limit=1000${after && `&after=${encodeURIComponent(after)}`}`, { signal });
+      keys.push(...page.items.map((/** @type {any} */ each) => each.key));
+      after = page.next;
+    } while (after && keys.length < 5000);
+    return keys;
+  }, [info.id]);
+  useEffect(() => { if (live.turn) own.reload(); }, [live.turn]);
+  const keys = useMemo(() => own.data?.filter(key => key.startsWith("system/") === system), [own.data, system]);
+  return html`<div class="run-charts"><${Panels} ns=${info.namespace} project=${info.project} state=${state} shown=${shown} live=${live} only=${keys || []} loading=${!own.data} /></div>`;
+}

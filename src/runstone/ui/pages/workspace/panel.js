@@ -1,0 +1,168 @@
+/** A panel: a key of the runs that are shown, as lines. It asks the server when it comes into sight, and forgets when it has been out of sight. */
+
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { ApiError } from "../../lib/api.js";
+import { parse } from "../../lib/expression.js";
+import { along, band, combine, ordered, smoothed } from "../../lib/lines.js";
+import { colorOf } from "../../lib/colors.js";
+import { whenBack } from "../../lib/resource.js";
+import { navigate, to } from "../../lib/router.js";
+import { draw } from "../../lib/series.js";
+import { save, saveCsv, savePng, svg } from "../../components/chart/export.js";
+import { LineChart } from "../../components/chart/linechart.js";
+import { Dialog } from "../../components/dialog.js";
+import { Icon } from "../../components/icons.js";
+import { Item, Menu } from "../../components/menu.js";
+import { Look } from "./look.js";
+
+/** @typedef {import("../../lib/series.js").Drawn} Drawn */
+
+/**
+ * @typedef {object} PanelProps
+ * @property {string} ns @property {string} project @property {string} id the key, or what the panel is called
+ * @property {string} y an expression, if it is one @property {import("./view.js").ViewState} state
+ * @property {import("./runs.js").Shown[] | null} shown @property {import("./workspace.js").Live} live @property {() => void} [remove]
+ */
+
+/** @param {PanelProps} props */
+export function Panel(props) {
+  const root = useRef(/** @type {HTMLElement | null} */ (null));
+  const [near, setNear] = useState(false);
+  useEffect(() => {
+    const watcher = new IntersectionObserver(entries => setNear(entries[entries.length - 1].isIntersecting), { rootMargin: "250px 0px" });
+    watcher.observe(/** @type {HTMLElement} */ (root.current));
+    return () => watcher.disconnect();
+  }, []);
+  return html`<article class="panel" ref=${root} aria-label=${props.id}>${near && props.shown ? html`<${Body} ...${props} />` : html`<h3 class="cut">${props.id}</h3>`}</article>`;
+}
+
+/** @param {PanelProps} props */
+function Body(props) {
+  const [full, setFull] = useState(false);
+  return html`<${Plot} ...${props} enlarge=${() => setFull(true)} />
+    ${full && html`<${Dialog} kind="full" title=${props.id} close=${() => setFull(false)}>
+      <div class="full-panel"><${Plot} ...${props} large /><aside><${Look} view=${{ ...props.state.now.value, ...props.state.now.value.own[props.id] }} set=${(/** @type {any} */ change) => props.state.setOwn(props.id, change)} keys=${[]} />
+        ${props.state.now.value.own[props.id] && html`<button class="btn" onClick=${() => props.state.setOwn(props.id, null)}>As all other panels</button>`}</aside></div>
+    </${Dialog}>`}`;
+}
+
+/** @param {PanelProps & { enlarge?: () => void, large?: boolean }} props */
+function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }) {
+  const base = state.now.value;
+  const own = base.own[id];
+  const view = useMemo(() => ({ ...base, ...own }), [base, own]);
+  const [range, setRange] = useState(/** @type {{ low: number, high: number } | null} */ (null));
+  const [open, setOpen] = useState("");
+  const chart = useRef(/** @type {any} */ (null));
+  useEffect(() => setRange(null), [view.axis]);
+  const expression = useMemo(() => (y ? parse(y) : null), [y]);
+  const keys = expression ? expression.keys : [id];
+  const { drawn, error, loading } = useDrawn(shown || [], keys, view, range, live, large ? 1000 : 400);
+  const lines = useMemo(() => toLines(drawn, shown || [], view, expression), [drawn, shown, view.axis, view.smoothing, view.group, expression]);
+  const look = { axis: view.axis, xLog: view.xLog, yLog: view.yLog, band: view.band, clip: view.clip, raw: view.smoothing.kind !== "none" };
+  const drawnLines = open ? lines.filter(line => line.id === open) : lines;
+
+  /** @param {import("../../lib/lines.js").Line} line */
+  function pick(line) {
+    if (line.runs.length === 1) navigate(to(ns, project, "runs", line.runs[0].split("/").slice(2).join("/")));
+    else setOpen(open ? "" : line.id);
+  }
+  const across = () => range || { low: Math.min(...lines.map(line => line.x[0])), high: Math.max(...lines.map(line => line.x[line.x.length - 1])) };
+  return html`<div class="plot ${large ? "large" : ""}">
+    <header><h3 class="cut grow" title=${id}>${id}</h3>
+      ${range && html`<button class="btn tiny quiet" onClick=${() => setRange(null)} title="See everything (double click)"><${Icon} name="reset" />zoomed</button>`}
+      ${own && html`<span class="tag" title="This panel has settings of its own">own</span>`}
+      <${Menu} kind="quiet tiny icon" title=${`What to do with ${id}`} label=${html`<${Icon} name="more" />`}>${(/** @type {() => void} */ close) => html`
+        ${enlarge && html`<${Item} onClick=${() => { close(); enlarge(); }}>Full screen and settings</${Item}>`}
+        <${Item} onClick=${() => { close(); savePng(chart.current, id); }}>Save as PNG</${Item}>
+        <${Item} onClick=${() => { close(); save(`${id}.svg`, new Blob([svg(lines, look, across(), id)], { type: "image/svg+xml" })); }}>Save as SVG</${Item}>
+        <${Item} onClick=${() => { close(); saveCsv(lines, view.axis, id); }}>Save as CSV</${Item}>
+        ${remove && html`<hr /><${Item} danger onClick=${remove}>Remove the panel</${Item}>`}`}
+      </${Menu}>
+    </header>
+    ${error && !drawn ? html`<p class="hint bad" role="alert">${error.message}</p>`
+      : !drawn ? html`<div class="bone chart-bone" role="status" aria-label="Loading" />`
+        : lines.length === 0 ? html`<p class="muted nothing">${loading ? "" : "None of the runs shown has logged this."}</p>`
+          : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} label=${`${id}: ${lines.length} lines over ${view.axis}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
+    ${lines.length > 0 && html`<${Legend} lines=${lines} open=${open} pick=${(/** @type {string} */ line) => setOpen(open === line ? "" : line)} />`}
+  </div>`;
+}
+
+/** @param {{ lines: import("../../lib/lines.js").Line[], open: string, pick: (id: string) => void }} props */
+function Legend({ lines, open, pick }) {
+  return html`<ul class="legend" aria-label="Lines">${lines.slice(0, 30).map(line => html`<li key=${line.id}><button class="inplace row" aria-pressed=${open === line.id} onClick=${() => pick(line.id)} title=${`Only ${line.name}`}>
+    <span class="swatch" style=${{ background: line.color }} /><span class="cut">${line.name}</span></button></li>`)}${lines.length > 30 && html`<li class="muted">and ${lines.length - 30} more</li>`}</ul>`;
+}
+
+/**
+ * What the server draws for a panel; runs that log more are asked for alone, and the rest stays.
+ * @param {import("./runs.js").Shown[]} shown @param {string[]} keys @param {import("./view.js").View} view
+ * @param {{ low: number, high: number } | null} range @param {import("./workspace.js").Live} live @param {number} buckets
+ */
+function useDrawn(shown, keys, view, range, live, buckets) {
+  const [state, setState] = useState({ drawn: /** @type {Drawn[] | null} */ (null), error: /** @type {Error | null} */ (null), loading: true });
+  const timed = view.axis === "time" || view.axis === "relative";
+  const asked = { keys, buckets, by: /** @type {"time" | "step"} */ (timed ? "time" : "step"), x: timed || view.axis === "step" ? "" : view.axis };
+  const runs = shown.map(run => run.full);
+  const key = JSON.stringify([asked, range, runs]);
+  const current = useRef(key);
+  const [again, setAgain] = useState(0);
+  current.current = key;
+
+  /** @param {string[]} wanted @param {AbortSignal} signal */
+  async function load(wanted, signal) {
+    const bounds = range && !asked.x && view.axis !== "relative" ? bound(range, timed) : {};
+    return draw({ ...asked, ...bounds, runs: wanted }, signal);
+  }
+  useEffect(() => {
+    const ending = new AbortController();
+    setState(now => ({ ...now, loading: true }));
+    load(runs, ending.signal).then(
+      drawn => ending.signal.aborted || setState({ drawn, error: null, loading: false }),
+      error => ending.signal.aborted || setState(now => ({ drawn: now.drawn, error, loading: false })),
+    );
+    return () => ending.abort();
+  }, [key, again]);
+  useEffect(() => {
+    const fresh = runs.filter(run => live.fresh.has(run));
+    if (!fresh.length || !state.drawn) return undefined;
+    const ending = new AbortController();
+    load(fresh, ending.signal).then(drawn => {
+      if (current.current !== key) return;
+      setState(now => ({ ...now, drawn: [...(now.drawn || []).filter(each => !fresh.includes(each.run)), ...drawn] }));
+    }, () => {});
+    return () => ending.abort();
+  }, [live.beat]);
+  const passing = state.error instanceof ApiError && state.error.passing;
+  useEffect(() => (passing ? whenBack(() => setAgain(now => now + 1)) : undefined), [passing]);
+  return state;
+}
+
+/** A range and a tenth of it at either side, as the server counts. @param {{ low: number, high: number }} range @param {boolean} timed */
+function bound(range, timed) {
+  const more = (range.high - range.low) * 0.1;
+  const unit = timed ? 1e6 : 1;
+  return { low: (range.low - more) * unit, high: (range.high + more) * unit + 1 };
+}
+
+/**
+ * @param {Drawn[] | null} drawn @param {import("./runs.js").Shown[]} shown @param {import("./view.js").View} view
+ * @param {{ keys: string[], compute: any } | null} expression
+ */
+function toLines(drawn, shown, view, expression) {
+  if (!drawn) return [];
+  const of = new Map(/** @type {[string, Drawn[]][]} */ ([]));
+  for (const each of drawn) of.set(each.run, [...(of.get(each.run) || []), each]);
+  const lines = [];
+  const groups = new Map(/** @type {[string, import("../../lib/lines.js").Line[]][]} */ ([]));
+  for (const run of shown) {
+    const found = of.get(run.full) || [];
+    const one = expression ? combine(found, expression) : found[0];
+    if (!one || !one.x.length) continue;
+    const line = smoothed(ordered({ id: run.full, name: run.name, color: run.color, runs: [run.full], x: along(one, view.axis), y: one.y, lo: one.lo, hi: one.hi }), view.smoothing);
+    lines.push(line);
+    if (view.group.length) groups.set(run.group, [...(groups.get(run.group) || []), line]);
+  }
+  if (!view.group.length) return lines;
+  return [...groups].map(([name, held]) => band(held, { id: name, name, color: colorOf(name) }));
+}

@@ -1,0 +1,96 @@
+/** Panels: one for each key that was logged, together by the prefix of their names. Only those in sight are there and ask the server. */
+
+import { html, useEffect, useMemo, useState } from "../../lib/html.js";
+import { api, get, query } from "../../lib/api.js";
+import { useResource } from "../../lib/resource.js";
+import { Icon } from "../../components/icons.js";
+import { Menu } from "../../components/menu.js";
+import { Blank, Loaded } from "../../components/states.js";
+import { Panel } from "./panel.js";
+import { ExpressionDialog, LookMenu } from "./look.js";
+
+/** Panels of a section before one asks for more. */
+const FIRST = 24;
+const MOST_KEYS = 5000;
+
+/**
+ * @param {{ ns: string, project: string, state: import("./view.js").ViewState, shown: import("./runs.js").Shown[] | null, live: import("./workspace.js").Live, only?: string[], loading?: boolean }} props
+ */
+export function Panels({ ns, project, state, shown, live, only, loading }) {
+  const view = state.now.value;
+  const asked = useResource(async signal => only || allKeys(ns, project, signal), [ns, project, only]);
+  const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
+  useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
+  const [adding, setAdding] = useState(false);
+  const sections = useMemo(() => sectioned(keys.data || [], view.panels), [keys.data, view.panels]);
+
+  return html`<section class="panels grow" aria-label="Panels">
+    <div class="pane-head row wrap">
+      <label class="row filter" style=${{ flex: "1 1 160px", maxWidth: "300px" }}><${Icon} name="search" /><input class="grow" aria-label="Find panels" placeholder="Find panels" value=${view.panels} onInput=${(/** @type {any} */ event) => state.set({ panels: event.target.value })} /></label>
+      <span class="grow" />
+      <${LookMenu} view=${view} set=${(/** @type {any} */ change) => state.set(change)} keys=${keys.data || []} />
+      ${!only && html`<${Menu} label=${`${view.most} runs`} title="How many runs are drawn">
+        <label class="field" style=${{ padding: "6px 9px", width: "220px" }}><span>Draw the first ${view.most} runs of the table</span>
+          <input type="range" min="1" max="1000" step="1" value=${view.most} onChange=${(/** @type {any} */ event) => state.set({ most: Number(event.target.value) })} /></label>
+      </${Menu}>`}
+      <button class="btn quiet" onClick=${() => setAdding(true)} title="A panel of an expression over keys"><${Icon} name="plus" />Expression</button>
+    </div>
+    <${Loaded} of=${keys}>${(/** @type {string[]} */ all) => html`<div class="sections">
+      ${view.added.length > 0 && html`<${Section} name="Expressions" keys=${view.added.map(each => each.id)} state=${state}>
+        ${view.added.map(each => html`<${Panel} key=${each.id} ns=${ns} project=${project} id=${each.id} y=${each.y} state=${state} shown=${shown} live=${live} remove=${() => state.set({ added: view.added.filter(other => other.id !== each.id) })} />`)}
+      </${Section}>`}
+      ${sections.map(section => html`<${Section} key=${section.name} name=${section.name} keys=${section.keys} state=${state}>
+        ${(/** @type {string[]} */ given) => given.map(key => html`<${Panel} key=${key} ns=${ns} project=${project} id=${key} y="" state=${state} shown=${shown} live=${live} />`)}
+      </${Section}>`)}
+      ${all.length === 0 && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
+      ${all.length > 0 && sections.length === 0 && view.panels && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
+    </div>`}</${Loaded}>
+    ${adding && html`<${ExpressionDialog} keys=${keys.data || []} close=${() => setAdding(false)} add=${(/** @type {string} */ y) => state.set({ added: [...view.added, { id: `= ${y}`, y }] })} />`}
+  </section>`;
+}
+
+/**
+ * The keys that numbers were logged under, which are those that have a mean.
+ * @param {string} ns @param {string} project @param {AbortSignal} signal
+ */
+async function allKeys(ns, project, signal) {
+  /** @type {string[]} */
+  const found = [];
+  let after = "";
+  do {
+    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: "summary.", limit: 1000, after }), { signal });
+    for (const { field } of page.items) if (field.endsWith(":mean")) found.push(field.slice("summary.".length, -":mean".length));
+    after = page.next;
+  } while (after && found.length < MOST_KEYS);
+  return found;
+}
+
+/** @param {string[]} keys @param {string} wanted */
+export function sectioned(keys, wanted) {
+  const sections = new Map(/** @type {[string, string[]][]} */ ([]));
+  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const key of keys) {
+    // What clients log for themselves.
+    if (/(^|\/)_/.test(key)) continue;
+    if (!words.every(word => key.toLowerCase().includes(word))) continue;
+    const slash = key.indexOf("/");
+    const name = slash > 0 ? key.slice(0, slash) : "Charts";
+    if (!sections.has(name)) sections.set(name, []);
+    sections.get(name)?.push(key);
+  }
+  const order = (/** @type {string} */ name) => (name === "Charts" ? 0 : name === "system" ? 2 : 1);
+  return [...sections].map(([name, held]) => ({ name, keys: held })).sort((one, other) => order(one.name) - order(other.name) || one.name.localeCompare(other.name));
+}
+
+/** @param {{ name: string, keys: string[], state: import("./view.js").ViewState, children: any }} props */
+function Section({ name, keys, state, children }) {
+  const view = state.now.value;
+  const [most, setMost] = useState(FIRST);
+  const open = !view.closed[name];
+  const toggle = () => state.set({ closed: { ...view.closed, [name]: open } });
+  return html`<section aria-label=${name}>
+    <h2 class="section-head"><button class="inplace row" aria-expanded=${open} onClick=${toggle}><${Icon} name=${open ? "down" : "right"} /><span class="cut">${name}</span><span class="muted small">${keys.length}</span></button></h2>
+    ${open && html`<div class="panel-grid">${typeof children === "function" ? children(keys.slice(0, most)) : children}</div>`}
+    ${open && keys.length > most && html`<button class="btn more" onClick=${() => setMost(most + 96)}>Show ${Math.min(96, keys.length - most)} more of ${keys.length - most}</button>`}
+  </section>`;
+}
