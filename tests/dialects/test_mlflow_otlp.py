@@ -235,3 +235,35 @@ def test_ids_that_are_too_long_are_refused(served):
     message = request_of(1)
     message.resource_spans[0].scope_spans[0].spans[0].trace_id = b"\1" * 17
     assert export(served, message.SerializeToString()).status_code == 422
+
+
+def test_odd_values_are_kept_as_far_as_they_can_be_told(served):
+    message = request_of(1)
+    span = message.resource_spans[0].scope_spans[0].spans[0]
+    span.trace_id = bytes(15) + b"\3"
+    span.links.add(trace_id=b"\1" * 20, span_id=b"\1" * 9)
+    named = message.resource_spans[0].resource.attributes[0].value
+    named.array_value.values.add().string_value = "a list"
+    for key, text in (
+        ("mlflow.spanInputs", '{"q": "\\ud800", "\\udfff": 1}'),
+        ("mlflow.spanType", '"\\ud800"'),
+        ("mlflow.llm.model", '"\\ud800"'),
+        ("session.id", '"\\ud800"'),
+        (
+            "mlflow.chat.tokenUsage",
+            '{"input_tokens": 1.5, "output_tokens": HUGE, "\\ud800": 1, "total_tokens": 7}',
+        ),
+        ("mlflow.llm.cost", '{"total_cost": NaN, "input_cost": 1, "output_cost": Infinity}'),
+        ("odd", "[NaN, Infinity, HUGE]"),
+    ):
+        span.attributes.add(key=key).value.string_value = text.replace("HUGE", "1" + "0" * 30)
+    assert export(served, message.SerializeToString()).status_code == 200
+    address = f"{served.url}/api/3.0/mlflow/traces/get"
+    for _ in range(2):
+        answer = requests.get(address, params={"trace_id": f"tr-{3:032x}"})
+        assert answer.status_code == 200, answer.text
+        info = answer.json()["trace"]["trace_info"]
+        assert json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])["total_tokens"] == 7
+        assert json.loads(info["trace_metadata"]["mlflow.trace.cost"])["input_cost"] == 1
+        assert len(answer.json()["trace"]["spans"][0]["links"]) == 1
+        assert export(served, message.SerializeToString()).status_code == 200

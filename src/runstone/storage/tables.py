@@ -637,7 +637,10 @@ class Trace(Record, frozen=True):
 
 
 class SpanBatch(Record, frozen=True):
-    """Spans of a trace that came together: a stretch of a blob, how many there are, and how long they are unpacked."""
+    """Spans of a trace that came together: ``length`` bytes of a blob from ``offset`` on, how many there are, and how long unpacked.
+
+    What lies before them in the blob is what they tell of usage and cost.
+    """
 
     sha256: bytes
     size: int

@@ -130,7 +130,11 @@ def _plain(value, kept):
     """A body without what must differ, and with metrics, tags and params in an order of their own: mlflow's is that of its database."""
     if isinstance(value, dict):
         return {
-            key: _OPAQUE[key] if key in _OPAQUE and each else each if key in _NUMBERS else _plain(each, kept)
+            key: _OPAQUE[key]
+            if key in _OPAQUE and each
+            else each
+            if key in _NUMBERS
+            else _plain(_id(key, each), kept)
             for key, each in value.items()
             if key not in EXTRA
         }
@@ -155,6 +159,11 @@ def _plain(value, kept):
         # What SQLite said is no part of the interface.
         return value.partition(" Error: (")[0]
     return value
+
+
+def _id(key, value):
+    """An experiment's id, which some answers hold as a number."""
+    return str(value) if key == "experiment_id" else value
 
 
 def _sorted_set(found):

@@ -92,7 +92,7 @@ SEQUENCES = {
             tags={"t": "v", "mlflow.traceName": "first"},
         ),
         ("GET", T, {}),
-        started("a", state="ERROR", trace_metadata={"m": "o", "more": "1"}, tags={"t": "w"}),
+        started("a", state="ERROR", trace_metadata={"m": "o", "more": "yes"}, tags={"t": "w"}),
         ("GET", T, {}),
         started("b", state="IN_PROGRESS", execution_duration="0s", request_time="2025-05-01T10:00:00Z"),
         started("c", trace_metadata={
@@ -148,7 +148,7 @@ SEQUENCES = {
                 "m": {"kvlistValue": {"values": [{"key": "k", "value": text("v")}]}}, "none": {},
                 "empty": {"arrayValue": {}}, "json": text("[1, 2]"), "quoted": text('"x"'),
             }),
-            resource=[{"key": "service.name", "value": text("svc")}, {"key": "n", "value": {"intValue": 3}},
+            resource=[{"key": "service.name", "value": text("svc")}, {"key": "n", "value": {"intValue": 37777}},
                       {"key": "telemetry.sdk.name", "value": text("no")}],
         ),
         *asked("a"),

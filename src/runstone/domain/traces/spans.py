@@ -1,12 +1,14 @@
 """Spans: taken in by the batch, kept packed in blobs, read back whole.
 
-A batch of spans of one trace is a stretch of a blob: MessagePack, deflated. A span that came again is the one that came last. A trace
-whose spans come in ones and twos has its small batches put together as it grows, so that reading it opens few.
+A batch of spans of one trace is a blob: first what its spans tell of usage and cost, which is read again whenever more of them come,
+then the spans; both MessagePack, deflated. A span that came again is the one that came last. A trace whose spans come in ones and twos
+has its small batches put together as it grows, so that reading it opens few.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -73,6 +75,9 @@ class Told(msgspec.Struct, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Span]).decode
+_decode_nodes = msgspec.msgpack.Decoder(
+    list[tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]]
+).decode
 
 
 def log(store: Store, ctx: Context, project: str, told: Iterable[Told]) -> None:
@@ -102,15 +107,22 @@ def _log_one(store: Store, ctx: Context, project: str, told: Told) -> None:
     spans = list(told.spans)
     replaced = _like(batches, len(spans))
     tokens, cost = any(span.usage for span in spans), any(span.cost for span in spans)
-    whole: list[Span] = spans
-    if found and (tokens or cost) and batches:
-        whole = _joined([*_read(store, namespace.domain, batches), *spans])
+    earlier = _read_nodes(store, namespace.domain, batches) if tokens or cost else []
+    nodes = list({node[0]: node for node in (*earlier, *map(_node, spans))}.values())
     if replaced:
         spans = _joined(
             [*_read(store, namespace.domain, [row for row in batches if row[0] in replaced]), *spans]
         )
     batch = _kept(store, ctx, namespace.domain, spans)
-    command = _command(ctx, held, found, told, batch, whole if tokens else (), whole if cost else ())
+    command = _command(ctx, held, found, told, batch)
+    if tokens:
+        used = usage.total(((span, parent, tells) for span, parent, tells, _ in nodes), TOKENS, CACHED_TOKENS)
+        whole = {key: int(count) for key, count in used.items() if float(count).is_integer()}
+        command = msgspec.structs.replace(command, usage=whole)
+    if cost:
+        spent = usage.total(((span, parent, tells) for span, parent, _, tells in nodes), COSTS)
+        real = {key: float(sum_) for key, sum_ in spent.items() if math.isfinite(sum_)}
+        command = msgspec.structs.replace(command, cost=real)
     if replaced or tokens or cost:
         command = msgspec.structs.replace(command, batches=len(batches), replaced=replaced)
     try:
@@ -123,15 +135,7 @@ def _log_one(store: Store, ctx: Context, project: str, told: Told) -> None:
         raise _CameBetween from error
 
 
-def _command(
-    ctx: Context,
-    project: Project,
-    found: Found | None,
-    told: Told,
-    batch: SpanBatch,
-    counted: Sequence[Span],
-    priced: Sequence[Span],
-) -> LogSpans:
+def _command(ctx: Context, project: Project, found: Found | None, told: Told, batch: SpanBatch) -> LogSpans:
     ends = [span.end for span in told.spans if span.end]
     root = next((span for span in told.spans if not span.parent), None)
     return LogSpans(
@@ -150,8 +154,6 @@ def _command(
         tags=told.tags,
         first_tags=told.first_tags,
         metadata=told.metadata,
-        usage=usage.total(((span.id, span.parent, span.usage) for span in counted), TOKENS, CACHED_TOKENS),
-        cost=usage.total(((span.id, span.parent, span.cost) for span in priced), COSTS),
     )
 
 
@@ -190,9 +192,30 @@ def _kept(store: Store, ctx: Context, domain: int, spans: list[Span]) -> SpanBat
         raise TooLarge(
             f"spans of a trace take {len(unpacked)} bytes together and the limit is {MAX_BATCH}; send them in parts"
         )
+    nodes = zlib.compress(_encode([_node(span) for span in spans]), 3)
     packed = zlib.compress(unpacked, 3)
-    blob = store.blobs.put(domain, ctx.principal.name, packed)
-    return SpanBatch(blob.sha256, blob.size, 0, len(packed), len(spans), len(unpacked))
+    blob = store.blobs.put(domain, ctx.principal.name, nodes + packed)
+    return SpanBatch(blob.sha256, blob.size, len(nodes), len(packed), len(spans), len(unpacked))
+
+
+def _node(span: Span) -> tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]:
+    return span.id, span.parent, span.usage, span.cost
+
+
+def _read_nodes(store: Store, domain: int, batches: Iterable[tuple[int, SpanBatch]]) -> list[Any]:
+    found: list[Any] = []
+    for _, batch in batches:
+        packed = store.blobs.read(domain, batch.sha256, 0, batch.offset)
+        try:
+            # It is a part of what the spans take, and never longer.
+            found += _decode_nodes(zlib.decompressobj().decompress(packed, batch.unpacked))
+        except (zlib.error, msgspec.DecodeError) as error:
+            raise _broken(error) from error
+    return found
+
+
+def _broken(error: Exception) -> Corrupt:
+    return Corrupt(f"a batch of spans does not unpack ({error}); restore it from a backup")
 
 
 def _read(store: Store, domain: int, batches: Iterable[tuple[int, SpanBatch]]) -> list[Span]:
@@ -204,7 +227,7 @@ def _read(store: Store, domain: int, batches: Iterable[tuple[int, SpanBatch]]) -
             # What comes out is as long as what went in, or it is not what went in.
             found += _decode(unpacker.decompress(packed, batch.unpacked))
         except (zlib.error, msgspec.DecodeError) as error:
-            raise Corrupt(f"a batch of spans does not unpack ({error}); restore it from a backup") from error
+            raise _broken(error) from error
     return found
 
 

@@ -194,3 +194,26 @@ def loads(text: str | None) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def clean(text: str) -> str:
+    """A text without lone surrogates, which JSON can write and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def figures(text: str | None, keys: tuple[str, ...]) -> dict[str, int | float] | None:
+    """The numbers by some keys that a JSON text holds; None when it holds no object."""
+    told = loads(text)
+    if not isinstance(told, dict):
+        return None
+    return {
+        key: told[key]
+        for key in keys
+        if isinstance(told.get(key), int | float)
+        and not isinstance(told[key], bool)
+        and abs(told[key]) < 1 << 62
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from runstone.dialects.mlflow.genai.conventions import clean
+
 MAX_PREVIEW = 1000
 
 
@@ -15,7 +17,7 @@ def preview(text: str, role: str) -> str:
     except (ValueError, RecursionError):
         held = None
     messages = _messages(held)
-    content = (_content(_last(messages, role)) if messages else "") or text
+    content = clean((_content(_last(messages, role)) if messages else "") or text)
     return content if len(content) <= MAX_PREVIEW else content[: MAX_PREVIEW - 3] + "..."
 
 

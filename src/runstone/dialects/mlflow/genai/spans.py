@@ -9,8 +9,8 @@ from typing import Any
 
 from runstone.dialects.mlflow import validation
 from runstone.dialects.mlflow.genai import conventions, otlp, previews
-from runstone.dialects.mlflow.genai.conventions import INPUTS, OUTPUTS, TYPE, loads
-from runstone.domain.traces.spans import Span, Told
+from runstone.dialects.mlflow.genai.conventions import INPUTS, OUTPUTS, TYPE, clean, figures, loads
+from runstone.domain.traces.spans import CACHED_TOKENS, COSTS, TOKENS, Span, Told
 from runstone.errors import RunstoneError
 
 REQUEST_ID = "mlflow.traceRequestId"
@@ -54,7 +54,7 @@ def _attributes(span: dict[str, Any], name: str) -> dict[str, str]:
     found = {key: _once(_dumps(value)) for key, value in otlp.attributes(span).items()}
     found[REQUEST_ID] = json.dumps(name)
     service = span["resource"].get("service.name")
-    if not span.get("parent_span_id") and service in _SERVICES:
+    if not span.get("parent_span_id") and isinstance(service, str) and service in _SERVICES:
         found["service.name"] = json.dumps(service)
     conventions.translate(found)
     return found
@@ -147,18 +147,18 @@ def _kept(span: dict[str, Any], attributes: dict[str, str]) -> Span:
             for link in span.get("links", ())
         ],
     }
-    kind, usage, cost = (loads(attributes.get(key)) for key in (TYPE, conventions.USAGE, conventions.COST))
+    kind = loads(attributes.get(TYPE))
     return Span(
         f"{int.from_bytes(span['span_id']):016x}",
         f"{parent_id:016x}" if parent_id else "",
         span.get("name", ""),
-        kind if isinstance(kind, str) else None,
+        clean(kind) if isinstance(kind, str) else None,
         state,
         start,
         end,
         _dumps(content),
-        usage if isinstance(usage, dict) else None,
-        cost if isinstance(cost, dict) else None,
+        figures(attributes.get(conventions.USAGE), (*TOKENS, *CACHED_TOKENS)),
+        figures(attributes.get(conventions.COST), COSTS),
         _dimension(attributes.get(conventions.MODEL)),
         _dimension(attributes.get(conventions.PROVIDER)),
     )
@@ -177,7 +177,7 @@ def shown(content: str) -> dict[str, Any]:
     for key, value in (
         ("attributes", _pairs(attributes)),
         ("events", [_event(event) for event in span["events"]]),
-        ("links", [_link(link) for link in span["links"]]),
+        ("links", [_link(link) for link in span["links"] if _fits(link)]),
     ):
         if value:
             found[key] = value
@@ -196,6 +196,11 @@ def _event(event: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _fits(link: dict[str, Any]) -> bool:
+    """Whether the ids of a link are no longer than OTLP's: some send longer ones."""
+    return len(link["trace_id"].removeprefix("tr-")) <= 32 and len(link["span_id"]) <= 16
+
+
 def _link(link: dict[str, Any]) -> dict[str, Any]:
     trace, span = link["trace_id"].removeprefix("tr-"), link["span_id"]
     found: dict[str, Any] = {
@@ -209,7 +214,8 @@ def _link(link: dict[str, Any]) -> dict[str, Any]:
 
 def _pairs(values: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"key": key} if value is None else {"key": key, "value": _any(value)} for key, value in values.items()
+        {"key": clean(key)} if value is None else {"key": clean(key), "value": _any(value)}
+        for key, value in values.items()
     ]
 
 
@@ -219,7 +225,7 @@ def _any(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"bool_value": value}
     if isinstance(value, str):
-        return {"string_value": value}
+        return {"string_value": clean(value)}
     if isinstance(value, int):
         return {"int_value": value} if -(1 << 63) <= value < 1 << 63 else {"string_value": str(value)}
     if isinstance(value, float):
@@ -235,12 +241,12 @@ _ODD = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 def _unquoted(text: str) -> str:
     inner = loads(text)
-    return inner if isinstance(inner, str) else text
+    return clean(inner) if isinstance(inner, str) else text
 
 
 def _dimension(text: str | None) -> str | None:
     inner = loads(text)
-    return inner[:MAX_MODEL] if isinstance(inner, str) else None
+    return clean(inner)[:MAX_MODEL] if isinstance(inner, str) else None
 
 
 def _base64(held: bytes, size: int) -> str:
