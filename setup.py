@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("RUNSTONE_DEBUG_KERNELS") == "1"
 
-# What both "ingest" and "digests" are made of.
+# What "ingest", "digests" and "frames" are made of.
 HASHES = [
     *(
         f"ext/{name}.{end}"
@@ -24,6 +24,7 @@ HASHES = [
 KERNELS: dict[str, list[str]] = {
     "ingest": ["ext/ingest_impl.c", *HASHES],
     "digests": ["ext/multiset.h", *HASHES],
+    "frames": ["ext/frames_impl.c", "ext/frames_impl.h", *HASHES],
     "keys": [],
     "columns": [
         *(f"ext/columns_{name}.c" for name in ("find", "scan", "top")),

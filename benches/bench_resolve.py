@@ -126,12 +126,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, key
 
 
-def rate(url: str, key: str, cores: list[int]) -> float:
+def rate(url: str, key: str, cores: list[int], fields: tuple[str, ...] = ()) -> float:
     """Requests a second."""
     if WRK is None:
         return raw_rate(url, key)
     command = ["taskset", "-c", ",".join(map(str, cores)), WRK, "-t", str(len(cores)), "-c", str(CONNECTIONS)]
-    command += ["-d", f"{max(1, round(SECONDS))}s", "-H", f"Authorization: Bearer {key}", url]
+    command += ["-d", f"{max(1, round(SECONDS))}s", "-H", f"Authorization: Bearer {key}"]
+    command += [part for field in fields for part in ("-H", field)] + [url]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in output, output
     found = re.search(r"Requests/sec:\s+([0-9.]+)", output)
@@ -206,6 +207,39 @@ def test_one_core(stored: tuple[Path, str], benchmark: Any) -> None:
             cases["nginx return 200"] = start(nginx(folder, server))
         found = benchmark.pedantic(race, (cases, key, client), rounds=1)
     report(benchmark, "resolve over HTTP on one core", found, "bare")
+
+
+def race_with_fields(cases: dict[str, tuple[str, tuple[str, ...]]], key: str) -> dict[str, float]:
+    """The median rate of each case, runs of all in turn; each with its own header fields."""
+    rates: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(ROUNDS):
+        for name, (url, fields) in cases.items():
+            rates[name].append(rate(url, key, CORES[1:2], fields))
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+@pytest.mark.skipif(len(CORES) < 2 or WRK is None, reason="wrk sends the fields, from a core of its own")
+def test_plans_on_one_core(stored: tuple[Path, str], benchmark: Any) -> None:
+    """The plan of a fetch, authenticated and under policy: whole, and as the 304 that an unmoved name is."""
+    folder, key = stored
+    packed = "Accept: application/msgpack"
+    with contextlib.ExitStack() as stack:
+        ours = stack.enter_context(runstone(folder / "data", CORES[:1]))
+        assert first_answer(ours, key) == 200
+        plan = ours.replace(PATH, "/api/v1/collections/local/p/m/versions/prod/plan")
+        asked = Request(plan, headers={"Authorization": f"Bearer {key}", "Accept": "application/msgpack"})
+        with urlopen(asked) as response:
+            size, unmoved = len(response.read()), f"If-None-Match: {response.headers['ETag']}"
+        cases = {"resolve": (ours, ()), "plan": (plan, (packed,)), "plan, unmoved": (plan, (packed, unmoved))}
+        if NGINX:
+            cases["nginx return 200"] = (stack.enter_context(nginx(folder, CORES[:1])), ())
+        found = benchmark.pedantic(race_with_fields, (cases, key), rounds=1)
+    report(
+        benchmark,
+        f"plan of {size} bytes over HTTP on one core",
+        found,
+        "nginx return 200" if NGINX else "resolve",
+    )
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="workers share a single core here")

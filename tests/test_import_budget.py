@@ -76,6 +76,7 @@ with runstone.open({data!r}) as store:
 def test_public_names():
     import runstone
 
-    assert sorted(runstone.__all__) == ["RunstoneError", "__version__", "connect", "errors", "fetch", "open"]
+    ours = {"connect", "errors", "fetch", "follow", "load", "open", "pin", "pins", "unpin"}
+    assert set(runstone.__all__) == {"RunstoneError", "__version__"} | ours
     for name in runstone.__all__:
         assert getattr(runstone, name) is not None

@@ -13,7 +13,7 @@ BELOW = {
     "domain": BASE | {"storage", "domain", "folders"},
     "dialects": BASE | {"domain", "dialects"},
     "server": BASE | {"domain", "dialects", "server", "config", "__init__"},
-    "client": BASE | {"client", "config", "folders", "__init__"},
+    "client": BASE | {"client", "config", "folders", "verifier", "__init__"},
     "cli": BASE
     | {
         "storage",
@@ -51,7 +51,11 @@ FORBIDDEN = {
     "storage": {"aiohttp", "uvloop", "numpy"},
 }
 #: Folders that are loaded on demand only, and what their layer must not import but they may.
-ON_DEMAND = {("storage", "columns"): {"numpy"}, ("storage", "series"): {"numpy"}}
+ON_DEMAND = {
+    ("storage", "columns"): {"numpy"},
+    ("storage", "series"): {"numpy"},
+    ("client", "tensors"): {"numpy"},
+}
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 
 

@@ -44,6 +44,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cors_origins: tuple[str, ...] = ()
 
     hot_lane: bool = True
+    #: Whether Hugging Face clients are told that they can read large files by xet. On the same host plain HTTP is faster.
+    xet_reads: bool = False
     log_format: Literal["text", "json", "off"] = "json"
     #: Where the access log goes; empty is standard error.
     log_file: str = ""

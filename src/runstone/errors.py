@@ -6,6 +6,7 @@
     ├── Missing               404  the thing that was named does not exist
     │   └── UnknownPath       404  no route has this path
     ├── Denied                403  the principal may not do this
+    │   ├── Gated             403  the files are given only to those whom the owners let in
     │   ├── Unauthenticated   401  no principal: the key is absent, unknown, expired or revoked
     │   └── CrossOrigin       403  a page of another origin made a browser send this
     ├── Conflict              409  the state is not the one the caller expected
@@ -78,6 +79,12 @@ class Denied(RunstoneError):
     """The principal is known and may not do this."""
 
     code, status, title = "denied", 403, "Forbidden"
+
+
+class Gated(Denied):
+    """The collection's files are given to those only whom its owners let in."""
+
+    code, title = "gated", "Gated"
 
 
 class Unauthenticated(Denied):

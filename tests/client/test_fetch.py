@@ -15,7 +15,17 @@ from waiting import BIG, until
 from runstone.client import fetch as fetching
 from runstone.client.fetch import StaleWarning, fetch
 from runstone.client.remote import Remote
-from runstone.errors import Conflict, Corrupt, Denied, Gone, Invalid, Missing, TryAgain, Unauthenticated
+from runstone.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Gone,
+    Invalid,
+    Missing,
+    RunstoneError,
+    TryAgain,
+    Unauthenticated,
+)
 from runstone.testing.served import served
 from runstone.testing.store_contract import read, reference, write
 
@@ -367,7 +377,7 @@ class TestDisks:
         subprocess.run(["umount", "-l", place], check=True)
 
     def test_a_full_cache_disk_is_an_error_and_leaves_nothing(self, bring, small, relay):
-        with pytest.raises(fetching.RunstoneError) as caught:
+        with pytest.raises(RunstoneError) as caught:
             bring(cache=small)
         assert type(caught.value).__name__ == "StorageFull"
         assert relay.body < 2 << 20
@@ -386,7 +396,7 @@ class TestDisks:
         )
 
     def test_a_full_target_disk_is_an_error_and_leaves_no_part(self, bring, small):
-        with pytest.raises(fetching.RunstoneError) as caught:
+        with pytest.raises(RunstoneError) as caught:
             bring(target=small / "out")
         assert type(caught.value).__name__ == "StorageFull"
         assert not (small / "out" / "model.bin").exists() and not list((small / "out").glob(".*"))

@@ -144,6 +144,8 @@ def test_answers_that_are_not_what_was_asked_for(tmp_path, wrong):
     def script(target, headers):
         if target.endswith("/plan"):
             return answer(200, plan_body(planned("f", content)))
+        if target.endswith("/damage"):
+            return answer(200, b'{"whole":true}', Content_Type="application/json")
         first, last = map(int, headers["range"].removeprefix("bytes=").split("-"))
         return make(content, first, last)
 

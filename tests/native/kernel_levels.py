@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runstone._native import digests, ingest
+from runstone._native import digests, frames, ingest
 
 LEVELS = digests._levels()
 
 
 @contextmanager
 def at_level(level: int) -> Iterator[None]:
-    for module in (digests, ingest):
+    for module in (digests, frames, ingest):
         module._force_level(level)
     try:
         yield
     finally:
-        for module in (digests, ingest):
+        for module in (digests, frames, ingest):
             module._force_level(LEVELS[-1])

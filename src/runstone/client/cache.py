@@ -58,6 +58,10 @@ class Cache:
         """Where a content lies once it is here."""
         return self.directory / "files" / content.root[:2] / content.root
 
+    def partial_of(self, content: Content) -> Path:
+        """Where a content lies that is here in part."""
+        return self.directory / "partial" / content.root
+
     def find(self, content: Content) -> Path | None:
         """The file with these bytes, if it is here and still what was verified; one that is not is removed."""
         path = self.path_of(content)
@@ -98,9 +102,9 @@ class Cache:
         with wrapping(f"locking in {self.directory}"):
             return FileLock.try_acquire(self.directory / "partial" / f"{content.root}.lock")
 
-    def begin(self, content: Content) -> Partial:
-        """The partial file of a content whose lock the caller holds."""
-        return Partial(self.directory / "partial", content)
+    def begin(self, content: Content, runs: tuple[tuple[int, int], ...] | None = None) -> Partial:
+        """The partial file of a content, of which these runs of chunks are wanted, whose lock the caller holds."""
+        return Partial(self.directory / "partial", content, runs)
 
     def admit(self, partial: Partial) -> Path:
         """Takes a complete partial file into the cache."""

@@ -10,10 +10,10 @@ import msgspec
 
 from runstone.client import names, origin
 from runstone.client.cache import Cache
-from runstone.client.fetch import CONSUMER, default_key
 from runstone.client.http import Http, Retries
 from runstone.client.names import Name
 from runstone.client.origin import query, quote
+from runstone.client.servers import CONSUMER, addresses_of, default_key
 from runstone.errors import Invalid
 from runstone.types import PageOf
 
@@ -44,7 +44,7 @@ class Calls:
         consumer: str = "",
     ) -> None:
         self._http = Http(
-            origin.parse(url),
+            origin.parse(addresses_of(url)[0]),
             default_key() if key is None else key,
             timeout=timeout,
             retries=Retries(times=retries),

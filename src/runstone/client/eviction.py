@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runstone.client.cache import Cache, remove
+from runstone.client.kept import kept_roots
 from runstone.client.local import wrapping
 from runstone.client.lock import FileLock
 from runstone.client.plan import Content
@@ -125,7 +126,7 @@ def _in_flight(cache: Cache) -> int:
 
 def _pinned(cache: Cache) -> set[str]:
     """The roots that live processes have pinned; pins of dead ones are swept."""
-    roots: set[str] = set()
+    roots = kept_roots(cache)
     for path in (cache.directory / "pins").iterdir():
         lock = FileLock.try_acquire(path)
         if lock is not None:

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import msgspec
 
 from runstone._native.digests import blake3
-from runstone.client import names, origin, transfer
-from runstone.client import plan as plans
+from runstone.client.bringing import Bringing, Options, bring, default_log_key
+from runstone.client.bringing import StaleWarning as StaleWarning
 from runstone.client.cache import Cache, parse_size
 from runstone.client.eviction import Pin, make_room
-from runstone.client.http import MSGPACK, Http, Retries
+from runstone.client.http import Http
 from runstone.client.local import wrapping
 from runstone.client.names import Name
 from runstone.client.placing import Link, Target
 from runstone.client.plan import Content, PlannedFile
-from runstone.client.plans import Goods, PlanStore
-from runstone.client.sources import Sources
-from runstone.client.transfer import Progress, Transfer, Wanted
-from runstone.errors import Missing, RunstoneError
+from runstone.client.plans import Goods
+from runstone.client.servers import Servers
+from runstone.client.transfer import Progress
+from runstone.errors import Missing
 from runstone.types import FileEntry, VersionInfo
-
-MAX_PLAN = 1 << 30
-#: The header field that says who fetches, percent-encoded.
-CONSUMER = "X-Runstone-Consumer"
-
-
-class StaleWarning(UserWarning):
-    """The server cannot be asked; what was fetched last under the name is served from this host's cache."""
 
 
 class Fetched:
@@ -43,7 +31,7 @@ class Fetched:
     are named, not fetched. What was fetched without a target stays in the cache until this process ends, or :meth:`release`.
     """
 
-    __slots__ = ("_pin", "bytes_fetched", "bytes_reused", "path", "references", "stale", "version")
+    __slots__ = ("_pin", "bytes_fetched", "bytes_reused", "path", "references", "roots", "stale", "version")
 
     def __init__(self, path: Path, version: VersionInfo, moved: tuple[int, int], stale: bool) -> None:
         self.path = path
@@ -51,6 +39,7 @@ class Fetched:
         self.bytes_fetched, self.bytes_reused = moved
         self.stale = stale
         self.references: tuple[FileEntry, ...] = ()
+        self.roots: tuple[bytes, ...] = ()
         self._pin: Pin | None = None
 
     def __repr__(self) -> str:
@@ -68,8 +57,9 @@ def fetch(
     name: str,
     target: str | os.PathLike[str] | None = None,
     *,
-    url: str | None = None,
+    url: str | Sequence[str] | None = None,
     key: str | None = None,
+    log_key: str | None = None,
     prefix: str = "",
     link: Link = "auto",
     cache: str | os.PathLike[str] | None = None,
@@ -83,227 +73,153 @@ def fetch(
 ) -> Fetched:
     """Brings the files of a version (those below ``prefix``) into ``target``, or into a directory of the cache.
 
-    ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``, ``cache`` and ``cache_size`` to ``RUNSTONE_CACHE`` and
-    ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in the target whole or not at all, and
-    files there that the version does not have are left alone. ``progress`` is called with bytes done and in all. ``consumer`` says who
-    fetches, for the version's lineage; a fetch that finds every byte on this host is noted like any other.
+    ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``; of several addresses (a list, or a text with commas) each is
+    tried until one can answer. With ``log_key`` (``RUNSTONE_LOG_KEY``) only a plan is used that the log's key has signed. ``cache`` and
+    ``cache_size`` default to ``RUNSTONE_CACHE`` and ``RUNSTONE_CACHE_SIZE``. Every chunk is verified before it is written; a file appears in
+    the target whole or not at all, and files there that the version does not have are left alone. ``progress`` is called with bytes done
+    and in all. ``consumer`` says who fetches, for the version's lineage; a fetch that finds every byte on this host is noted like any other.
 
     When the server cannot be reached, the last good version under this name is answered from the cache, with a
     :class:`StaleWarning`; ``stale=False`` forbids it. Raises :class:`Corrupt` for bytes that do not verify however often they are asked for, and for
     a plan that cannot be trusted; :class:`StorageFull`; and whatever the server refuses with.
     """
     limit = parse_size(cache_size) if isinstance(cache_size, str) else cache_size
-    http = Http(
-        origin.parse(url),
-        default_key() if key is None else key,
-        timeout=timeout,
-        retries=Retries(times=retries),
-        headers={CONSUMER: origin.quote(consumer)} if consumer else None,
+    servers = Servers(url, key, timeout=timeout, retries=retries, consumer=consumer)
+    options = Options(
+        prefix=prefix,
+        link=link,
+        connections=connections,
+        progress=progress,
+        stale=stale,
+        log_key=default_log_key() if log_key is None else log_key,
     )
-    options = Options(prefix=prefix, link=link, connections=connections, progress=progress, stale=stale)
     try:
-        return fetch_over(http, Cache(cache, limit), name, target, options)
+        return fetch_from(servers, Cache(cache, limit), name, target, options)
     finally:
-        http.close()
-
-
-class Options(NamedTuple):
-    """How to fetch; see :func:`fetch`. ``path`` names the only file that is wanted."""
-
-    prefix: str = ""
-    path: str = ""
-    link: Link = "auto"
-    connections: int = 8
-    progress: Progress | None = None
-    stale: bool = True
-
-    def wants(self, path: str) -> bool:
-        """Whether a file is asked for."""
-        return path == self.path if self.path else path.startswith(self.prefix)
-
-
-def default_key() -> str:
-    """The API key of the environment."""
-    return os.environ.get("RUNSTONE_API_KEY", "")
+        servers.close()
 
 
 def fetch_over(
     http: Http, cache: Cache, name: str, target: str | os.PathLike[str] | None, options: Options
 ) -> Fetched:
     """:func:`fetch` over connections and into a cache that the caller has."""
-    place = None if target is None else Target(Path(target).absolute(), options.link)
+    return _fetch([http], lambda work: work(http), cache, name, target, options)
+
+
+def fetch_from(
+    servers: Servers, cache: Cache, name: str, target: str | os.PathLike[str] | None, options: Options
+) -> Fetched:
+    """:func:`fetch` from the first server that can give it."""
+    return _fetch(servers.https, servers.first, cache, name, target, options)
+
+
+def _fetch(
+    https: Sequence[Http],
+    first: Callable[[Callable[[Http], Fetched]], Fetched],
+    cache: Cache,
+    name: str,
+    target: str | os.PathLike[str] | None,
+    options: Options,
+) -> Fetched:
+    if target is None:
+        return bring(https, first, cache, options, name, into_view)
+    place = Target(Path(target).absolute(), options.link)
     try:
-        return _Fetch(http, cache, options).go(names.parse(name), place)
+        return bring(
+            https,
+            first,
+            cache,
+            options,
+            name,
+            lambda bringing, goods, parsed: _into_target(bringing, goods, parsed, place),
+        )
     finally:
-        if place is not None:
-            place.close()
+        place.close()
 
 
-class _Selection(NamedTuple):
-    """The plan that is fetched, and the contents of the files that were asked for, by path."""
-
-    goods: Goods
-    contents: dict[str, Content]
-
-
-class _Self(msgspec.Struct):
-    name: str
-
-
-class _Fetch:
-    def __init__(self, http: Http, cache: Cache, options: Options) -> None:
-        self._http, self._cache, self._options = http, cache, options
-        self._plans = PlanStore(cache, http.origin)
-        self._moved = (0, 0)
-
-    def go(self, name: Name, place: Target | None) -> Fetched:
-        try:
-            name = self._complete(name)
-        except RunstoneError as error:
-            if not transfer.is_gone(error) or not (known := self._plans.own_namespace(self._http.key)):
-                raise
-            name = name._replace(namespace=known)
-        last = self._plans.load(*self._key(name))
-        try:
-            goods = self._ask(name, last)
-            fetched = self._deliver(goods, name, place, stale=False)
-        except RunstoneError as error:
-            if last is None or not self._options.stale or not transfer.is_gone(error):
-                raise
-            return self._serve_last(last, name, place, error)
-        if goods is not last:
-            self._plans.save(*self._key(name), goods)
-        return fetched
-
-    def _key(self, name: Name) -> tuple[str, str]:
-        return str(name._replace(version="")), f"{name.version}\0{self._options.prefix}\0{self._options.path}"
-
-    def _complete(self, name: Name) -> Name:
-        """The name with its namespace: one's own costs a request, once for each key and server."""
-        if name.namespace:
-            return name
-        own = self._plans.own_namespace(self._http.key)
-        if not own:
-            own = self._http.call("GET", "/api/v1/whoami", _Self).name
-            self._plans.learn_namespace(self._http.key, own)
-        return name._replace(namespace=own)
-
-    def _ask(self, name: Name, last: Goods | None) -> Goods:
-        headers = {"Accept": MSGPACK}
-        if last is not None:
-            headers["If-None-Match"] = last.etag
-        path = f"{names.version_url(name)}/plan"
-        response = self._http.request("GET", path, headers=headers, accept=(304,))
-        body = self._http.body_of(response, MAX_PLAN)
-        if response.status == 304 and last is not None:
-            return last
-        return Goods.of(response.headers.get("etag", ""), plans.read(body))
-
-    def _serve_last(self, last: Goods, name: Name, place: Target | None, why: RunstoneError) -> Fetched:
-        try:
-            fetched = self._deliver(last, name, place, stale=True)
-        except Missing:
-            raise why from None
-        warnings.warn(
-            f"{why}; {name} is served from the cache as {last.plan.version.name}, fetched last when the server was there",
-            StaleWarning,
-            stacklevel=4,
-        )
-        return fetched
-
-    def _deliver(self, goods: Goods, name: Name, place: Target | None, *, stale: bool) -> Fetched:
-        contents = {path: held for path, held in goods.contents().items() if self._options.wants(path)}
-        if self._options.path and not contents:
-            raise Missing(
-                f"{goods.plan.version.name} has no file {self._options.path!r} that is held by the server"
-            )
-        pin = Pin(self._cache, contents.values())
-        try:
-            kept = self._bring(_Selection(goods, contents), name, place, stale=stale)
-            path = self._place(contents, place, kept) if place is not None else self._view(contents)
-        except BaseException:
-            pin.release()
-            raise
-        fetched = Fetched(path, goods.plan.version, self._moved, stale)
-        fetched.references = tuple(_entry(file) for file in goods.plan.files if file.url)
-        if place is None:
-            fetched._pin = _hold(path, pin)
-        else:
-            pin.release()
-        if self._moved[0]:
-            make_room(self._cache)
-        return fetched
-
-    def _bring(self, chosen: _Selection, name: Name, place: Target | None, *, stale: bool) -> set[str]:
-        """Brings into the cache what neither it nor the target has; the paths that the target has already."""
-        kept: set[str] = set()
-        missing: dict[str, tuple[str, Content]] = {}
-        reused = 0
-        for path, content in sorted(chosen.contents.items()):
-            if content.root in missing:
-                continue
-            if self._cache.find(content) is not None:
-                reused += content.size
-            elif place is not None and place.holds(path, content):
-                kept.add(path)
-                reused += content.size
-            else:
-                missing[content.root] = (path, content)
-        self._moved = (0, reused)
-        if missing and stale:
-            raise Missing("the cache does not hold every file any more")
-        if missing:
-            self._transfer(chosen.goods, name, list(missing.values()))
-        return kept
-
-    def _transfer(self, goods: Goods, name: Name, missing: list[tuple[str, Content]]) -> None:
-        version = goods.plan.version
-        base = names.version_url(name._replace(version=str(version.number)))
-        wanted = [Wanted(held, f"{base}/files/{origin.quote_path(path)}", path) for path, held in missing]
-        make_room(self._cache, sum(held.size for _, held in missing))
-        collection = str(name._replace(version=""))
-
-        def older() -> Iterator[Content]:
-            for found in self._plans.of_collection(collection):
-                yield from found.contents().values()
-
-        # The plan was asked for by name; with it on each range too, a long fetch would be several in the lineage.
-        http = self._http.sibling(without=CONSUMER)
-        run = Transfer(
-            http,
-            self._cache,
-            wanted,
-            Sources(self._cache, older),
-            connections=self._options.connections,
-            progress=self._options.progress,
-        )
-        try:
-            run.run()
-        finally:
-            http.close()
-        self._moved = (run.fetched, self._moved[1] + run.reused)
-
-    def _place(self, contents: dict[str, Content], place: Target, kept: set[str]) -> Path:
+def _into_target(bringing: Bringing, goods: Goods, name: Name, place: Target) -> Fetched:
+    contents = _wanted(bringing, goods)
+    pin = Pin(bringing.cache, contents.values())
+    try:
+        kept = _bring_missing(bringing, goods, name, contents, place)
         for path, content in sorted(contents.items(), key=lambda item: item[0].split("/")):
-            if path in kept:
-                continue
-            source = self._cache.path_of(content)
-            place.put(path, source)
-            self._cache.touch(source)
-        return place.path
+            if path not in kept:
+                source = bringing.cache.path_of(content)
+                place.put(path, source)
+                bringing.cache.touch(source)
+    finally:
+        pin.release()
+    return _fetched(bringing, goods, place.path)
 
-    def _view(self, contents: dict[str, Content]) -> Path:
-        """A directory of links into the cache, named by its content."""
-        listing = "".join(f"{path}\0{held.root}\0" for path, held in sorted(contents.items()))
-        root = self._cache.directory / "views" / blake3(listing.encode()).hex()[:32]
-        with wrapping(f"linking in {root}"):
-            for path, content in contents.items():
-                source, link = self._cache.path_of(content), root / path
-                self._cache.touch(source)
-                if not link.is_symlink():
-                    link.parent.mkdir(parents=True, exist_ok=True)
-                    _link(link, os.path.relpath(source, link.parent))
-        return root
+
+def into_view(bringing: Bringing, goods: Goods, name: Name) -> Fetched:
+    """Brings what is wanted of a plan into the cache, and a directory of links to it."""
+    contents = _wanted(bringing, goods)
+    pin = Pin(bringing.cache, contents.values())
+    try:
+        _bring_missing(bringing, goods, name, contents, None)
+        path = view(bringing.cache, contents)
+    except BaseException:
+        pin.release()
+        raise
+    fetched = _fetched(bringing, goods, path)
+    fetched._pin = _hold(path, pin)
+    return fetched
+
+
+def _wanted(bringing: Bringing, goods: Goods) -> dict[str, Content]:
+    options = bringing.options
+    contents = {path: held for path, held in goods.contents().items() if options.wants(path)}
+    if options.path and not contents:
+        raise Missing(f"{goods.plan.version.name} has no file {options.path!r} that is held by the server")
+    return contents
+
+
+def _fetched(bringing: Bringing, goods: Goods, path: Path) -> Fetched:
+    if bringing.moved[0]:
+        make_room(bringing.cache)
+    fetched = Fetched(path, goods.plan.version, bringing.moved, bringing.stale)
+    fetched.roots = tuple(bytes.fromhex(content.root) for content in _wanted(bringing, goods).values())
+    fetched.references = tuple(_entry(file) for file in goods.plan.files if file.url)
+    return fetched
+
+
+def _bring_missing(
+    bringing: Bringing, goods: Goods, name: Name, contents: dict[str, Content], place: Target | None
+) -> set[str]:
+    """Brings into the cache what neither it nor the target has; the paths that the target has already."""
+    kept: set[str] = set()
+    missing: dict[str, tuple[str, Content, None]] = {}
+    reused = 0
+    for path, content in sorted(contents.items()):
+        if content.root in missing:
+            continue
+        if bringing.cache.find(content) is not None:
+            reused += content.size
+        elif place is not None and place.holds(path, content):
+            kept.add(path)
+            reused += content.size
+        else:
+            missing[content.root] = (path, content, None)
+    bringing.moved = (0, reused)
+    if missing:
+        bringing.transfer(goods, name, list(missing.values()))
+    return kept
+
+
+def view(cache: Cache, contents: dict[str, Content]) -> Path:
+    """A directory of links into the cache, named by its content."""
+    listing = "".join(f"{path}\0{held.root}\0" for path, held in sorted(contents.items()))
+    root = cache.directory / "views" / blake3(listing.encode()).hex()[:32]
+    with wrapping(f"linking in {root}"):
+        root.mkdir(exist_ok=True)
+        for path, content in contents.items():
+            source, link = cache.path_of(content), root / path
+            cache.touch(source)
+            if not link.is_symlink():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                point(link, os.path.relpath(source, link.parent))
+    return root
 
 
 #: Versions fetched without a target, kept for as long as this process may use them.
@@ -318,10 +234,15 @@ def _hold(path: Path, pin: Pin) -> Pin:
     return pin
 
 
-def _link(link: Path, source: str) -> None:
+def point(link: Path, to: str | Path) -> None:
+    """Makes a symbolic link, or points one elsewhere, at once."""
     temporary = link.with_name(f".{os.urandom(8).hex()}.part")
-    temporary.symlink_to(source)
-    temporary.replace(link)
+    temporary.symlink_to(to)
+    try:
+        temporary.replace(link)
+    except BaseException:
+        temporary.unlink()
+        raise
 
 
 def _entry(file: PlannedFile) -> FileEntry:

@@ -24,18 +24,24 @@ _PAIR = struct.Struct("<II")
 class Partial:
     """The open partial file of a content; the caller holds the lock of that content.
 
-    ``left`` is the number of chunks that are missing, ``resumed`` the bytes that an earlier process had brought.
-    Raises :class:`StorageFull` when there is no room for the whole file.
+    ``left`` is the number of chunks that are missing of those that are wanted (of the ``runs``, or all), ``resumed`` the bytes of them that an
+    earlier process had brought. Raises :class:`StorageFull` when there is no room for them.
     """
 
-    def __init__(self, directory: Path, content: Content) -> None:
+    def __init__(
+        self, directory: Path, content: Content, runs: tuple[tuple[int, int], ...] | None = None
+    ) -> None:
         self.content = content
         self.offsets = content.offsets()
         self.path = directory / content.root
         self.journal_path = directory / f"{content.root}.journal"
         self.resumed = 0
-        self.left = content.chunk_count
+        self._runs = ((0, content.chunk_count),) if runs is None else runs
+        self.left = sum(stop - start for start, stop in self._runs)
         self._have = bytearray(content.chunk_count)
+        self._wanted = bytearray(content.chunk_count)
+        for start, stop in self._runs:
+            self._wanted[start:stop] = b"\1" * (stop - start)
         self._lock = threading.Lock()
         self._journal = -1
         with wrapping(f"{content.size} bytes in {directory}"):
@@ -60,7 +66,11 @@ class Partial:
         held = os.fstat(self._handle)
         if held.st_size == self.content.size and held.st_blocks * 512 >= held.st_size:
             return
-        os.posix_fallocate(self._handle, 0, self.content.size)
+        os.ftruncate(self._handle, self.content.size)
+        for start, stop in self._runs:
+            if stop > start:
+                offset = self.offsets[start]
+                os.posix_fallocate(self._handle, offset, self.offsets[stop] - offset)
 
     def _resume(self) -> None:
         try:
@@ -68,8 +78,8 @@ class Partial:
         except FileNotFoundError:
             journal = b""
         if os.fstat(self._handle).st_size != self.content.size or not journal.startswith(MAGIC):
+            # Not cut: a process may have mapped what was in it.
             self.journal_path.unlink(missing_ok=True)
-            os.ftruncate(self._handle, 0)
             return
         claimed = bytearray(self.content.chunk_count)
         body = journal[len(MAGIC) :]
@@ -77,16 +87,24 @@ class Partial:
             if start < stop <= self.content.chunk_count:
                 claimed[start:stop] = b"\1" * (stop - start)
         for start, stop in verify.verified_runs(self._handle, self.content, self.offsets, _runs(claimed, 1)):
+            for chunk in range(start, stop):
+                if self._wanted[chunk]:
+                    self.resumed += self.offsets[chunk + 1] - self.offsets[chunk]
             self._mark(start, stop)
-            self.resumed += self.offsets[stop] - self.offsets[start]
 
     def _mark(self, start: int, stop: int) -> None:
-        self.left -= self._have.count(0, start, stop)
         self._have[start:stop] = b"\1" * (stop - start)
+        self.left -= self._wanted.count(1, start, stop)
+        self._wanted[start:stop] = bytes(stop - start)
 
     def missing(self) -> list[tuple[int, int]]:
-        """The runs of chunks that are not here yet."""
-        return list(_runs(self._have, 0))
+        """The runs of chunks that are wanted and not here yet."""
+        return list(_runs(self._wanted, 1))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every chunk is here, not just those that are wanted."""
+        return 0 not in self._have
 
     def write(self, start: int, stop: int, data: memoryview) -> bool:
         """Puts verified chunks in their place, from any thread; True for the call that completes the file.
@@ -105,7 +123,7 @@ class Partial:
 
     def finish(self) -> Path:
         """Closes the complete file, read-only; where it lies. Its journal is gone."""
-        assert self.left == 0
+        assert self.is_whole
         with wrapping(f"finishing {self.path}"):
             os.fchmod(self._handle, 0o444)
             journaled = self._journal >= 0

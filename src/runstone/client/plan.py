@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from runstone._native.digests import xet_file_hash
+from runstone._native.digests import verify_chunks, xet_file_hash
 from runstone.errors import Corrupt
 from runstone.types import VersionInfo
 
@@ -22,7 +22,10 @@ _LENGTHS = struct.Struct("<40xI")
 
 
 class PlannedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a plan. ``chunks`` are its packed records: BLAKE3, xxh3-64, length; 44 bytes each, in order."""
+    """A file of a plan. ``chunks`` are its packed records: BLAKE3, xxh3-64, length; 44 bytes each, in order.
+
+    ``head`` are the bytes of its first chunks, if a safetensors header lies in them; ``places`` where its bytes lie on this machine.
+    """
 
     path: str
     size: int
@@ -31,6 +34,8 @@ class PlannedFile(msgspec.Struct, frozen=True, kw_only=True):
     etag: str = ""
     media_type: str = ""
     chunks: bytes = b""
+    head: bytes = b""
+    places: tuple[tuple[str, int, int], ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -79,7 +84,37 @@ def read(content: bytes) -> Plan:
     check_paths([file.path for file in plan.files])
     for file in plan.files:
         check_chunks(file)
+        check_head(file)
     return plan
+
+
+def read_near(content: bytes) -> Plan:
+    """A plan that says where its files lie on this machine; raises :class:`Corrupt` unless the places add up."""
+    try:
+        plan = msgspec.msgpack.decode(content, type=Plan)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Corrupt(f"the server's plan cannot be read: {error}") from None
+    check_paths([file.path for file in plan.files])
+    for file in plan.files:
+        wrong = any(offset < 0 or length <= 0 for _, offset, length in file.places)
+        if not file.url and (wrong or sum(length for _, _, length in file.places) != file.size):
+            raise Corrupt(
+                f"the server's plan is damaged: the places of {file.path!r} do not make up the file"
+            )
+    return plan
+
+
+def check_head(file: PlannedFile) -> None:
+    """Raises :class:`Corrupt` unless the head of a file is its first chunks."""
+    if not file.head:
+        return
+    stop, length = 0, 0
+    for (size,) in _LENGTHS.iter_unpack(file.chunks):
+        if length >= len(file.head):
+            break
+        stop, length = stop + 1, length + size
+    if length != len(file.head) or verify_chunks(file.head, file.chunks[: stop * CHUNK_RECORD]) >= 0:
+        raise Corrupt(f"the server's plan is damaged: the head of {file.path!r} is not what its chunks say")
 
 
 def content_of(file: PlannedFile) -> Content:

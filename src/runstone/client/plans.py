@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from runstone._native.digests import blake3
 from runstone.client import plan as plans
@@ -14,21 +15,27 @@ from runstone.client.local import wrapping
 from runstone.client.origin import Origin
 from runstone.client.plan import Content, Plan
 
+SIGNED = ".signed"
 _DIGEST = 32
 MAX_SOURCES = 32
 
 
 class Goods(msgspec.Struct, frozen=True):
-    """A plan that was fetched whole: its ETag, and the content of each of its files (external references have none)."""
+    """A plan that was fetched whole: its ETag, the content of each of its files (external references have none), and who vouches.
+
+    ``signed`` is the store's word for it as it came last, in base64; empty from a server that gave none.
+    """
 
     etag: str
     plan: Plan
     roots: tuple[str, ...]
+    signed: str = ""
 
     @classmethod
-    def of(cls, etag: str, plan: Plan) -> Goods:
+    def of(cls, etag: str, plan: Plan, signed: str = "") -> Goods:
         """A plan that has just been read."""
-        return cls(etag, plan, tuple("" if file.url else plans.content_of(file).root for file in plan.files))
+        roots = tuple("" if file.url else plans.content_of(file).root for file in plan.files)
+        return cls(etag, plan, roots, signed)
 
     def contents(self) -> dict[str, Content]:
         """The content of every file held by the server, by path."""
@@ -44,7 +51,14 @@ class PlanStore:
 
     def load(self, collection: str, version: str) -> Goods | None:
         """The last good plan of a name."""
-        return _load(self._directory / _key(collection) / _key(version))
+        path = self._directory / _key(collection) / _key(version)
+        goods = _load(path)
+        if goods is None:
+            return None
+        try:
+            return structs.replace(goods, signed=path.with_suffix(SIGNED).read_text())
+        except (OSError, UnicodeDecodeError):
+            return goods
 
     def save(self, collection: str, version: str, goods: Goods) -> None:
         """Keeps a plan whose every file has been fetched."""
@@ -53,11 +67,19 @@ class PlanStore:
         with wrapping(f"keeping a plan in {path.parent}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, blake3(body) + body)
+        self.save_signed(collection, version, goods.signed)
+
+    def save_signed(self, collection: str, version: str, signed: str) -> None:
+        """Keeps the latest word for a plan that stands where it stood."""
+        path = (self._directory / _key(collection) / _key(version)).with_suffix(SIGNED)
+        with wrapping(f"keeping a plan in {path.parent}"):
+            write_whole(path, signed.encode())
 
     def of_collection(self, collection: str) -> Iterator[Goods]:
         """The plans of a collection, the last used first."""
         try:
-            paths = sorted((self._directory / _key(collection)).iterdir(), key=_age)
+            found = (self._directory / _key(collection)).iterdir()
+            paths = sorted((path for path in found if path.suffix != SIGNED), key=_age)
         except OSError:
             return
         for path in paths[:MAX_SOURCES]:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from runstone import folders
+from runstone.client.bringing import Options
 from runstone.client.calls import API, NoneType, listed
 from runstone.client.documents import Documents
-from runstone.client.fetch import Fetched, Options, fetch_over
+from runstone.client.fetch import Fetched, fetch_over
 from runstone.client.origin import query, quote, quote_path
 from runstone.client.people import People
 from runstone.client.plan import is_safe

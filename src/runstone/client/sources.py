@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-from runstone.client import verify
 from runstone.client.cache import Cache
-from runstone.client.local import wrapping
 from runstone.client.partial import Partial
 from runstone.client.plan import Content
 
-Run = tuple[int, int, memoryview]
+Run = tuple[int, int]
+
+
+class Stretch(NamedTuple):
+    """Chunks ``start`` to ``stop`` of a file that is brought lie in another one too, ``shift`` bytes further on."""
+
+    content: Content
+    shift: int
+    start: int
+    stop: int
+
 
 #: Chunks that are indexed at most: 64 GiB of files, some 200 MB of memory.
 MAX_CHUNKS = 1_000_000
@@ -46,45 +54,31 @@ class Sources:
                 self._held = list(held.values())
             return self._held
 
-    def copies(self, partial: Partial, buffer: memoryview) -> Iterator[Run]:
-        """The missing chunks of a partial file that other files have: (first, end, verified bytes in ``buffer``)."""
+    def stretches(self, partial: Partial) -> tuple[list[Stretch], list[Run]]:
+        """Where other files have the missing chunks of a partial file, and the runs of chunks that none has."""
         held = self._build()
-        found: dict[int, list[tuple[int, int]]] = {}
+        found: list[Stretch] = []
+        lacking: list[Run] = []
+        offsets = [content.offsets() for content in held]
         for start, stop in partial.missing():
             for chunk in range(start, stop):
                 place = self._index.get(partial.content.hash_of(chunk))
-                if place is not None:
-                    found.setdefault(place >> 32, []).append((chunk, place & 0xFFFFFFFF))
-        for number, pairs in found.items():
-            yield from self._copied(held[number], partial, pairs, buffer)
-
-    def _copied(
-        self, content: Content, partial: Partial, pairs: list[tuple[int, int]], buffer: memoryview
-    ) -> Iterator[Run]:
-        path = self._cache.find(content)
-        if path is None:
-            return
-        with wrapping(f"reading {path}"):
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for offset, first, end in _runs(content, partial, pairs):
-                base = partial.offsets[first]
-                view = buffer[: partial.offsets[end] - base]
-                if verify.read_fully(handle, view, offset):
-                    for start, stop in verify.good_runs(partial.content, first, end, view):
-                        yield start, stop, view[partial.offsets[start] - base : partial.offsets[stop] - base]
-        finally:
-            os.close(handle)
+                if place is None:
+                    _extend_run(lacking, chunk)
+                    continue
+                number = place >> 32
+                shift = offsets[number][place & 0xFFFFFFFF] - partial.offsets[chunk]
+                last = found[-1] if found else None
+                same = last is not None and last.stop == chunk and last.shift == shift
+                if last is not None and same and last.content is held[number]:
+                    found[-1] = last._replace(stop=chunk + 1)
+                else:
+                    found.append(Stretch(held[number], shift, chunk, chunk + 1))
+        return found, lacking
 
 
-def _runs(content: Content, partial: Partial, pairs: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Chunks that follow each other in both files, as (offset in the source, first, end) of one buffer at most."""
-    offsets, at = content.offsets(), 0
-    while at < len(pairs):
-        first, source = pairs[at]
-        end = at + 1
-        while end < len(pairs) and pairs[end] == (first + end - at, source + end - at):
-            end += 1
-        for start, stop in verify.batches(partial.offsets, first, first + end - at):
-            yield offsets[source + start - first], start, stop
-        at = end
+def _extend_run(runs: list[Run], chunk: int) -> None:
+    if runs and runs[-1][1] == chunk:
+        runs[-1] = runs[-1][0], chunk + 1
+    else:
+        runs.append((chunk, chunk + 1))

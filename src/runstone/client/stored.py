@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runstone._native.digests import verify_chunks, xet_file_hash
+from runstone.client.bringing import Options
 from runstone.client.cache import Cache
-from runstone.client.fetch import Fetched, Options, fetch_over
+from runstone.client.fetch import Fetched, fetch_over
 from runstone.client.http import Http
 from runstone.client.plan import Content, PlannedFile, check_chunks
 from runstone.errors import Corrupt

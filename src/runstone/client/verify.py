@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from runstone._native.digests import verify_chunks
 from runstone.client.plan import Content
+
+Check = Callable[[memoryview, bytes], int]
 
 #: Bytes that are read, verified and written in one go: chunks back to back that stay in the second-level cache.
 BATCH = 1 << 20
@@ -26,11 +28,16 @@ def batch_end(offsets: list[int], start: int, stop: int, limit: int) -> int:
     return max(bisect.bisect_right(offsets, offsets[start] + limit, start, stop + 1) - 1, start + 1)
 
 
-def good_runs(content: Content, start: int, stop: int, data: memoryview) -> Iterator[tuple[int, int]]:
-    """The runs of chunks of ``data`` (chunks ``start`` to ``stop``, back to back) whose BLAKE3 is the right one."""
+def good_runs(
+    content: Content, start: int, stop: int, data: memoryview, check: Check = verify_chunks
+) -> Iterator[tuple[int, int]]:
+    """The runs of chunks of ``data`` (chunks ``start`` to ``stop``, back to back) whose BLAKE3 is the right one.
+
+    With ``check_chunks`` it is their xxh3, three times as fast: that tells rot, in bytes that were verified before.
+    """
     at = 0
     while start < stop:
-        wrong = verify_chunks(data[at:], content.records(start, stop))
+        wrong = check(data[at:], content.records(start, stop))
         if wrong < 0:
             yield start, stop
             return

@@ -13,6 +13,7 @@ from runstone.dialects.routing import Dialect
 BUILT_IN = {
     "native": "runstone.dialects.native:Native",
     "hub": "runstone.dialects.hub:Hub",
+    "oci": "runstone.dialects.oci:Oci",
     "wandb": "runstone.dialects.wandb:Wandb",
     "mlflow": "runstone.dialects.mlflow:Mlflow",
 }

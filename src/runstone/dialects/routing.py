@@ -59,6 +59,10 @@ class Work(msgspec.Struct, frozen=True):
     """
 
     run: Callable[[Progress], Any]
+    #: Where a client expects other values: of progress, of what ``run`` answered, and of an error.
+    told: Callable[[int, int], Any] = lambda done, total: {"done": done, "total": total}
+    ended: Callable[[Any], Any] = lambda report: {"report": report}
+    failed: Callable[[RunstoneError], Any] | None = None
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -86,8 +90,15 @@ class Events(msgspec.Struct, frozen=True):
 class Services(Protocol):
     """What the server does for handlers."""
 
+    @property
+    def xet_reads(self) -> bool:
+        """Whether clients are told that they can read files by xet."""
+
     def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
         """An address of ``path`` that may be called without credentials, by ``methods``, as the context's principal."""
+
+    def token(self, ctx: Context, folder: str, seconds: float, *, read_only: bool = False) -> str:
+        """A bearer token for what lies under the path ``folder``, which stands for the context's principal."""
 
     @property
     def plan_grace(self) -> float:
@@ -131,7 +142,8 @@ class Route(msgspec.Struct, frozen=True):
     ``path`` holds ``{name}`` for one segment and, as its last part, ``{name...}`` for all that is left. ``body`` and ``query``
     are Structs that the request is decoded to; ``answer`` is the type of what comes back. A ``blocking`` handler runs in a thread;
     one that ``streams`` is a coroutine function and reads the body itself. An ``open`` route needs no principal; a ``signed`` one
-    takes its principal from the signature of its address. ``also`` are other statuses of success.
+    takes its principal from the signature of its address; one for a ``token`` takes those that :meth:`Services.token` makes, beside
+    keys; an ``anonymous`` one may be asked without any. ``also`` are other statuses of success.
     """
 
     method: str
@@ -147,7 +159,11 @@ class Route(msgspec.Struct, frozen=True):
     streams: bool = False
     open: bool = False
     signed: bool = False
+    token: bool = False
+    anonymous: bool = False
     manifest: bool = False
+    #: The body of a route that streams may come with a Content-Encoding, which the handler undoes.
+    encoded: bool = False
     also: tuple[int, ...] = ()
     #: Media types that the handler can answer with besides JSON and MessagePack, if Accept names one.
     also_as: tuple[str, ...] = ()

@@ -15,6 +15,8 @@ from runstone.storage.tables import (
     MEMBERS,
     NAMESPACE_NAMES,
     NAMESPACES,
+    PROJECT_NAMES,
+    PROJECTS,
     USER_NAMES,
     USER_NAMESPACES,
     USERS,
@@ -328,17 +330,34 @@ def get_namespace(store: Store, ctx: Context, name: str) -> NamespaceInfo:
         return _namespace_info(names.find_namespace(store, view, ctx, name))
 
 
-def namespaces(store: Store, ctx: Context, after: str = "", limit: int = 100) -> list[NamespaceInfo]:
-    """The namespaces that the principal may read, by name, from just past ``after``."""
+def namespaces(
+    store: Store, ctx: Context, after: str = "", limit: int = 100, *, with_public: bool = False
+) -> list[NamespaceInfo]:
+    """The namespaces that the principal may read, by name, from just past ``after``.
+
+    With ``with_public`` also those of which it may read a project.
+    """
     found: list[NamespaceInfo] = []
     with store.index.read() as view:
         for (_,), held in view.scan(NAMESPACE_NAMES, after=(after,) if after else None):
             namespace = view.get(NAMESPACES, held)
             if len(found) == limit:
                 break
-            if namespace is not None and store.policy.allows(view, ctx, "read", namespace, None):
+            if namespace is None:
+                continue
+            if store.policy.allows(view, ctx, "read", namespace, None) or (
+                with_public and _has_readable_project(store, view, ctx, namespace)
+            ):
                 found.append(_namespace_info(namespace))
     return found
+
+
+def _has_readable_project(store: Store, view: View, ctx: Context, namespace: Namespace) -> bool:
+    return any(
+        (project := view.get(PROJECTS, held)) is not None
+        and store.policy.allows(view, ctx, "read", namespace, project)
+        for _, held in view.scan(PROJECT_NAMES, namespace.id)
+    )
 
 
 def set_member(

@@ -26,6 +26,10 @@ class Principal(msgspec.Struct, frozen=True):
 LOCAL = Principal("local", admin=True)
 
 
+#: Who comes without a key. No user can have the name.
+ANONYMOUS = Principal("(anonymous)")
+
+
 class Context(msgspec.Struct, frozen=True):
     """The circumstances of one call. ``deadline`` is on the monotonic clock; ``command_id`` makes one write idempotent."""
 

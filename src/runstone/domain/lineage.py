@@ -29,6 +29,7 @@ from runstone.storage.tables import (
     RUNS,
     UPSTREAM,
     VERSION_IDS,
+    VERSIONS,
     Edge,
     Node,
     Table,
@@ -109,6 +110,17 @@ def record_fetch(store: Store, ctx: Context, version_id: int, namespace: int) ->
     node = _make_node(store, ctx, namespace, "consumer", ctx.consumer or ctx.principal.name)
     command = AddEdge(actor=ctx.principal.name, source=version_id, relation="fetched_by", target=node)
     store.submit(ctx.without_id(), command)
+
+
+def fetches(store: Store, ctx: Context, collection: str) -> int:
+    """How often versions of a collection were fetched, by what the lineage has."""
+    with store.index.read() as view:
+        place = names.find_collection(store, view, ctx, names.parse(ctx, collection))
+        return sum(
+            edge.count
+            for _, version in view.scan(VERSIONS, place.collection.id)
+            for _, edge in view.scan(DOWNSTREAM, version.id, "fetched_by")
+        )
 
 
 def _end(store: Store, ctx: Context, text: str, action: Action) -> int:

@@ -15,7 +15,7 @@ from runstone.domain import policy
 from runstone.domain.context import Context
 from runstone.domain.policy import Action
 from runstone.domain.store import Store
-from runstone.errors import Gone, Invalid, Missing, Quarantined
+from runstone.errors import Gated, Gone, Invalid, Missing, Quarantined
 from runstone.storage.index import View
 from runstone.storage.tables import (
     ALIASES,
@@ -155,7 +155,14 @@ def find_version(
         )
     if not any_state:
         require_usable(place, version, alias)
+        require_admitted(store, view, ctx, place)
     return place, version
+
+
+def require_admitted(store: Store, view: View, ctx: Context, place: Place) -> None:
+    """Raises :class:`Gated` for a collection that gives its files only to those whom its owners let in."""
+    if not policy.admits(store.policy, view, ctx, place.namespace, place.project, place.collection.id):
+        raise Gated(f"{place} is gated: ask its owners to be let in before its files can be read")
 
 
 def number_of(view: View, place: Place, version: str) -> tuple[int, str]:

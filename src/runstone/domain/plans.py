@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runstone._native.digests import blake3, xet_hex
+from runstone._native.digests import blake3
 from runstone.domain import audit, names, versions
 from runstone.domain.context import Context
 from runstone.domain.store import Store
@@ -31,7 +31,7 @@ Place = tuple[str, int, int]
 class Planned(NamedTuple):
     """A file of a plan; a reference to bytes elsewhere has neither ``root`` nor chunks.
 
-    ``root`` is the Xet hash as text, ``chunks`` packed 44-byte records, ``head`` the chunks that hold the header of a safetensors file.
+    ``root`` is the Xet hash in hexadecimal, ``chunks`` packed 44-byte records, ``head`` the chunks that hold the header of a safetensors file.
     """
 
     file: FileEntry
@@ -56,7 +56,7 @@ def files(store: Store, ctx: Context, name: str) -> list[Planned]:
             with contextlib.closing(store.blobs.open(place.namespace.domain, digest)) as reader:
                 records = reader.chunk_records()
                 head = _head(reader, records) if file.path.endswith(TENSORS) else b""
-                known[file.sha256] = xet_hex(reader.info.xet), records, head
+                known[file.sha256] = reader.info.xet.hex(), records, head
         found.append(Planned(file, *known[file.sha256]))
     return found
 

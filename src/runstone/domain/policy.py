@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from runstone.domain.context import Context, Principal
 from runstone.errors import Denied, Missing, Unauthenticated
 from runstone.storage.index import View
-from runstone.storage.tables import MEMBERS, Namespace, Project
+from runstone.storage.tables import ADMISSIONS, GATES, MEMBERS, Namespace, Project
 
 Action = Literal["read", "write", "admin"]
 _NEEDED = {"read": 1, "write": 2, "admin": 3}
@@ -92,6 +92,21 @@ def require(
     if not policy.allows(view, ctx, "read", namespace, project):
         raise Missing(f"{what} does not exist, or {ctx.principal.name} may not see it")
     raise Denied(f"{ctx.principal.name} may read {what} but not {action} it; ask one of its owners")
+
+
+def admits(
+    policy: Policy, view: View, ctx: Context, namespace: Namespace, project: Project, collection: int
+) -> bool:
+    """Whether a collection's gate lets the principal in: it has none, or the principal is of the namespace, or was accepted."""
+    if view.get(GATES, collection) is None:
+        return True
+    # A project that everybody may read makes nobody a member.
+    if policy.allows(view, ctx, "read", namespace, None) or policy.allows(
+        view, ctx, "write", namespace, project
+    ):
+        return True
+    admission = view.get(ADMISSIONS, collection, ctx.principal.user) if ctx.principal.user else None
+    return admission is not None and admission.state == "accepted"
 
 
 def require_admin(ctx: Context, what: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from runstone.domain import fields, labels, limits, manifests, names, runs
+from runstone.domain import fields, labels, limits, manifests, names, policy, runs
 from runstone.domain.context import Context
 from runstone.domain.names import Place
 from runstone.domain.store import Store
@@ -129,7 +129,12 @@ def may_use(store: Store, view: View, ctx: Context, domain: int, digest: bytes) 
     for (_, _, holder), _ in view.scan(BLOB_VERSIONS, domain, digest):
         version = names.version_by_id(view, holder)
         found = version[0] if version else runs.finding.by_id(view, holder)
-        if found and store.policy.allows(view, ctx, "read", found.namespace, found.project):
+        if found is None or not store.policy.allows(view, ctx, "read", found.namespace, found.project):
+            continue
+        # A run has no gate.
+        if version is None or policy.admits(
+            store.policy, view, ctx, found.namespace, found.project, version[0].collection.id
+        ):
             return True
     return False
 

@@ -10,6 +10,7 @@ from runstone.domain import (
     documents,
     drafts,
     fields,
+    gates,
     keys,
     labels,
     lineage,
@@ -20,11 +21,15 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.automations import commands as automations
+from runstone.domain.entities import commands as entities
 from runstone.domain.runs import alerts, commands, inputs, logging
 from runstone.domain.sweeps import commands as sweeps
+from runstone.domain.traces import commands as traces
+from runstone.domain.traces import judging
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, fields, hooks,
-    inputs, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, versions,
+    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, entities,
+    fields, gates, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces,
+    versions,
 )  # fmt: skip

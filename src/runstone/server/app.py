@@ -18,13 +18,13 @@ from aiohttp import web
 from runstone.dialects.native.problem import members
 from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Stream, Work
 from runstone.domain import integrity, limits
-from runstone.domain.context import Context, Principal
+from runstone.domain.context import ANONYMOUS, Context, Principal
 from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
 from runstone.server.core import SECURITY, Core
 from runstone.server.requests import Request, inflated
 from runstone.server.router import Endpoint, Match
-from runstone.server.signing import Signature
+from runstone.server.signing import TOKEN, Signature
 from runstone.server.streaming import Streamer
 
 MAX_DEADLINE = 3600.0
@@ -181,6 +181,10 @@ class App:
         authorization = request.headers.get("Authorization")
         if authorization is None and (session := self.core.sessions.given(request.headers)) is not None:
             return self.core.sessions.principal(session, request.method, request.headers)
+        if authorization is None and route.anonymous and self.core.authenticator.required:
+            return ANONYMOUS
+        if route.token and (token := _token_in(authorization)):
+            return self.core.signer.bearer(segments, token)
         return self.core.authenticator.principal(authorization, request.remote or "")
 
     async def _call(
@@ -208,7 +212,7 @@ class App:
             packed=packed,
         )
         if route.streams:
-            call.content = request.pieces(options.stall_seconds, options.stall_bytes)
+            call.content = request.pieces(options.stall_seconds, options.stall_bytes, encoded=route.encoded)
         elif route.body is not None or request.brings_body():
             limit = options.max_manifest if route.manifest else options.max_body
             content = await request.whole_body(limit, options.body_seconds)
@@ -323,6 +327,15 @@ class App:
 
 
 _NOBODY = Principal("")
+
+
+def _token_in(authorization: str | None) -> str:
+    """The bearer token in an Authorization field, if it holds one and not a key."""
+    scheme, _, credentials = (authorization or "").partition(" ")
+    found = credentials.strip()
+    return found if scheme.lower() == "bearer" and found.startswith(TOKEN) else ""
+
+
 _UNIQUE = re.compile(r"[0-9a-f]{32}(-[0-9]{1,9})?\Z")
 
 

@@ -33,6 +33,8 @@ IMPORTS = {
     "@preact/signals-core": "vendor/signals-core/signals-core.mjs",
     "htm": "vendor/htm/htm.mjs",
     "dagre": "vendor/dagre/dagre.esm.js",
+    "marked": "vendor/marked/marked.js",
+    "dompurify": "vendor/dompurify/purify.mjs",
 }
 ENTRY = "app.js"
 SHELL = "index.html"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-#: Seconds between two looks for a commit, which may be another process's.
-LOOK = 0.05
+#: Seconds between two looks for a commit, which may be another process's; a look reads a number from mapped memory.
+LOOK = 0.005
 
 
 class Commits:
@@ -26,8 +26,10 @@ class Commits:
         self._waiting.add(waiter)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._look(now))
-        await asyncio.wait([waiter], timeout=seconds)
-        self._waiting.discard(waiter)
+        try:
+            await asyncio.wait([waiter], timeout=seconds)
+        finally:
+            self._waiting.discard(waiter)
         return self._latest()
 
     async def _look(self, seen: int) -> None:

@@ -101,6 +101,11 @@ class Core:
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.log.close()
 
+    @property
+    def xet_reads(self) -> bool:
+        """See :attr:`Services.xet_reads`."""
+        return self.options.xet_reads
+
     def match(self, raw_path: str) -> tuple[list[str], Match]:
         """The decoded segments of a path and what it means; raises :class:`UnknownPath`."""
         found = self._matches.get(raw_path)
@@ -179,6 +184,10 @@ class Core:
     def sign(self, ctx: Context, methods: tuple[str, ...], path: str, seconds: float) -> str:
         """See :meth:`Services.sign`."""
         return self.signer.sign(ctx, methods, path, seconds)
+
+    def token(self, ctx: Context, folder: str, seconds: float, *, read_only: bool = False) -> str:
+        """See :meth:`Services.token`."""
+        return self.signer.token(ctx, folder, seconds, read_only=read_only)
 
     @property
     def plan_grace(self) -> float:

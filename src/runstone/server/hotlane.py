@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from runstone._native.digests import blake3
 from runstone.dialects.routing import JSON, MSGPACK, Call, Raw
 from runstone.domain import limits
 from runstone.domain.context import Context
@@ -187,7 +187,7 @@ class Lane:
             self._forget()
             self._commit = commit
         # A digest, because the head holds the key, which is kept nowhere.
-        digest = sha256(head).digest()
+        digest = blake3(head)
         found = self._answers.get(digest)
         try:
             if found is None or found.until <= time.time_ns() // 1000:

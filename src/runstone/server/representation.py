@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
@@ -66,8 +66,8 @@ class Body(Protocol):
     def name(self) -> str | None:
         """What a browser would save it as; any text."""
 
-    def segments(self, start: int, stop: int) -> list[Segment]:
-        """(file descriptor, offset, length) of consecutive pieces that cover [start, stop).
+    def segments(self, start: int, stop: int) -> Sequence[bytes | Segment]:
+        """Consecutive pieces that cover [start, stop): bytes that are made, or (file descriptor, offset, length).
 
         Blocks, and is called from another thread when the range is large. The descriptors stay open until
         ``close``. Raises Corrupt when the bytes fail their check.
@@ -162,7 +162,7 @@ def resolve(body: Body, window: list[Piece]) -> list[bytes | Segment]:
             continue
         found = body.segments(*piece)
         # The length has been announced: a byte too many or too few would be read as the next response.
-        if sum([segment[2] for segment in found]) != length_of(piece):
+        if sum([len(part) if isinstance(part, bytes) else part[2] for part in found]) != length_of(piece):
             raise damaged(body, "its extents do not cover the range")
         segments += found
     return segments

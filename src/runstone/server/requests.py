@@ -71,10 +71,10 @@ class Request(web.BaseRequest):
         """Whether a body comes with the request, even an empty one of unknown length."""
         return self.body_exists and self._headers.get("Content-Length") != "0"
 
-    async def ready_for_body(self, limit: int | None) -> None:
+    async def ready_for_body(self, limit: int | None, *, encoded: bool = False) -> None:
         """Checks what is announced of the body, and tells a waiting client to send it."""
         encoding = self.encoding()
-        if encoding != "identity" and not (encoding == "gzip" and limit is not None):
+        if not encoded and encoding != "identity" and not (encoding == "gzip" and limit is not None):
             raise UnsupportedMedia(
                 f"the body must come without a Content-Encoding, or as gzip where it is a document, not {encoding!r:.80}"
             )
@@ -107,9 +107,11 @@ class Request(web.BaseRequest):
             raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def pieces(self, stall_seconds: float, stall_bytes: int) -> AsyncIterator[bytes]:
-        """The body as it comes. No more is taken from the network than is waited for."""
-        await self.ready_for_body(None)
+    async def pieces(
+        self, stall_seconds: float, stall_bytes: int, *, encoded: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The body as it comes, ``encoded`` if it may be. No more is taken from the network than is waited for."""
+        await self.ready_for_body(None, encoded=encoded)
         waited, moved = 0.0, 0
         clock = time.monotonic
         while True:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from runstone.dialects.routing import EVENTS, JSON, LINES, MSGPACK, Events, Progress, Raw, Reply, Stream, Work
-from runstone.errors import TryAgain
+from runstone.errors import RunstoneError, TryAgain
 from runstone.server.codec import encode_json, encode_packed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def of_work(
     """Runs long work and sends what it tells, a JSON value a line. It is stopped when the client goes away."""
     loop = asyncio.get_running_loop()
     told: asyncio.Queue[bytes | None] = asyncio.Queue()
-    teller = _Teller(loop, told)
+    teller = _Teller(loop, told, work.told)
     response = web.StreamResponse(headers={"Content-Type": LINES, "Cache-Control": "no-store"})
     headers(response)
     await response.prepare(request)
@@ -67,7 +67,9 @@ async def of_work(
         teller.stopped = True
         raise
     try:
-        last = {"report": running.result()}
+        last = work.ended(running.result())
+    except RunstoneError as error:
+        last = work.failed(error) if work.failed is not None else {"error": problem(error)}
     except Exception as error:
         last = {"error": problem(error)}
     await response.write(encode_json(last) + b"\n")
@@ -142,8 +144,13 @@ def _run(work: Work, tell: Progress) -> Any:
 class _Teller:
     """Progress from a thread to the event loop, a line at most every :data:`PROGRESS` seconds."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, told: asyncio.Queue[bytes | None]) -> None:
-        self._loop, self._told = loop, told
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        told: asyncio.Queue[bytes | None],
+        shown: Callable[[int, int], Any],
+    ) -> None:
+        self._loop, self._told, self._shown = loop, told, shown
         self._next = 0.0
         self.stopped = False
 
@@ -153,5 +160,5 @@ class _Teller:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS
-            line = encode_json({"done": done, "total": total}) + b"\n"
+            line = encode_json(self._shown(done, total)) + b"\n"
             self._loop.call_soon_threadsafe(self._told.put_nowait, line)

@@ -16,13 +16,26 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from runstone.domain.context import Context, Principal
+from runstone.domain.context import ANONYMOUS, Context, Principal
 from runstone.domain.store import Store
 from runstone.errors import Denied, Invalid, Unauthenticated
 from runstone.server.authentication import Authenticator
 
 MAX_SECONDS = 7 * 86_400
 SECRET = "urls"
+
+
+#: How a bearer token begins; no API key does.
+TOKEN = "rst_"
+
+
+class _Token(msgspec.Struct, frozen=True, array_like=True):
+    """What a bearer token says: until when (seconds since 1970), for whom, capped at which role, and for what lies under which path."""
+
+    expires: int
+    by: str
+    role: str
+    folder: str
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,12 +81,36 @@ class Signer:
         if method not in given.methods.split("."):
             raise Denied(f"this address may be called by {given.methods.replace('.', ' and ')} only")
         try:
-            return self._authenticator.stand_in(given.by, given.role)
+            return self._stands_for(given.by, given.role)
         except Unauthenticated as error:
             raise Denied(f"whoever signed this address may do nothing any more: {error.message}") from None
 
-    def _mac(self, *lines: str) -> str:
-        text = "\n".join(("runstone-url-1", *lines))
+    def token(self, ctx: Context, folder: str, seconds: float, *, read_only: bool = False) -> str:
+        """A bearer token for what lies under a path, which stands for the context's principal."""
+        role = "reader" if read_only else ctx.principal.role
+        said = _Token(int(time.time() + seconds), ctx.principal.name, role, canonical(folder))
+        text = base64.urlsafe_b64encode(msgspec.json.encode(said)).rstrip(b"=").decode()
+        return f"{TOKEN}{text}.{self._mac(text, kind='token')}"
+
+    def bearer(self, segments: Sequence[str], token: str) -> Principal:
+        """Whom a bearer token stands for; raises :class:`Unauthenticated` when forged, late or for another path."""
+        text, _, mac = token.removeprefix(TOKEN).partition(".")
+        expected = self._mac(text, kind="token")
+        if not hmac.compare_digest(expected.encode(), mac.encode("utf-8", "surrogateescape")):
+            raise Unauthenticated("the token is not one of this server; ask for a new one")
+        said = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token)
+        path = "/" + "/".join(quote(segment, safe="") for segment in segments)
+        if said.expires <= time.time():
+            raise Unauthenticated("the token has expired; ask for a new one")
+        if not path.startswith(said.folder + "/"):
+            raise Unauthenticated(f"the token is good under {said.folder} only")
+        return self._stands_for(said.by, said.role)
+
+    def _stands_for(self, name: str, role: str) -> Principal:
+        return ANONYMOUS if name == ANONYMOUS.name else self._authenticator.stand_in(name, role)
+
+    def _mac(self, *lines: str, kind: str = "url") -> str:
+        text = "\n".join((f"runstone-{kind}-1", *lines))
         mac = hmac.digest(self._secret, text.encode("utf-8", "surrogateescape"), sha256)
         return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 

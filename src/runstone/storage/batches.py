@@ -76,7 +76,7 @@ class Batches:
                     waiting = _Waiting()
             self._store(lease, holder, owner, waiting, last=True)
         except BaseException:
-            self._give_up(lease, holder)
+            self.give_up(lease, holder)
             raise
         lease.release()
         with self._index.read() as view:
@@ -102,8 +102,28 @@ class Batches:
                 self._uploads.abort(upload)
             raise
 
+    def store_alone(
+        self, lease: Lease, holder: bytes, owner: str, blob: Incoming, also: Callable[[Txn], object]
+    ) -> None:
+        """Stores one blob that was taken in under an announced upload, which ends, with what ``also`` writes in the same transaction."""
+        waiting = _Waiting()
+        waiting.add(blob)
+        try:
+            self._store(lease, holder, owner, waiting, last=True, also=also)
+        except BaseException:
+            self.give_up(lease, holder)
+            raise
+        lease.release()
+
     def _store(
-        self, lease: Lease, holder: bytes, owner: str, waiting: _Waiting, *, last: bool = False
+        self,
+        lease: Lease,
+        holder: bytes,
+        owner: str,
+        waiting: _Waiting,
+        *,
+        last: bool = False,
+        also: Callable[[Txn], object] | None = None,
     ) -> None:
         lease.sync()
         now = self._clock()
@@ -126,6 +146,8 @@ class Batches:
                 lease.account(txn)
             if last:
                 txn.delete(UPLOADS, holder)
+            if also is not None:
+                also(txn)
             return new
 
         for _ in range(_ATTEMPTS):
@@ -144,7 +166,8 @@ class Batches:
         for blob in waiting.blobs:
             holdings.index_rest(self._index, lease, blob.sha256)
 
-    def _give_up(self, lease: Lease, holder: bytes) -> None:
+    def give_up(self, lease: Lease, holder: bytes) -> None:
+        """Drops what was taken in under an announced upload, and the upload."""
         lease.release()
         with contextlib.suppress(RunstoneError):  # what failed is being raised, and the row expires by itself
             transact(self._index, lambda txn: txn.delete(UPLOADS, holder))

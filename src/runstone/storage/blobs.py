@@ -23,6 +23,7 @@ from runstone.storage.space import Report
 from runstone.storage.state import State
 from runstone.storage.tables import DAMAGES
 from runstone.storage.uploads import UploadInfo, UploadLimits, Uploads
+from runstone.storage.xorbs import Xorbs
 
 
 def now() -> int:
@@ -56,6 +57,7 @@ class Blobs:
         self.reader = Reader(index, self.packs, self.held, clock)
         self.uploads = Uploads(index, self.pool, self.packs, self.locks, clock, limits or UploadLimits())
         self.batches = Batches(index, self.pool, self.packs, self.uploads, clock)
+        self.xorbs = Xorbs(index, self.pool, self.packs, self.uploads, self.batches, clock)
         self.collector = Collector(index, self.pool, self.packs, self.held, self.uploads, self.locks, clock)
         self.scrubber = Scrubber(index, self.packs, self.reader, clock)
 
@@ -164,7 +166,9 @@ class Blobs:
         self, *, grace_seconds: float, referenced: Referenced = is_referenced, now: int | None = None
     ) -> Report:
         """See :meth:`Collector.collect`."""
-        return self.collector.collect(grace_seconds=grace_seconds, referenced=referenced, now=now)
+        report = self.collector.collect(grace_seconds=grace_seconds, referenced=referenced, now=now)
+        self.xorbs.prune()
+        return report
 
     def without_collection(self) -> contextlib.AbstractContextManager[None]:
         """See :meth:`Collector.suspended`."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from runstone.errors import Corrupt, DigestMismatch, Missing
-from runstone.storage import chunks
+from runstone.storage import chunks, xetnames
 from runstone.storage.index import Index, Txn, View
 from runstone.storage.intervals import Intervals
 from runstone.storage.packs import Lease
@@ -66,7 +66,8 @@ class BlobInfo:
 class Incoming:
     """A blob that was taken in whole: its digests, its size, and the parts that are not in ``upload_parts`` yet.
 
-    ``indexed`` is false when it refers to chunks that the index has lost in the meantime.
+    ``indexed`` is false when it refers to chunks that the index has lost in the meantime. ``foreign`` says that somebody else cut the
+    chunks, perhaps not where they are cut here: such a blob takes the place of no other, and gives way to one that was cut here.
     """
 
     sha256: bytes
@@ -76,6 +77,7 @@ class Incoming:
     parts: Sequence[tuple[int, Part]]
     upload: bytes = b""
     indexed: bool = True
+    foreign: bool = False
 
 
 def held(rows: Rows, domain: int, sha256: bytes) -> Blob | None:
@@ -122,6 +124,7 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     row = held(txn, domain, blob.sha256)
     if (
         row is not None
+        and (blob.foreign or row.xet == blob.xet)
         and not damaged(txn, domain, blob.sha256)
         and complete(txn, domain, blob.sha256, row.size)
     ):
@@ -129,6 +132,8 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
         if row.garbage or md5 != row.md5:
             txn.put(BLOBS, domain, blob.sha256, replace(row, garbage=0, epoch=0, md5=md5))
         _note_md5(txn, domain, blob)
+        if not blob.foreign and not xetnames.has(txn, domain, blob.xet, blob.sha256):
+            xetnames.note(txn, domain, blob.sha256, blob.xet, blob.size)
         return False
     old = _take_parts(txn, domain, blob.sha256)
     prefix = BLOB_PARTS.key.pack(domain, blob.sha256)
@@ -141,6 +146,8 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
         count += 1
         if count <= chunks.PARTS_A_TRANSACTION:
             chunks.index_own(txn, domain, part, lease.ranges)
+    if not blob.foreign:
+        xetnames.note(txn, domain, blob.sha256, blob.xet, blob.size)
     created = row.created if row is not None else now
     indexed = blob.indexed and count <= chunks.PARTS_A_TRANSACTION
     txn.put(

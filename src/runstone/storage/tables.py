@@ -603,6 +603,131 @@ class Automation(Record, frozen=True):
 
 
 AUTOMATIONS = _state(119, "automations", "id:u64", Automation)
+# Traces, and what is judged with them
+
+
+class Trace(Record, frozen=True):
+    """What is known of a trace as a whole; its spans lie in blobs. ``time`` and ``duration`` are milliseconds, ``created`` microseconds.
+
+    ``name`` is the id that its maker gave it, and ``title`` what people call it. ``request`` and ``response`` are previews. ``usage`` counts
+    tokens and ``cost`` money, by kind. ``runs`` and ``prompts`` are what it was linked to. ``final`` says that its maker has told of it
+    itself, so that spans that come later do not change its time, duration, usage and cost.
+    """
+
+    id: int
+    project: int
+    name: str
+    created: int
+    by: str
+    time: int
+    state: str
+    duration: int | None = None
+    title: str | None = None
+    session: str | None = None
+    client_request: str | None = None
+    request: str | None = None
+    response: str | None = None
+    tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    usage: dict[str, int] = {}
+    cost: dict[str, float] = {}
+    runs: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    final: bool = False
+
+
+class SpanBatch(Record, frozen=True):
+    """Spans of a trace that came together: a stretch of a blob, how many there are, and how long they are unpacked."""
+
+    sha256: bytes
+    size: int
+    offset: int
+    length: int
+    spans: int
+    unpacked: int
+
+
+class Assessment(Record, frozen=True):
+    """A judgement of a trace, or of one of its spans: ``feedback``, an ``expectation``, or a reference to an ``issue``.
+
+    ``value`` and ``error`` are JSON texts. One that another ``overrides`` is not ``valid``. ``order`` is when it came. Times are milliseconds.
+    """
+
+    id: str
+    name: str
+    kind: str
+    source_type: str
+    source: str
+    created: int
+    updated: int
+    order: int
+    value: str = "null"
+    error: str = ""
+    span: str = ""
+    rationale: str | None = None
+    metadata: dict[str, str] = {}
+    overrides: str = ""
+    valid: bool = True
+
+
+class Entity(Record, frozen=True):
+    """A small object that a dialect keeps beside projects: a scorer, a set of evaluation records, a label schema, a queue of reviews, an issue.
+
+    ``owner`` is the id of the project, or of the namespace, whose members may see it. ``body`` is MessagePack; ``revision`` the log entry of
+    its last change. Times are milliseconds.
+    """
+
+    number: int
+    owner: int
+    name: str
+    body: bytes
+    created: int
+    updated: int
+    revision: int
+
+
+class EntityItem(Record, frozen=True):
+    """A part of an entity, of which there may be many: MessagePack, and the log entry and place in it that brought it first."""
+
+    body: bytes
+    order: int
+    place: int
+
+
+TRACES = _state(120, "traces", "id:u64", Trace)
+TRACE_NAMES = _state(121, "trace_names", "name:text project:u64", int)
+TRACE_TIMES = _state(122, "trace_times", "project:u64 time:u64 trace:u64", int)
+TRACE_MARKS = _state(123, "trace_marks", "project:u64 kind:u8 digest:b16 trace:u64", int)
+TRACE_SPANS = _state(124, "trace_spans", "trace:u64 seq:u64", SpanBatch)
+TRACE_FILES = _state(125, "trace_files", "trace:u64 path:text", Entry)
+ASSESSMENTS = _state(126, "assessments", "trace:u64 id:text", Assessment)
+ENTITIES = _state(127, "entities", "kind:text id:text", Entity)
+ENTITY_OWNERS = _state(128, "entity_owners", "owner:u64 kind:text number:u64", str)
+ENTITY_NAMES = _state(129, "entity_names", "owner:u64 kind:text name:b16", str)
+ENTITY_ITEMS = _state(130, "entity_items", "entity:u64 key:text", EntityItem)
+
+
+class Gate(Record, frozen=True):
+    """A collection whose files are given only to those who are let in: ``auto``, whoever asks, or ``manual``, whom an owner accepts."""
+
+    mode: str
+    by: str
+    time: int
+
+
+class Admission(Record, frozen=True):
+    """Who asked to be let in, and what became of it: ``pending``, ``accepted`` or ``rejected``, by whom and when."""
+
+    state: str
+    asked: int
+    fields: bytes = b"\x80"
+    by: str = ""
+    time: int = 0
+    why: str = ""
+
+
+GATES = _state(154, "gates", "collection:u64", Gate)
+ADMISSIONS = _state(155, "admissions", "collection:u64 user:u64", Admission)
 
 
 # Where the bytes are
@@ -687,6 +812,27 @@ class Damage(Record, frozen=True):
     how: str
 
 
+class Xorb(Record, frozen=True):
+    """Chunks that a client may name together: their packed 44-byte records, and the latest blobs that are made of some of them."""
+
+    records: bytes
+    blobs: tuple[bytes, ...]
+
+
+class Archive(Record, frozen=True):
+    """The tar archive of a manifest's files: its SHA-256 and size."""
+
+    sha256: bytes
+    size: int
+
+
+class Described(Record, frozen=True):
+    """What a digest stands for in a collection: a version's number, and which of the documents about it."""
+
+    number: int
+    what: str
+
+
 BLOBS = _local(80, "blobs", "domain:u16 sha256:b32", Blob)
 BLOB_PARTS = _local(81, "blob_parts", "domain:u16 sha256:b32 offset:u64", Part)
 CHUNKS = _local(82, "chunks", "domain:u16 hash:b32", bytes)
@@ -697,6 +843,12 @@ PINS = _local(86, "pins", "domain:u16 sha256:b32 id:b16", Pin)
 DAMAGES = _local(87, "damages", "domain:u16 sha256:b32 offset:u64", Damage)
 SETTINGS = _local(88, "settings", "name:text", bytes)
 MD5S = _local(104, "md5s", "domain:u16 md5:b16 sha256:b32", int)
+XORBS = _local(150, "xorbs", "domain:u16 hash:b32", Xorb)
+#: By the Xet hash of a blob (-1), and by that of some of its chunks (where the chunk begins).
+XET_NAMES = _local(151, "xet_names", "domain:u16 hash:b32 sha256:b32", int)
+
+ARCHIVES = _local(152, "archives", "manifest:b32", Archive)
+DESCRIBED = _local(153, "described", "collection:u64 sha256:b32", Described)
 
 
 # Series: points in blocks, made from arrivals

@@ -12,6 +12,9 @@ export const ROUTES = [
   { pattern: "/:ns/:project", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/workspace", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/table", section: "runs", load: () => import("./pages/workspace/table.js") },
+  { pattern: "/:ns/:project/artifacts", section: "artifacts", load: () => import("./pages/artifacts.js") },
+  { pattern: "/:ns/:project/artifacts/:collection", section: "artifacts", load: () => import("./pages/collection.js") },
+  { pattern: "/:ns/:project/artifacts/:collection/:version/:tab?", section: "artifacts", load: () => import("./pages/version.js") },
   { pattern: "/:ns", load: () => import("./pages/namespace.js") },
 ];
 
@@ -19,4 +22,5 @@ export const ROUTES = [
 export const PROJECT_TABS = [
   { section: "workspace", path: "", title: "Workspace" },
   { section: "runs", path: "table", title: "Runs" },
+  { section: "artifacts", path: "artifacts", title: "Artifacts" },
 ];

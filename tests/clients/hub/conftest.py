@@ -23,6 +23,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         for name in ("ann", "max", "ria", "eve"):
             library.create_user(name)
             found.tokens[name] = keys.create(server.store, Context(), name, "test").key
+        library.create_user("root", admin=True)
+        found.tokens["root"] = keys.create(server.store, Context(), "root", "test").key
         found.tokens["ann-reads"] = keys.create(server.store, Context(), "ann", "reads", role="reader").key
         library.create_namespace("lab")
         library.set_member("lab", "ann", "owner")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 
 # Before huggingface_hub is imported anywhere: it reads these once.
@@ -35,6 +38,33 @@ class Hub:
 
     def api(self, who: str = "ann") -> HfApi:
         return HfApi(endpoint=self.url, token=self.tokens[who])
+
+    @property
+    def data(self) -> Path:
+        return Path(self.server.options.data)
+
+    def received(self) -> int:
+        """Bytes of uploads that the server has taken in."""
+        return self._counted("runstone_received_bytes", "")
+
+    def asked(self, route: str) -> int:
+        """Requests that were answered on routes with a text in their path."""
+        return self._counted("runstone_requests", route)
+
+    def _counted(self, name: str, within: str) -> int:
+        page = httpx2.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {self.tokens['root']}"})
+        lines = [line for line in page.text.splitlines() if line.startswith(name) and within in line]
+        return sum(int(float(line.split()[-1])) for line in lines)
+
+    @contextlib.contextmanager
+    def announcing_xet(self) -> Iterator[None]:
+        """A server that was started with RUNSTONE_XET_READS."""
+        core = self.server.worker.core
+        before, core.options = core.options, msgspec.structs.replace(core.options, xet_reads=True)
+        try:
+            yield
+        finally:
+            core.options = before
 
     def put(self, path: str, files: dict[str, bytes], tmp: Path, **more: Any) -> Any:
         """Stores a folder as runstone's own library does."""

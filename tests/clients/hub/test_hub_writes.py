@@ -31,7 +31,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import _http
 
 from runstone.config import ServerOptions
 from runstone.dialects.hub import changes, lfs
@@ -342,8 +341,6 @@ def test_repos_are_made_moved_shown_and_deleted(hub: Hub, tmp_path):
         api.delete_repo("ann/moved")
     api.delete_repo("ann/moved", missing_ok=True)
     assert api.create_repo("ann/moved").repo_id == "ann/moved"
-    with pytest.raises(BadRequestError, match="gated"):
-        api.update_repo_settings("lab/made", repo_type="dataset", gated="auto")
 
 
 def test_readers_do_not_write(hub: Hub, repo: str):
@@ -355,17 +352,6 @@ def test_readers_do_not_write(hub: Hub, repo: str):
             hub.api(who).create_repo("lab/other")
     with pytest.raises(BadRequestError, match="no pull requests"):
         hub.api().upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo, create_pr=True)
-
-
-def test_a_large_file_by_xet_is_refused_and_the_user_told_what_to_do(
-    hub: Hub, repo: str, caplog, monkeypatch
-):
-    monkeypatch.setattr(_http, "_WARNED_TOPICS", set())
-    data = random.Random(5).randbytes(changes.REGULAR + 5)
-    with pytest.raises(Exception, match="xet-write-token"):
-        hub.api().upload_file(path_or_fileobj=data, path_in_repo="x.bin", repo_id=repo)
-    assert "set HF_HUB_DISABLE_XET=1" in caplog.text
-    assert hub.api().list_repo_files(repo) == []
 
 
 def test_a_part_that_breaks_off_is_sent_again(hub: Hub, repo: str, tmp_path):

@@ -5,10 +5,13 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+# A flush of mlflow's queue takes two seconds.
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
 
 import warnings
 
 import pytest
+from genuine import genuine_server
 
 from runstone.config import ServerOptions
 from runstone.server.background import Background
@@ -23,6 +26,12 @@ def served(tmp_path_factory):
     data = tmp_path_factory.mktemp("mlflow") / "data"
     with Background(ServerOptions(data=str(data), port=0, log_format="off")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def genuine(tmp_path_factory):
+    with genuine_server(tmp_path_factory.mktemp("genuine")) as url:
+        yield url
 
 
 @pytest.fixture

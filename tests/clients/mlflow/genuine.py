@@ -1,6 +1,7 @@
 """The genuine mlflow server in a subprocess, and how its answers and ours are made comparable."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import requests
 
-#: What two servers cannot agree on: when a thing happened.
+#: What two servers cannot agree on: when a thing happened, and digests of that.
 TIMES = {
     "creation_time", "last_update_time", "start_time", "end_time", "creation_timestamp", "last_updated_timestamp",
-    "creation_timestamp_ms", "last_updated_timestamp_ms",
+    "creation_timestamp_ms", "last_updated_timestamp_ms", "created_time", "digest", "created_at", "created_timestamp",
+    "last_updated_at", "creation_time_ms", "last_update_time_ms", "completed_time_ms",
 }  # fmt: skip
 #: What is compared only to be there: when a thing happened, and the place of the next page, which is a server's own.
 _OPAQUE = dict.fromkeys(TIMES, "a time") | {"next_page_token": "a token"}
@@ -70,8 +72,7 @@ def ask(base, sequence):
     for method, path, fields, *keeping in sequence:
         asked = _filled(fields, kept)
         path = _filled(path, kept)
-        given = {"params": asked} if method == "GET" else {"json": asked}
-        answer = requests.request(method, f"{base}/api/2.0/{path}", timeout=60, **given)
+        answer = _sent(method, base + path if path[:1] == "/" else f"{base}/api/2.0/{path}", asked)
         try:
             body = answer.json()
         except ValueError:
@@ -80,10 +81,39 @@ def ask(base, sequence):
             name, _, place = each.partition("=")
             value = body
             for part in place.split("."):
-                value = value[part]
+                value = value[int(part) if part.isdigit() else part]
             kept[name] = value
         answers.append((answer.status_code, _plain(body, kept)))
     return answers
+
+
+def _sent(method, address, fields):
+    """Sends a request. ``OTLP`` is a POST of spans as JSON, for the experiment of the fields' own."""
+    if method == "OTLP":
+        headers = {"X-MLflow-Experiment-Id": fields["experiment"], "Content-Type": "application/json"}
+        return requests.post(address, headers=headers, data=json.dumps(fields["body"]), timeout=60)
+    given = {"params": fields} if method == "GET" else {"json": fields}
+    return requests.request(method, address, timeout=60, **given)
+
+
+def compare(genuine, ours, sequence, seed):
+    """Asserts that two servers answer a sequence alike; ``{seed}`` in it stands for ``seed``, ``{id:x}`` for 32 digits of its own."""
+    sequence = [(method, *(_seeded(part, seed) for part in rest)) for method, *rest in sequence]
+    for request, expected, got in zip(sequence, ask(genuine, sequence), ask(ours, sequence), strict=True):
+        assert got == expected, request
+
+
+def _seeded(value, seed):
+    if isinstance(value, str):
+        value = value.replace("{seed}", seed)
+        return re.sub(
+            r"\{id:(\w+)\}",
+            lambda found: hashlib.sha256(f"{seed} {found[1]}".encode()).hexdigest()[:32],
+            value,
+        )
+    if isinstance(value, dict):
+        return {key: _seeded(each, seed) for key, each in value.items()}
+    return [_seeded(each, seed) for each in value] if isinstance(value, list) else value
 
 
 def _filled(value, kept):
@@ -116,10 +146,17 @@ def _plain(value, kept):
                 value = value.replace(held, f"${name}")
             if not value.startswith("models:/"):
                 value = re.sub(rf"(?<=[/']){held}(?=/|$)", f"${name}", value)
-            value = value.replace(f"experiment {held} ", f"experiment ${name} ")
+            value = re.sub(rf"\bexperiment {re.escape(held)}(?=[ .])", f"experiment ${name}", value)
+            value = value.replace(f"experiment '{held}'", f"experiment '${name}'")
             # Whole ids only: an experiment's is a short number, with which a run's may begin.
             value = value.replace(f"id={held} ", f"id=${name} ")
             value = re.sub(rf"\bid {re.escape(held)}\b", f"id ${name}", value)
+        value = re.sub(r"\{'[^{}]*'\}", _sorted_set, value)
         # What SQLite said is no part of the interface.
         return value.partition(" Error: (")[0]
     return value
+
+
+def _sorted_set(found):
+    """A set as Python prints it, in an order of its own."""
+    return "{" + ", ".join(sorted(re.findall("'[^']*'", found[0]))) + "}"

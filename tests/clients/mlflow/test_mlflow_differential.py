@@ -5,7 +5,7 @@ import random
 
 import pytest
 import sequences
-from genuine import ask, genuine_server
+from genuine import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SEARCHES = int(os.environ.get("RUNSTONE_MLFLOW_SEQUENCES", "10"))
@@ -228,14 +228,6 @@ SEQUENCES = {
 SEQUENCES |= sequences.SEQUENCES
 
 
-def _seeded(value, seed):
-    if isinstance(value, str):
-        return value.replace("{seed}", seed)
-    if isinstance(value, dict):
-        return {key: _seeded(each, seed) for key, each in value.items()}
-    return [_seeded(each, seed) for each in value] if isinstance(value, list) else value
-
-
 def _searches(seed):
     """Some runs, and questions about them; every run has a start of its own, so that an order has one answer."""
     pick = random.Random(seed)
@@ -283,24 +275,11 @@ def _searches(seed):
     return steps
 
 
-@pytest.fixture(scope="session")
-def genuine(tmp_path_factory):
-    with genuine_server(tmp_path_factory.mktemp("genuine")) as url:
-        yield url
-
-
-def _compare(genuine, served, sequence, seed):
-    sequence = [(method, *(_seeded(part, seed) for part in rest)) for method, *rest in sequence]
-    theirs, ours = ask(genuine, sequence), ask(served.url, sequence)
-    for request, expected, got in zip(sequence, theirs, ours, strict=True):
-        assert got == expected, request
-
-
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_we_answer_as_the_genuine_server(genuine, served, name):
-    _compare(genuine, served, SEQUENCES[name], name)
+    compare(genuine, served.url, SEQUENCES[name], name)
 
 
 @pytest.mark.parametrize("seed", range(SEARCHES))
 def test_searches_find_what_the_genuine_server_finds(genuine, served, seed):
-    _compare(genuine, served, _searches(seed), f"search {seed}")
+    compare(genuine, served.url, _searches(seed), f"search {seed}")

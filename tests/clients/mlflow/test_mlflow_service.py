@@ -30,10 +30,8 @@ def test_an_unknown_route_is_told_in_html_and_a_wrong_method_too(served):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/api/3.0/mlflow/traces"),
-        ("POST", "/api/3.0/mlflow/traces/search"),
-        ("GET", "/api/2.0/mlflow/traces"),
-        ("POST", "/api/3.0/mlflow/scorers/register"),
+        ("POST", "/api/3.0/mlflow/gateway/secrets/create"),
+        ("POST", "/api/3.0/mlflow/prompt-optimization/jobs"),
     ],
 )
 def test_what_is_not_supported_is_refused_once(served, method, path):

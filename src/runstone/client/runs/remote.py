@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from runstone.client import origin
-from runstone.client.fetch import default_key
 from runstone.client.http import MSGPACK, Http, Retries, encoded
 from runstone.client.origin import quote
 from runstone.client.runs.records import Line, Operation, stretches
 from runstone.client.runs.sink import Changes, RunSpec
+from runstone.client.servers import default_key
 
 POINTS_TYPE = "application/vnd.runstone.points"
 _RUNS = "/api/v1/runs"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.hub import commits, identity, infos, lfs, repos, resolving
+from runstone.dialects.hub import access, commits, identity, infos, lfs, lfsfiles, repos, resolving, xet
 from runstone.dialects.hub.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (identity, infos, resolving, repos, lfs, commits)
+_MODULES = (identity, infos, resolving, repos, lfs, lfsfiles, commits, access, xet)
 
 
 class Hub:
@@ -24,6 +24,8 @@ class Hub:
         "/api/whoami-v2",
         "/api/validate-yaml",
         "/api/lfs-uploads",
+        "/api/xet",
+        "/api/xet-chunks",
     )
 
     def routes(self) -> Iterator[Route]:

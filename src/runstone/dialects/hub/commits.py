@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from runstone.dialects.hub import changes, revisions, trees
+from runstone.dialects.hub import cards, changes, revisions, trees
 from runstone.dialects.hub.changes import Change, CopyFile, Drop, Header, Put
 from runstone.dialects.hub.naming import Repo
 from runstone.dialects.hub.revisions import Commit
@@ -18,12 +18,6 @@ from runstone.types import FileEntry
 
 #: How often a commit is made again on what others have committed meanwhile.
 TRIES = 100
-
-
-NO_XET = (
-    f"files of over {changes.REGULAR} bytes are taken by LFS here and not by xet; if the upload fails at xet-write-token, "
-    "set HF_HUB_DISABLE_XET=1 and repeat it"
-)
 
 
 class CommitQuery(msgspec.Struct):
@@ -52,17 +46,12 @@ class Card(msgspec.Struct):
     content: str = ""
 
 
-def preupload(kind: str, call: Call) -> Reply:
-    """Answers ``POST …/preupload/{rev}``: small files come in the commit; ``oid`` lets clients leave out what is the same.
-
-    A client that has hf_xet uses it for every other file and shows its user no message of ours when it fails, but does log this warning.
-    """
+def preupload(kind: str, call: Call) -> dict[str, Any]:
+    """Answers ``POST …/preupload/{rev}``: small files come in the commit; ``oid`` lets clients leave out what is the same."""
     asked: Preupload = call.body
     _refuse_pull_request(call)
     repo, commit = repo_and_commit(kind, call)
-    modes = [_mode(call, repo, commit, file) for file in asked.files]
-    warned = any(mode["uploadMode"] == "lfs" for mode in modes)
-    return Reply({"files": modes}, headers={"X-HF-Warning": f"Xet; {NO_XET}"} if warned else {})
+    return {"files": [_mode(call, repo, commit, file) for file in asked.files]}
 
 
 def _mode(call: Call, repo: Repo, commit: Commit, file: Announced) -> dict[str, Any]:
@@ -78,13 +67,12 @@ def _mode(call: Call, repo: Repo, commit: Commit, file: Announced) -> dict[str, 
     return told
 
 
-def refuse_xet(kind: str, call: Call) -> None:
-    """Answers ``GET …/xet-write-token/{rev}``, in a way that the client does not try again."""
-    raise Invalid(NO_XET)
-
-
-def validate_yaml(call: Call) -> dict[str, Any]:
-    """Answers ``POST /api/validate-yaml``: cards are kept as they are, so there is nothing to find wrong."""
+def validate_yaml(call: Call) -> dict[str, Any] | Reply:
+    """Answers ``POST /api/validate-yaml``, which clients ask before they commit a card."""
+    try:
+        cards.head_of(call.body.content)
+    except Invalid as error:
+        return Reply({"errors": [{"message": error.message}], "warnings": []}, 400)
     return {"errors": [], "warnings": []}
 
 
@@ -239,13 +227,13 @@ ROUTES = (
     *for_each_kind(
         "POST", "/preupload/{rev}", preupload, "How files shall come.", body=Preupload, query=CommitQuery
     ),
-    *for_each_kind("GET", "/xet-write-token/{rev}", refuse_xet, "Tells that xet is not spoken."),
     *for_each_kind("POST", "/commit/{rev}", commit, "Commits.", query=CommitQuery, streams=True),
     Route(
         "POST",
         "/api/validate-yaml",
         validate_yaml,
         "Checks a model card.",
+        anonymous=True,
         body=Card,
         query=Anything,
         blocking=True,

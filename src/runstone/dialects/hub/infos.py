@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
-from runstone.dialects.hub import naming, revisions, trees
+from runstone.dialects.hub import cards, naming, revisions, trees
 from runstone.dialects.hub.naming import KINDS, Repo
 from runstone.dialects.hub.problem import ENTRY, REPO, missing
 from runstone.dialects.hub.revisions import Commit
@@ -21,9 +22,11 @@ from runstone.dialects.hub.wire import (
     next_page,
     repo_and_commit,
     repo_of,
+    xet_hash,
 )
 from runstone.dialects.routing import Call, Reply, Route
-from runstone.errors import Malformed, TooLarge
+from runstone.domain import gates, lineage
+from runstone.errors import Gated, Malformed, TooLarge
 
 MAX_FORM = 4 << 20
 #: The most files of which the information about a repo names each.
@@ -41,6 +44,7 @@ class TreeQuery(msgspec.Struct):
     """Which part of a tree; ``cursor`` is the last path of the page before."""
 
     recursive: bool = False
+    expand: bool = False
     cursor: str = ""
     limit: int = MAX_PAGE
 
@@ -50,6 +54,7 @@ class CommitsQuery(msgspec.Struct):
 
     after: str = ""
     limit: int = 100
+    expand: tuple[str, ...] = msgspec.field(default=(), name="expand[]")
 
 
 class ListQuery(msgspec.Struct):
@@ -73,8 +78,18 @@ def get_info(kind: str, call: Call) -> dict[str, Any]:
     if commit.version is not None:
         shown["lastModified"] = moment(commit.version.created)
         shown["usedStorage"] = commit.version.size
+    card = cards.of_commit(call, repo, commit)
+    shown |= {"cardData": card or None, "tags": list(dict.fromkeys([*shown["tags"], *cards.tags_of(card)]))}
+    shown |= {
+        name: card[name] for name in ("library_name", "pipeline_tag") if isinstance(card.get(name), str)
+    }
+    shown["gated"] = gates.mode_of(call.store, repo.collection.id) or False
+    shown["downloads"] = lineage.fetches(call.store, call.ctx, repo.path)
     if not asked.expand or "siblings" in asked.expand:
-        found = revisions.files(call.store, call.ctx, repo, commit, limit=MAX_SIBLINGS)
+        try:
+            found = revisions.files(call.store, call.ctx, repo, commit, limit=MAX_SIBLINGS)
+        except Gated:
+            found = []  # that the repo is there may be known, and how to get in
         shown["siblings"] = [trees.shown_sibling(file, asked.blobs) for file in found]
     if asked.expand:
         kept = {"_id", "id", "modelId", *asked.expand}
@@ -98,7 +113,6 @@ def described(repo: Repo) -> dict[str, Any]:
         "gated": False,
         "disabled": False,
         "tags": list(collection.tags),
-        "downloads": 0,
         "likes": 0,
         "createdAt": moment(collection.created),
         "lastModified": moment(collection.updated),
@@ -131,13 +145,42 @@ def get_tree(kind: str, call: Call) -> Reply:
         raise missing(ENTRY, f"{repo.id} has no directory {path:.500} at {commit.id}", commit.id)
     headers = {"X-Repo-Commit": commit.id}
     if not asked.recursive:
-        return Reply(list(trees.level(found, prefix, commit.id)), headers=headers)
+        return Reply(_completed(call, repo, commit, trees.level(found, prefix, commit.id)), headers=headers)
     if len(found) > limit:
         found = found[:limit]
         where = f"/api/{kind}/{repo.id}/tree/{commit.id}" + (f"/{call.path['path']}" if path else "")
-        headers |= next_page(call, where, recursive="true", limit=limit, cursor=found[-1].path)
-    entries = list(trees.walked(found, after or prefix, commit.id))
-    return Reply(entries, headers=headers)
+        more = {"expand": "true"} if asked.expand else {}
+        headers |= next_page(call, where, recursive="true", limit=limit, cursor=found[-1].path, **more)
+    entries = trees.walked(found, after or prefix, commit.id)
+    return Reply(_completed(call, repo, commit, entries), headers=headers)
+
+
+def _completed(
+    call: Call, repo: Repo, commit: Commit, entries: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Entries of a tree with what was asked for besides; clients read those with a xet hash by xet."""
+    found = [_with_xet(call, repo, entry) if call.services.xet_reads else entry for entry in entries]
+    return _with_last_commits(call, repo, commit, found) if call.query.expand else found
+
+
+def _with_last_commits(
+    call: Call, repo: Repo, commit: Commit, entries: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    paths = [entry["path"] for entry in entries]
+    last = revisions.last_commits(call.store, call.ctx, repo, commit, paths)
+    return [entry | {"lastCommit": _last(last[entry["path"]]), "security": None} for entry in entries]
+
+
+def _last(commit: Commit) -> dict[str, Any] | None:
+    if commit.version is None:
+        return None
+    shown = _shown_commit(commit)
+    return {"id": shown["id"], "title": shown["title"], "date": shown["date"]}
+
+
+def _with_xet(call: Call, repo: Repo, entry: dict[str, Any], *, readable: bool = True) -> dict[str, Any]:
+    found = xet_hash(call, repo, entry["lfs"]["oid"], readable=readable) if "lfs" in entry else ""
+    return entry | {"xetHash": found} if found else entry
 
 
 async def paths_info(kind: str, call: Call) -> list[dict[str, Any]]:
@@ -150,17 +193,18 @@ async def paths_info(kind: str, call: Call) -> list[dict[str, Any]]:
             raise TooLarge(f"the list of paths has over {MAX_FORM} bytes, the limit here")
     try:
         if call.headers.get("Content-Type", "").startswith("application/json"):
-            paths = msgspec.json.decode(bytes(content), type=dict[str, Any]).get("paths", [])
+            form = msgspec.json.decode(bytes(content), type=dict[str, Any])
         else:
-            paths = parse_qs(content.decode(), keep_blank_values=True).get("paths", [])
-        paths = msgspec.convert(paths, list[str])
+            form = parse_qs(content.decode(), keep_blank_values=True)
+        paths = msgspec.convert(form.get("paths", []), list[str])
+        expand = str(form.get("expand", "")).lower().strip("[]'") == "true"
     except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
         raise Malformed(f"the list of paths does not parse: {error}") from None
-    found: list[dict[str, Any]] = await call.services.in_thread(_infos_of, kind, call, paths)
+    found: list[dict[str, Any]] = await call.services.in_thread(_infos_of, kind, call, paths, expand)
     return found
 
 
-def _infos_of(kind: str, call: Call, paths: list[str]) -> list[dict[str, Any]]:
+def _infos_of(kind: str, call: Call, paths: list[str], expand: bool) -> list[dict[str, Any]]:
     repo, commit = repo_and_commit(kind, call)
     shown = []
     for path in paths:
@@ -168,10 +212,11 @@ def _infos_of(kind: str, call: Call, paths: list[str]) -> list[dict[str, Any]]:
         # A file sorts before what lies in the directory of a name that begins with its own.
         first = revisions.files(call.store, call.ctx, repo, commit, prefix=plain, limit=1)
         if first and first[0].path == plain:
-            shown.append(trees.shown_file(first[0]))
+            # Copies between repos are asked for by this hash; nobody reads by it.
+            shown.append(_with_xet(call, repo, trees.shown_file(first[0]), readable=False))
         elif plain and revisions.files(call.store, call.ctx, repo, commit, prefix=f"{plain}/", limit=1):
             shown.append(trees.shown_directory(plain, commit.id))
-    return shown
+    return _with_last_commits(call, repo, commit, shown) if expand else shown
 
 
 def get_refs(kind: str, call: Call) -> dict[str, Any]:
@@ -202,22 +247,26 @@ def get_commits(kind: str, call: Call) -> Reply:
     headers: dict[str, str] = {}
     if len(page) > limit:
         where = f"/api/{kind}/{repo.id}/commits/{commit.id}"
-        headers = next_page(call, where, limit=limit, after=page[limit].id)
-    return Reply([_shown_commit(found) for found in page[:limit]], headers=headers)
+        headers = next_page(call, where, limit=limit, after=page[limit].id, **{"expand[]": asked.expand})
+    formatted = "formatted" in asked.expand
+    return Reply([_shown_commit(found, formatted) for found in page[:limit]], headers=headers)
 
 
-def _shown_commit(commit: Commit) -> dict[str, Any]:
+def _shown_commit(commit: Commit, formatted: bool = False) -> dict[str, Any]:
     version, note = commit.version, commit.note
     assert version is not None
     title = note.get("summary") or version.description.partition("\n")[0] or f"v{version.number}"
     message = note.get("description", "" if note else version.description)
-    return {
+    shown: dict[str, Any] = {
         "id": commit.id,
         "title": str(title),
         "message": str(message),
         "date": moment(version.created),
         "authors": [{"user": version.by}],
     }
+    if formatted:
+        shown["formatted"] = {name: html.escape(shown[name]) for name in ("title", "message")}
+    return shown
 
 
 def list_repos(kind: str, call: Call) -> Reply:
@@ -257,13 +306,23 @@ def _listed(call: Call, repo: Repo, asked: ListQuery) -> dict[str, Any]:
 
 
 ROUTES = (
-    *for_each_kind("GET", "", get_info, "A repo.", query=InfoQuery),
-    *for_each_kind("GET", "/revision/{rev}", get_info, "A repo at a revision.", query=InfoQuery),
-    *for_each_kind("GET", "/tree/{rev}", get_tree, "The files of a revision.", query=TreeQuery),
-    *for_each_kind("GET", "/tree/{rev}/{path...}", get_tree, "The files of a directory.", query=TreeQuery),
-    *for_each_kind("POST", "/paths-info/{rev}", paths_info, "Some files of a revision.", streams=True),
-    *for_each_kind("GET", "/refs", get_refs, "Branches and tags."),
-    *for_each_kind("GET", "/commits/{rev}", get_commits, "The history of a revision.", query=CommitsQuery),
+    *for_each_kind("GET", "", get_info, "A repo.", query=InfoQuery, anonymous=True),
+    *for_each_kind(
+        "GET", "/revision/{rev}", get_info, "A repo at a revision.", query=InfoQuery, anonymous=True
+    ),
+    *for_each_kind(
+        "GET", "/tree/{rev}", get_tree, "The files of a revision.", query=TreeQuery, anonymous=True
+    ),
+    *for_each_kind(
+        "GET", "/tree/{rev}/{path...}", get_tree, "The files of a directory.", query=TreeQuery, anonymous=True
+    ),
+    *for_each_kind(
+        "POST", "/paths-info/{rev}", paths_info, "Some files of a revision.", streams=True, anonymous=True
+    ),
+    *for_each_kind("GET", "/refs", get_refs, "Branches and tags.", anonymous=True),
+    *for_each_kind(
+        "GET", "/commits/{rev}", get_commits, "The history of a revision.", query=CommitsQuery, anonymous=True
+    ),
     *(
         Route(
             "GET",
@@ -271,11 +330,20 @@ ROUTES = (
             partial(refuse_bare, kind),
             "Tells that an id has an owner.",
             query=Anything,
+            anonymous=True,
         )
         for kind in KINDS
     ),
     *(
-        Route("GET", f"/api/{kind}", partial(list_repos, kind), "Repos.", query=ListQuery, blocking=True)
+        Route(
+            "GET",
+            f"/api/{kind}",
+            partial(list_repos, kind),
+            "Repos.",
+            query=ListQuery,
+            blocking=True,
+            anonymous=True,
+        )
         for kind in KINDS
     ),
 )

@@ -106,7 +106,7 @@ def listed(store: Store, ctx: Context, kind: str, owner: str = "") -> Iterator[R
 
 def _namespaces(store: Store, ctx: Context) -> Iterator[str]:
     after = ""
-    while page := accounts.namespaces(store, ctx, after=after, limit=_PAGE):
+    while page := accounts.namespaces(store, ctx, after=after, limit=_PAGE, with_public=True):
         yield from (namespace.name for namespace in page)
         after = page[-1].name
 

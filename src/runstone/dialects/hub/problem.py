@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from runstone.dialects.routing import JSON, Raw
-from runstone.errors import Invalid, Missing, RunstoneError, TooLarge, TryAgain, Unauthenticated
+from runstone.errors import Gated, Invalid, Missing, RunstoneError, TooLarge, TryAgain, Unauthenticated
 
 #: Details of an error that this dialect puts into header fields.
 CODE, COMMIT = "hub_code", "hub_commit"
 REPO, REVISION, ENTRY = "RepoNotFound", "RevisionNotFound", "EntryNotFound"
+GATED = "GatedRepo"
 #: The text by which clients tell a wrong key from a repo that takes a key.
 BAD_KEY = "Invalid credentials in Authorization header"
 MAX_MESSAGE = 2000
@@ -37,6 +38,8 @@ def problem(error: RunstoneError, request_id: str) -> Raw:
             message = BAD_KEY
         else:
             code = REPO
+    if isinstance(error, Gated):
+        code = GATED
     if code:
         headers["X-Error-Code"] = code
     if COMMIT in error.details:

@@ -12,7 +12,7 @@ from runstone.dialects.hub.naming import KINDS, Repo
 from runstone.dialects.hub.problem import REVISION, missing
 from runstone.dialects.hub.wire import Anything, for_each_kind, origin, repo_of
 from runstone.dialects.routing import Call, Reply, Route
-from runstone.domain import aliases, collections, limits, names, projects, versions
+from runstone.domain import aliases, collections, gates, limits, names, projects, versions
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import AliasMoved, Exists, Invalid, Missing
@@ -51,7 +51,7 @@ class Settings(msgspec.Struct):
 
     visibility: str | None = None
     private: bool | None = None
-    gated: Any = None
+    gated: str | bool | None = None
 
 
 class NewBranch(msgspec.Struct, rename="camel"):
@@ -161,12 +161,15 @@ def settings(kind: str, call: Call) -> dict[str, Any]:
     """Answers ``PUT …/settings``: a repo that becomes public or private moves to the project of those."""
     asked: Settings = call.body
     repo = repo_of(kind, call)
-    if asked.gated not in (None, False):
-        raise Invalid("repos are not gated here: who may read one is who may read its project")
+    if asked.gated is not None:
+        gates.set_mode(call.store, call.ctx.without_id(), repo.path, str(asked.gated or ""))
     private = _private(asked.visibility, asked.private)
     if private is not None and private != repo.private:
         _change_visibility(call, repo, private)
-    return {"private": repo.private if private is None else private, "gated": False}
+    return {
+        "private": repo.private if private is None else private,
+        "gated": gates.mode_of(call.store, repo.collection.id) or False,
+    }
 
 
 def _change_visibility(call: Call, repo: Repo, private: bool) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from runstone.dialects.hub import revisions
 from runstone.dialects.hub.naming import KINDS
 from runstone.dialects.hub.problem import ENTRY, missing
-from runstone.dialects.hub.wire import Anything, repo_and_commit
+from runstone.dialects.hub.wire import Anything, origin, repo_and_commit, xet_hash
 from runstone.dialects.routing import BYTES, Call, Download, Raw, Route
 from runstone.domain import content
 from runstone.domain.context import Context
@@ -40,6 +40,10 @@ def resolve(kind: str, call: Call) -> Download | Raw:
         call.services.fetched(attributed(call), file.version_id)
     headers["X-Linked-Etag"] = file.etag
     headers["X-Linked-Size"] = str(file.size)
+    if call.services.xet_reads and (xet := xet_hash(call, repo, file.sha256)):
+        headers["X-Xet-Hash"] = xet
+        token = f"{origin(call)}/api/{kind}/{repo.id}/xet-read-token/{commit.id}"
+        headers["Link"] = f'<{token}>; rel="xet-auth"'
     return Download(file, headers)
 
 
@@ -79,6 +83,7 @@ ROUTES = tuple(
         partial(resolve, kind),
         "The bytes of a file, with ranges and preconditions.",
         query=Anything,
+        anonymous=True,
         media_type=BYTES,
         also=(206, 302, 304),
     )

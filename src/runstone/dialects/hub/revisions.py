@@ -7,8 +7,9 @@ alias of its name, or ``tags/t`` where an alias may not have the name. A repo wi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import islice
 from typing import Any, NamedTuple
 
 from runstone.dialects.hub.naming import Repo
@@ -22,6 +23,8 @@ from runstone.types import AliasInfo, FileEntry, VersionInfo
 MAIN, LATEST, HEADS, TAGS = "main", "latest", "heads/", "tags/"
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _PAGE = 100
+#: Commits looked back at for the one that changed a file last.
+MAX_BACK = 500
 
 
 class Commit(NamedTuple):
@@ -182,6 +185,40 @@ def history(store: Store, ctx: Context, repo: Repo, commit: Commit) -> Iterator[
             wanted = parent if isinstance(parent, int) and parent < version.number else version.number - 1
             if wanted <= 0:
                 return
+
+
+def last_commits(
+    store: Store, ctx: Context, repo: Repo, commit: Commit, paths: Iterable[str]
+) -> dict[str, Commit]:
+    """The commit that each path, a file or a directory, was changed in last; looks back at most :data:`MAX_BACK` commits."""
+    wanted, found = set(paths), dict[str, Commit]()
+    now, current = _states(files(store, ctx, repo, commit), wanted), commit
+    walk = history(store, ctx, repo, commit)
+    next(walk, None)
+    for older in islice(walk, MAX_BACK):
+        if older.version is None or older.version.state != "live":
+            continue
+        ctx.check_deadline()
+        before = _states(files(store, ctx, repo, older), wanted)
+        changed = {path for path in wanted if before.get(path) != now.get(path)}
+        found |= dict.fromkeys(changed, current)
+        wanted -= changed
+        if not wanted:
+            return found
+        current = older
+    return found | dict.fromkeys(wanted, current)
+
+
+def _states(entries: Iterable[FileEntry], wanted: set[str]) -> dict[str, frozenset[FileEntry]]:
+    """What there is at paths: a file, or all files in a directory."""
+    held: dict[str, set[FileEntry]] = {}
+    for entry in entries:
+        for at, character in enumerate(entry.path):
+            if character == "/" and entry.path[:at] in wanted:
+                held.setdefault(entry.path[:at], set()).add(entry)
+        if entry.path in wanted:
+            held.setdefault(entry.path, set()).add(entry)
+    return {path: frozenset(states) for path, states in held.items()}
 
 
 def files(

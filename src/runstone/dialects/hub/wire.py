@@ -14,6 +14,7 @@ from runstone.dialects.hub import naming, revisions
 from runstone.dialects.hub.naming import KINDS, Repo
 from runstone.dialects.hub.revisions import Commit
 from runstone.dialects.routing import Call, Route
+from runstone.domain import xet
 
 MAX_PAGE = 1000
 Handler = Callable[[str, Call], Any]
@@ -26,6 +27,12 @@ class Anything(msgspec.Struct):
 def repo_of(kind: str, call: Call) -> Repo:
     """The repo that a path names."""
     return naming.find(call.store, call.ctx, kind, call.path["ns"], call.path["name"])
+
+
+def xet_hash(call: Call, repo: Repo, sha256: str, *, readable: bool = True) -> str:
+    """The hash by which a file of a repo can be read by xet, if it is large enough to be; or else its xet hash."""
+    namespace = repo.collection.namespace
+    return xet.hash_of(call.store, call.ctx, namespace, sha256, readable=readable) if sha256 else ""
 
 
 def repo_and_commit(kind: str, call: Call) -> tuple[Repo, Commit]:

@@ -19,6 +19,19 @@ from runstone.dialects.mlflow import (
     transfers,
     workspaces,
 )
+from runstone.dialects.mlflow.genai import (
+    asking,
+    assessments,
+    datasets,
+    ingest,
+    issues,
+    labels,
+    metering,
+    oldtraces,
+    queues,
+    scorers,
+    traces,
+)
 from runstone.dialects.mlflow.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
@@ -38,6 +51,7 @@ _MODULES = (
     people,
     workspaces,
 )
+_GENAI = (traces, oldtraces, asking, assessments, ingest, scorers, datasets, labels, queues, issues, metering)
 
 
 class Mlflow:
@@ -59,7 +73,7 @@ class Mlflow:
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        for module in _MODULES:
+        for module in (*_MODULES, *_GENAI):
             yield from module.ROUTES
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:

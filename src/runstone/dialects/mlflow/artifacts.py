@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from runstone.dialects.mlflow import ids, runs, wire
+from runstone.dialects.mlflow.genai import tracefiles
 from runstone.dialects.mlflow.problem import invalid, missing
 from runstone.dialects.mlflow.wire import REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
@@ -120,6 +121,9 @@ def list_proxy(call: Call) -> Any:
         if version := registered(call, path):
             prefix = f"{version[1]}/" if version[1] else ""
             listed = _level(versions.files(call.store, call.ctx, version[0], prefix=prefix), prefix)
+        elif trace := tracefiles.named(path):
+            prefix = f"{trace[1]}/" if trace[1] else ""
+            listed = _level(tracefiles.under(call, *trace), prefix)
         else:
             listed = _shown(call, *holder(call, path))
     except Missing:
@@ -140,6 +144,8 @@ def opened(call: Call, path: str) -> StoredFile:
             return content.open_file(call.store, call.ctx, *version)
         except Missing:
             raise missing(f"No such artifact: '{path}'") from None
+    if trace := tracefiles.named(path):
+        return tracefiles.open_file(call, *trace)
     run, rest = holder(call, path)
     return _open(call, run, rest, path)
 
@@ -165,15 +171,12 @@ async def upload(call: Call) -> Raw:
     path = call.path["path"]
     if path.endswith("/"):
         raise invalid("Artifact path must include a filename (cannot end with '/').")
-    run, rest = await call.services.in_thread(holder, call, checked(path))
-    if run.deleted:
-        raise invalid(f"The run {run.name} must be in the 'active' state. Current state is deleted.")
-    checked(rest)
-    begun = await call.services.in_thread(content.begin_upload, call.store, call.ctx, run.namespace)
+    namespace, keep = await call.services.in_thread(_place, call, checked(path))
+    begun = await call.services.in_thread(content.begin_upload, call.store, call.ctx, namespace)
     assert call.content is not None
     try:
         await take_in(call, begun.id, call.content)
-        await call.services.in_thread(_keep, call, run, rest, begun.id)
+        await call.services.in_thread(_keep, call, keep, begun.id)
     except BaseException:
         await call.services.in_thread(drop, call, begun.id)
         raise
@@ -182,7 +185,11 @@ async def upload(call: Call) -> Raw:
 
 def delete(call: Call) -> Any:
     """Answers ``DELETE mlflow-artifacts/artifacts/{path}``: of a file, or of all that lies in a folder."""
-    run, rest = holder(call, checked(call.path["path"]))
+    path = checked(call.path["path"])
+    if trace := tracefiles.named(path):
+        tracefiles.remove(call, *trace)
+        return {}
+    run, rest = holder(call, path)
     doomed = [entry.path for entry in under(call, run, rest) if _inside(entry.path, rest)]
     if doomed:
         files.remove(call.store, call.ctx, run.path, doomed)
@@ -219,8 +226,20 @@ async def take_in(call: Call, upload: str, pieces: AsyncIterator[bytes]) -> None
         raise
 
 
-def _keep(call: Call, run: RunInfo, path: str, upload: str) -> None:
-    keep_file(call, run, path, content.finish_upload(call.store, call.ctx, upload))
+def _place(call: Call, path: str) -> tuple[str, Callable[[UploadedFile], None]]:
+    """The namespace that a file of a proxy path goes into, and what makes it one of a run's or trace's files."""
+    if trace := tracefiles.named(path):
+        checked(trace[1])
+        return tracefiles.place(call, *trace)
+    run, rest = holder(call, path)
+    if run.deleted:
+        raise invalid(f"The run {run.name} must be in the 'active' state. Current state is deleted.")
+    checked(rest)
+    return run.namespace, lambda found: keep_file(call, run, rest, found)
+
+
+def _keep(call: Call, keep: Callable[[UploadedFile], None], upload: str) -> None:
+    keep(content.finish_upload(call.store, call.ctx, upload))
 
 
 def keep_file(call: Call, run: RunInfo, path: str, found: UploadedFile) -> None:

@@ -81,6 +81,21 @@ def active_experiment(call: Call, text: str) -> DescribedProject:
     return found
 
 
+def active_experiments(call: Call, texts: list[str] | None = None) -> list[DescribedProject]:
+    """The projects of some experiments, or of all of the workspace's, that may be written and seen; by their ids."""
+    if texts is None:
+        default(call)
+        found = described.list_projects(call.store, call.ctx, workspace(call))
+    else:
+        found = []
+        for text in dict.fromkeys(texts):
+            with contextlib.suppress(Missing):
+                found.append(experiment(call, text))
+    return sorted(
+        (each for each in found if not each.deleted), key=lambda each: int(experiment_id(call, each))
+    )
+
+
 def default(call: Call) -> DescribedProject:
     """The project of experiment 0, which is always there."""
     name = f"{workspace(call)}/{DEFAULT}"

@@ -11,13 +11,6 @@ from runstone.dialects.routing import Call, Pairs, Raw, Route
 #: The mlflow whose interface this is.
 VERSION = "3.17.2"
 _REFUSED = (
-    "traces",
-    "scorers",
-    "datasets",
-    "assessments",
-    "label-schemas",
-    "review-queues",
-    "issues",
     "gateway",
     "prompt-optimization",
 )

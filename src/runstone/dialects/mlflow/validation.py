@@ -78,6 +78,11 @@ def run_tag(name: str, value: str, path: str = "") -> tuple[str, str]:
     return key(name, f"{path}key"), value[:MAX_RUN_TAG]
 
 
+def trace_tag(name: str, value: str) -> tuple[str, str]:
+    """A tag of a trace; a value that is too long is cut, as mlflow does."""
+    return key(name, "key"), value[:MAX_RUN_TAG]
+
+
 def param(name: str, value: str, path: str = "") -> tuple[str, str]:
     """A param; a value that is too long is cut, as mlflow does."""
     return key(name, f"{path}key", "Param key"), value[:MAX_PARAM]

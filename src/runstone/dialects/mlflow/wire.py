@@ -30,8 +30,12 @@ def routes(
     *,
     version: str = "2.0",
     quick: bool = False,
+    large: bool = False,
 ) -> Iterator[Route]:
-    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``. A ``quick`` one needs no thread."""
+    """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``.
+
+    A ``quick`` one needs no thread; ``large`` allows a large body.
+    """
 
     def answered(call: Call) -> Any:
         fields = _fields(call)
@@ -47,6 +51,7 @@ def routes(
             body=None if method == "GET" else Any,
             query=Pairs,
             blocking=not quick,
+            manifest=large,
         )
 
 

@@ -39,5 +39,5 @@ export function Menu({ label, title, kind = "quiet", left = false, children }) {
 
 /** @param {{ onClick: () => void, checked?: boolean, danger?: boolean, children: any }} props */
 export function Item({ onClick, checked, danger, children }) {
-  return html`<button class="item ${danger ? "danger" : ""}" aria-checked=${checked} role=${checked === undefined ? undefined : "menuitemcheckbox"} onClick=${onClick}>${children}</button>`;
+  return html`<button class="item ${danger ? "danger" : ""}" aria-pressed=${checked} onClick=${onClick}>${children}</button>`;
 }

@@ -38,5 +38,5 @@ export function Loaded({ of, children, lines }) {
 
 /** @param {{ state: string }} props */
 export function State({ state }) {
-  return html`<span class="pill ${state}">${state}</span>`;
+  return html`<span class="pill ${state === "live" ? "good" : state}">${state}</span>`;
 }

@@ -60,7 +60,7 @@ function Projects({ projects }) {
   return html`<section class="card" aria-label="Projects"><table class="table">
     <thead><tr><th>Project</th><th class="num">Runs</th><th>Changed</th></tr></thead>
     <tbody>${projects.slice(0, 40).map(project => html`<tr key=${project.namespace + "/" + project.name}>
-      <td><a href=${to(project.namespace, project.name)}><span class="muted">${project.namespace} / </span><b>${project.name}</b></a>
+      <td><a href=${to(project.namespace, project.name, ...(project.kind === "registry" ? ["artifacts"] : []))}><span class="muted">${project.namespace} / </span><b>${project.name}</b></a>
         ${project.kind === "registry" && html` <span class="tag">registry</span>`}
         ${project.description && html`<div class="muted small cut" style=${{ maxWidth: "52ch" }}>${project.description}</div>`}</td>
       <td class="num">${project.total === undefined ? "" : project.total.toLocaleString("en-US")}</td>

@@ -18,7 +18,7 @@ export default function Namespace({ ns }) {
       : html`<section class="card"><table class="table">
         <thead><tr><th>Name</th><th>Kind</th><th>Visibility</th><th>Made by</th><th>Made</th></tr></thead>
         <tbody>${page.items.map(project => html`<tr key=${project.name}>
-          <td><a href=${to(ns, project.name)}><b>${project.name}</b></a><div class="muted small">${project.description}</div></td>
+          <td><a href=${to(ns, project.name, ...(project.kind === "registry" ? ["artifacts"] : []))}><b>${project.name}</b></a><div class="muted small">${project.description}</div></td>
           <td>${project.kind}</td><td>${project.visibility}</td><td class="muted">${project.by}</td><td class="muted">${ago(project.created)}</td>
         </tr>`)}</tbody>
       </table></section>`}</${Loaded}>
