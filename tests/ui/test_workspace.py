@@ -203,7 +203,8 @@ def test_hovering_tells_lines_apart_and_a_click_opens_the_run(workspace):
     expect(workspace).to_have_url(re.compile(r"/local/vision/runs/r\d\d"))
 
 
-def test_the_pointer_is_shown_in_every_chart(workspace):
+def test_the_pointer_is_shown_in_every_chart(workspace, watched):
+    watched.expected = ["willReadFrequently"]
     at = over(workspace, "train/loss")
     painted = """title => {
         const canvas = document.querySelector(`article[aria-label="${title}"] .overlay`);
@@ -302,6 +303,17 @@ def test_what_is_logged_is_seen_at_once(workspace, store):
         assert asked(drawn.value)["runs"] == ["local/vision/fresh"]
         expect(workspace.locator(".vrow .pill.running")).to_have_count(1)
     expect(workspace.locator(".vrow .pill.running")).to_have_count(0)
+
+
+def test_the_palette_finds_runs_and_projects(workspace):
+    workspace.keyboard.press("Control+k")
+    workspace.keyboard.type("RUN 7")
+    workspace.get_by_role("option", name="run 7").click()
+    expect(workspace).to_have_url(re.compile("/local/vision/runs/r07$"))
+    workspace.keyboard.press("Control+k")
+    workspace.keyboard.type("visi")
+    workspace.get_by_role("option", name="local/vision").click()
+    expect(workspace).to_have_url(re.compile("/local/vision$"))
 
 
 def test_only_panels_in_sight_ask(page, server, store):

@@ -13,11 +13,13 @@ import { PROJECT_TABS } from "../routes.js";
 import { Icon } from "./icons.js";
 import { Item, Menu } from "./menu.js";
 import { openPalette, Palette } from "./palette.js";
+import { useSearch } from "./search.js";
 
 /**
  * @param {{ names: Record<string, string>, section?: string, children: any }} props
  */
 export function Shell({ names, section, children }) {
+  useSearch(names);
   useEffect(() => {
     const parts = [names.run || names.collection || names.project || names.ns, "runstone"];
     document.title = parts.filter(Boolean).join(" · ");

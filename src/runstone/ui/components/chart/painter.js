@@ -60,8 +60,9 @@ function points(context, xs, ys, frame, from, to) {
       down = false;
       continue;
     }
-    if (down) context.lineTo(frame.x(xs[at]), place);
-    else context.moveTo(frame.x(xs[at]), place);
+    if (!down) context.moveTo(frame.x(xs[at]), place);
+    // Also to itself: a point between two gaps is a dot.
+    context.lineTo(frame.x(xs[at]), place);
     down = true;
   }
 }
