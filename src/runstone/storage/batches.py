@@ -93,7 +93,7 @@ class Batches:
                 waiting.add(self._take(lease, len(content), iter((memoryview(content),)), md5))
             self._store(lease, holder, owner, waiting, last=True)
         except BaseException:
-            self._give_up(lease, holder)
+            self.give_up(lease, holder)
             raise
         lease.release()
         with self._index.read() as view:
