@@ -264,7 +264,12 @@ INPUTS = [
     (
         "POST",
         T + "logged-models",
-        {"experiment_id": "$e", "name": "lm", "source_run_id": "$r", "params": [{"key": "p", "value": "1"}]},
+        {
+            "experiment_id": "$e",
+            "name": "lm",
+            "source_run_id": "$r",
+            "params": [{"key": "p", "value": "deep"}],
+        },
         "l=model.info.model_id",
     ),
     ("POST", T + "runs/log-inputs", {**R, "datasets": [{"dataset": DATASET, "tags": [CONTEXT]}]}),
@@ -347,7 +352,7 @@ INPUTS = [
             "datasets": [{"dataset_name": "ds", "dataset_digest": "d1"}],
         },
     ),
-    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "params.p = '1'"}),
+    ("POST", T + "logged-models/search", {"experiment_ids": ["$e"], "filter": "params.p = 'deep'"}),
     ("POST", T + "runs/log-model", {**R, "model_json": "{"}),
     (
         "POST",
