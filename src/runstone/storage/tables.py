@@ -94,11 +94,19 @@ class Stored(Record, frozen=True):
     result: bytes
 
 
+class Erasure(Record, frozen=True):
+    """What an erased payload leaves: the log entry that erased it, and the command without its contents (MessagePack)."""
+
+    by: int
+    left: bytes
+
+
 HEAD = _log(1, "head", "zero:u8", Head)
 LOG_HEADERS = _log(2, "log_headers", "seq:u64", bytes)
 LOG_PAYLOADS = _log(3, "log_payloads", "seq:u64", Stored)
 COMMANDS = _log(4, "commands", "id:b16", int)
 TILES = _log(5, "tiles", "level:u8 index:u64", bytes)
+ERASURES = _log(101, "erasures", "seq:u64", Erasure)
 
 
 # Who

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 )
 
 import runstone
+from runstone.domain import maintenance
 from runstone.domain.runs import series
 from runstone.errors import Conflict, Exists, Gone, Missing
 
@@ -223,6 +224,13 @@ class Runs(RuleBasedStateMachine):
     @rule()
     def restart(self):
         self.library.close()
+        self.library = runstone.open(self.folder / "data")
+
+    @precondition(lambda self: self.runs)
+    @rule()
+    def rebuild(self):
+        self.library.close()
+        maintenance.rebuild(self.folder / "data")
         self.library = runstone.open(self.folder / "data")
 
     @rule(name=names)

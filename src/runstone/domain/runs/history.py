@@ -64,8 +64,8 @@ def batches(store: Store, run: Run, step: int, low: int = LOWEST) -> Iterator[by
             ]  # fmt: skip
         for seq, highest in arrivals:
             command = store.log.command(*store.log.entry(seq))
-            assert isinstance(command, LogPoints)
-            yield command.batch if highest < stop else _before(command.batch, stop)
+            if isinstance(command, LogPoints):  # or it was purged in between
+                yield command.batch if highest < stop else _before(command.batch, stop)
 
 
 def _before(batch: bytes, step: int) -> bytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from msgspec.structs import replace
 
+from runstone._native import points
 from runstone.domain.collections import domain_of
 from runstone.domain.runs import keys, stats, writers
 from runstone.domain.runs.commands import mark, require
@@ -41,6 +44,16 @@ class LogPoints(Command, frozen=True, kw_only=True):
     held: int = 0
     total: int = 0
 
+    def erased(self, known: set[str]) -> LogPoints:
+        """The keys that the project's dictionary may have from here, each with no number; at least one, so that it is a batch."""
+        numeric, objects = summarised(self.batch)
+        names = [*numeric, *objects]
+        kept = [name for name in names if name not in known] or names[:1]
+        known.update(kept)
+        return LogPoints(
+            actor="", run=self.run, batch=points.encode_rows([(0, 0, dict.fromkeys(kept, math.nan))])
+        )
+
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """A console line: when, on which stream (``stdout``, ``stderr``), its level (may be empty), and its text."""
@@ -62,6 +75,10 @@ class LogLines(Command, frozen=True, kw_only=True):
     first: int | None = None
     writer: str = ""
 
+    def erased(self, known: set[str]) -> LogLines:
+        """That there were lines."""
+        return LogLines(actor="", run=self.run, lines=(Line(0, "", "", ""),))
+
 
 class PutRunFiles(Command, frozen=True, kw_only=True):
     """Gives a run files; one of the same path is replaced."""
@@ -69,12 +86,20 @@ class PutRunFiles(Command, frozen=True, kw_only=True):
     run: int
     entries: tuple[Entry, ...]
 
+    def erased(self, known: set[str]) -> PutRunFiles:
+        """That files were put."""
+        return PutRunFiles(actor="", run=self.run, entries=())
+
 
 class RemoveRunFiles(Command, frozen=True, kw_only=True):
     """Takes files of a run away."""
 
     run: int
     paths: tuple[str, ...]
+
+    def erased(self, known: set[str]) -> RemoveRunFiles:
+        """That files were removed."""
+        return RemoveRunFiles(actor="", run=self.run, paths=())
 
 
 class Logged(msgspec.Struct, frozen=True):
