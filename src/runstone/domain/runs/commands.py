@@ -377,8 +377,8 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
             state.delete(BLOB_VERSIONS, domain, entry.sha256, run.id)
     held = state.get(RUN_MARKS, run.id)
     if held is not None:
-        state.delete(RUN_CHANGES, run.project, held.changed)
-    state.put(RUN_CHANGES, run.project, at.seq, run.id)
+        state.delete(RUN_CHANGES, run.project, held.changed, run.id)
+    state.put(RUN_CHANGES, run.project, at.seq, run.id, 1)
     state.delete(RUN_MARKS, run.id)
     state.delete(RUN_NAMES, run.project, run.name)
     state.delete(RUNS, run.id)
@@ -440,10 +440,20 @@ def require(state: State, run_id: int, *, deleted: bool = False) -> Run:
 def mark(state: State, at: Stamp, run: Run, points: int = 0, lines: int = 0) -> None:
     """Notes in ``apply`` that a run changed: ``points`` more, and ``lines`` in all if that is more than before."""
     held = state.get(RUN_MARKS, run.id) or RunMark(0, 0)
+    _note(state, at, run, RunMark(at.seq, at.time, held.points + points, max(held.lines, lines)), held)
+
+
+def mark_affected(state: State, at: Stamp, run: Run) -> None:
+    """Notes in ``apply`` that what is known of a run changed although nothing was heard of it."""
+    held = state.get(RUN_MARKS, run.id) or RunMark(0, 0)
+    _note(state, at, run, replace(held, changed=at.seq), held)
+
+
+def _note(state: State, at: Stamp, run: Run, new: RunMark, held: RunMark) -> None:
     if held.changed:
-        state.delete(RUN_CHANGES, run.project, held.changed)
-    state.put(RUN_CHANGES, run.project, at.seq, run.id)
-    state.put(RUN_MARKS, run.id, RunMark(at.seq, at.time, held.points + points, max(held.lines, lines)))
+        state.delete(RUN_CHANGES, run.project, held.changed, run.id)
+    state.put(RUN_CHANGES, run.project, at.seq, run.id, 1)
+    state.put(RUN_MARKS, run.id, new)
 
 
 def cut(spans: tuple[tuple[int, int], ...], step: int) -> tuple[tuple[int, int], ...]:
