@@ -11,6 +11,7 @@ import msgspec
 
 from runstone.domain import audit, content
 from runstone.domain.bundle.parquet import LinesWriter, PointsWriter, arrow
+from runstone.domain.bundle.parts import all_parts
 from runstone.domain.bundle.records import (
     FORMAT,
     BlobRecord,
@@ -77,6 +78,8 @@ class _Export:
             self._counts["files"] = 0
             self._runs()
             self._collections()
+            for part in all_parts():
+                self._counts[part.name] = self._write(part.path, part.read(source))
             _sync(blobs.fileno(), blobs.flush)
         self._paths.append("files.jsonl")
         self._counts["labels"] = self._write("labels.jsonl", source.labels())

@@ -182,6 +182,31 @@ class DocumentRecord(Record, frozen=True):
     by: str
 
 
+class ArtifactRecord(Record, frozen=True):
+    """What is known of a live ``version`` (``collection@v3``) beside its record.
+
+    ``digest`` is the MD5 of its manifest as wandb takes it, ``step`` that of the run which logged it. ``source`` is the version that it is a
+    link to; ``outside`` says that this one is in another project, and no more. ``metadata`` took the place of the version's if it was
+    ``amended``.
+    """
+
+    version: str
+    digest: str
+    step: int | None
+    source: str
+    outside: bool
+    amended: bool
+    metadata: Any
+
+
+class ExtrasRecord(Record, frozen=True):
+    """What clients keep beside files of a ``version``, by path: a page of it. ``ref`` is the reference as given, ``extra`` a map."""
+
+    version: str
+    page: int
+    extras: dict[str, Any]
+
+
 class BlobRecord(Record, frozen=True):
     """Bytes below ``files/``: their SHA-256, and so their path, and their size."""
 
