@@ -22,15 +22,18 @@ import runstone
 from runstone.domain import artifacts, assembling, content, digested, drafts, links
 from runstone.domain.bundle import export_project
 from runstone.domain.digested import DigestedFile
+from runstone.domain.runs import inputs
+from runstone.domain.runs.inputs import ModelUse, Used
 from runstone.errors import Invalid
 
-PARTS = ["extras", "artifacts"]
+PARTS = ["extras", "artifacts", "datasets", "inputs"]
 
 
 def make_project(library, folder):
     """A project with something of every part."""
     library.create_project("p")
     make_artifacts(library, folder)
+    make_inputs(library)
 
 
 def log_artifact(library, path, metadata, step):
@@ -63,6 +66,22 @@ def make_artifacts(library, folder):
     artifacts.amend(store, ctx, logged, {"amended": {"$": 0.5}})
     artifacts.amend(store, ctx, first.id, None)
     library.delete_version("p/m:v1", with_aliases=True)
+
+
+def make_inputs(library):
+    store, ctx = library.store, library.ctx
+    for run in ("a", "b", "gone"):
+        library.create_run(f"p/{run}")
+    train = Used(
+        "train", "d1", "local", "{}", '[{"n": 1}]', '{"rows": 3}', {"mlflow.data.context": "training"}
+    )
+    inputs.note(store, ctx, "p/gone", [Used("only", "d0", source="gone")])
+    inputs.note(store, ctx, "p/b", [Used("test", "d0"), train], [ModelUse("m-1"), ModelUse("m-2", True, 7)])
+    inputs.note(store, ctx, "p/a", [Used("train", "d1", "other", labels={"k": ""}), Used("train", "d2")])
+    inputs.note(store, ctx, "p/a", [Used(f"many {number}", "d") for number in range(990)])
+    inputs.note(store, ctx, "p/a", [Used(f"more {number}", "d") for number in range(20)])
+    library.finish_run("p/b")
+    library.delete_run("p/gone")
 
 
 @pytest.fixture
@@ -131,6 +150,34 @@ def test_a_digest_that_is_not_of_the_files_finds_nothing(bundle, other):
     assert drafts.create(other.store, other.ctx, f"p/{name}", digest=bytes(16))[1] is False
 
 
+def test_runs_read_what_they_read(full, bundle, other):
+    take(other, bundle)
+
+    def uses(library, run):
+        found = inputs.of(library.store, library.ctx, run)
+        described = {
+            (
+                each.name,
+                each.digest,
+                each.source_type,
+                each.source,
+                each.schema,
+                each.profile,
+                tuple(labels.items()),
+            )
+            for each, labels in found.datasets
+        }
+        return described, found.models
+
+    for run in ("p/a", "p/b"):
+        assert uses(full, run) == uses(other, run)
+    assert len(uses(other, "p/a")[0]) == 1012
+    assert len(lines_of(bundle, "inputs.jsonl")) == 3
+    assert other.get_run("p/b").state == "finished"
+    inputs.note(other.store, other.ctx, "p/b", [Used("only", "d0", source="later")])
+    assert ("only", "d0", "", "gone", "", "", ()) in uses(other, "p/b")[0]
+
+
 def of(file, **wanted):
     """The first record of a file that has some values, to be changed."""
 
@@ -161,6 +208,15 @@ HOSTILE = {
     "extras of another kind": set_first("extras.jsonl", extras={"x": {"sha256": "x"}}),
     "extras reference": set_first("extras.jsonl", extras={"x": {"ref": 7}}),
     "extras map": set_first("extras.jsonl", extras={"x": {"extra": {"k": "v" * 70_000}}}),
+    "dataset twice": rewrite("datasets.jsonl", lambda records: records.append(records[0])),
+    "dataset name": set_first("datasets.jsonl", name="n" * 600),
+    "dataset text": set_first("datasets.jsonl", source="a\0b"),
+    "inputs of no run": of("inputs.jsonl", run="b")(run="gone"),
+    "input that is no dataset": of("inputs.jsonl", run="b")(datasets=[{"name": "x", "digest": "y", "labels": {}}]),
+    "input labels": of("inputs.jsonl", run="b")(datasets=[{"name": "train", "digest": "d1", "labels": {"": "x"}}]),
+    "model name": of("inputs.jsonl", run="b")(models=[{"model": "m" * 600, "output": True, "step": 0}]),
+    "model step": of("inputs.jsonl", run="b")(models=[{"model": "m", "output": True, "step": -1}]),
+    "too many inputs": of("inputs.jsonl", run="b")(models=[{"model": "m", "output": True, "step": step} for step in range(1001)]),
 }  # fmt: skip
 
 

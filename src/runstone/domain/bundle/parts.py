@@ -19,6 +19,8 @@ class Known(NamedTuple):
     runs: Container[str]
     versions: Mapping[str, list[str]]
     blobs: Mapping[str, int]
+    #: By name and digest, as they come.
+    datasets: set[tuple[str, str]]
 
     def digest(self, version: str) -> str | None:
         """The digest of a version (``collection@v3``), empty for a deleted one; None if there is none."""
@@ -63,6 +65,6 @@ class Part(NamedTuple):
 
 def all_parts() -> tuple[Part, ...]:
     """Every part, in the order in which they are made."""
-    from runstone.domain.bundle import facts
+    from runstone.domain.bundle import facts, inputs
 
-    return facts.PARTS
+    return (*facts.PARTS, *inputs.PARTS)

@@ -207,6 +207,42 @@ class ExtrasRecord(Record, frozen=True):
     extras: dict[str, Any]
 
 
+class DatasetRecord(Record, frozen=True):
+    """A dataset that runs of the project read, which lies anywhere, in the words of whoever logged it first."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str
+    profile: str
+    created: int
+
+
+class UseRecord(Record, frozen=True):
+    """That a run reads a dataset of the project, and the labels of that use."""
+
+    name: str
+    digest: str
+    labels: dict[str, str]
+
+
+class ModelRecord(Record, frozen=True):
+    """That a run reads a model, by the name that clients know it by, or (``output``) makes it at a step."""
+
+    model: str
+    output: bool
+    step: int
+
+
+class InputsRecord(Record, frozen=True):
+    """What a run reads and makes beside versions: at most 1,000 datasets and models a record."""
+
+    run: str
+    datasets: tuple[UseRecord, ...]
+    models: tuple[ModelRecord, ...]
+
+
 class BlobRecord(Record, frozen=True):
     """Bytes below ``files/``: their SHA-256, and so their path, and their size."""
 
