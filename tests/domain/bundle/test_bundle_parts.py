@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import json
+import math
 import shutil
 
+import msgspec
 import pytest
 from tests.conftest import make_folder
 from tests.domain.bundle.test_bundle import (
@@ -22,11 +24,18 @@ import runstone
 from runstone.domain import artifacts, assembling, content, digested, drafts, links
 from runstone.domain.bundle import export_project
 from runstone.domain.digested import DigestedFile
-from runstone.domain.runs import inputs
+from runstone.domain.runs import alerts, inputs
 from runstone.domain.runs.inputs import ModelUse, Used
+from runstone.domain.sweeps import agents
+from runstone.domain.sweeps import lifecycle as sweeps
+from runstone.domain.sweeps.commands import StopSweepRun
+from runstone.domain.traces import opinions, recording, spans
+from runstone.domain.traces.judging import Judgement
+from runstone.domain.traces.spans import Span, Told
+from runstone.domain.webhooks import events
 from runstone.errors import Invalid
 
-PARTS = ["extras", "artifacts", "datasets", "inputs"]
+PARTS = ["extras", "artifacts", "datasets", "inputs", "sweeps", "sweep_runs", "alerts", "traces", "spans"]
 
 
 def make_project(library, folder):
@@ -34,6 +43,9 @@ def make_project(library, folder):
     library.create_project("p")
     make_artifacts(library, folder)
     make_inputs(library)
+    make_sweeps(library)
+    make_alerts(library)
+    make_traces(library, folder)
 
 
 def log_artifact(library, path, metadata, step):
@@ -82,6 +94,88 @@ def make_inputs(library):
     inputs.note(store, ctx, "p/a", [Used(f"more {number}", "d") for number in range(20)])
     library.finish_run("p/b")
     library.delete_run("p/gone")
+
+
+GRID = {"method": "grid", "parameters": {"lr": {"values": [1, 2, 3]}, "$x": {"value": 0.5}}, "run_cap": 9}
+
+
+def make_sweeps(library):
+    store, ctx = library.store, library.ctx
+    grid = sweeps.create(store, ctx, "p", GRID, display_name="the grid", priors="name = 'a'")
+    agent = agents.join(store, ctx, grid.path, "host")
+    (order,) = agents.heartbeat(store, ctx, agent, ())
+    library.create_run(f"p/{order.run}", sweep=grid.name)
+    store.submit(ctx, StopSweepRun(actor="x", sweep=grid.id, run=order.run))
+    sweeps.enqueue(store, ctx, grid.path, {"lr": 7})
+    other = sweeps.create(store, ctx, "p", GRID | {"method": "random"})
+    sweeps.update(store, ctx, other.path, state="canceled")
+    sweeps.create(store, ctx, "p", GRID)
+
+
+def make_alerts(library):
+    store, ctx = library.store, library.ctx
+    alerts.raise_alert(store, ctx, "p/a", "low", "the loss\nis low", severity="warn")
+    alerts.raise_alert(store, ctx, "p/a", "low", "again", wait=1000)
+    alerts.raise_alert(store, ctx, "p/b", "end", "")
+
+
+def span(number, **more):
+    begun = 10**18 + number
+    content = json.dumps({"name": f"s{number}", "attributes": {}})
+    parent = "" if number == 1 else f"{1:016x}"
+    return Span(f"{number:016x}", parent, f"s{number}", "LLM", "OK", begun, begun + 10**6, content, **more)
+
+
+def judgement(name, value, **more):
+    return Judgement(name, "correct", "feedback", "HUMAN", "ann", 5, 6, value, **more)
+
+
+def make_traces(library, folder):
+    store, ctx = library.store, library.ctx
+    spans.log(
+        store,
+        ctx,
+        "p",
+        [
+            Told(
+                "tr-1",
+                [span(1), span(2, usage={"input_tokens": math.nan}, cost={"x": 0.5})],
+                "title",
+                metadata={"k": "v"},
+            )
+        ],
+    )
+    spans.log(
+        store,
+        ctx,
+        "p",
+        [Told("tr-1", [span(2), span(3, model="m", usage={"input_tokens": 3, "total_tokens": 3})])],
+    )
+    told = {
+        "time": 10**12,
+        "state": "ERROR",
+        "duration": None,
+        "tags": {"t": "", "ü": "\0x"},
+        "metadata": {},
+        "request": "?",
+        "cost": {"total_cost": 1.5},
+    }
+    recording.start(
+        store, ctx, "p", "tr-2", told, [judgement("a-1", "true"), judgement("a-2", '{"$float": 1}', span="x")]
+    )
+    opinions.add(
+        store,
+        ctx,
+        "tr-2",
+        judgement("a-3", "false", overrides="a-1", rationale="why", error='{"error_code": "E"}'),
+    )
+    recording.link(store, ctx, ["tr-2"], runs=["a", "elsewhere"], prompts=["p/1"])
+    library.put("elsewhere/files", folder)
+    file = next(iter(library.files("elsewhere/files")))
+    recording.put_file(store, ctx, "tr-2", msgspec.structs.replace(file, path="attachments/f"))
+    recording.start(store, ctx, "p", "tr-0", told | {"time": 10**12, "state": "IN_PROGRESS"})
+    recording.start(store, ctx, "p", "gone", told)
+    recording.delete(store, ctx, "p", named=["gone"])
 
 
 @pytest.fixture
@@ -172,10 +266,68 @@ def test_runs_read_what_they_read(full, bundle, other):
     for run in ("p/a", "p/b"):
         assert uses(full, run) == uses(other, run)
     assert len(uses(other, "p/a")[0]) == 1012
-    assert len(lines_of(bundle, "inputs.jsonl")) == 3
+    assert len(lines_of(bundle, "inputs.jsonl")) == 4
     assert other.get_run("p/b").state == "finished"
     inputs.note(other.store, other.ctx, "p/b", [Used("only", "d0", source="later")])
     assert ("only", "d0", "", "gone", "", "", ()) in uses(other, "p/b")[0]
+
+
+def test_a_sweep_goes_on_where_it_was(full, bundle, other):
+    take(other, bundle)
+    there = {
+        name: sweeps.listed(each.store, each.ctx, "p") for name, each in (("mine", full), ("theirs", other))
+    }
+    assert [
+        (each.name, each.state, each.runs) for each in sorted(there["mine"], key=lambda each: each.name)
+    ] == [(each.name, each.state, each.runs) for each in sorted(there["theirs"], key=lambda each: each.name)]
+    grid = next(each for each in there["theirs"] if each.display_name == "the grid")
+    assert grid.runs == 3
+    agent = agents.join(other.store, other.ctx, grid.path, "another host")
+    found = [agents.heartbeat(other.store, other.ctx, agent, ())[0].params["lr"] for _ in range(3)]
+    assert found == [7, 2, 3]
+
+
+def test_nobody_is_told_of_an_old_alert(full, bundle, other):
+    take(other, bundle)
+    with other.store.index.read() as view:
+        told = events.read(view, 0, other.store.log.head().size, frozenset({"run.alert"}))
+        assert not list(told)
+    mine, theirs = (alerts.listed(each.store, each.ctx, "p/a") for each in (full, other))
+    assert [each.told for each in theirs] == [True, False]
+    assert [(each.title, each.text, each.severity, each.time, each.told) for each in mine] == [
+        (each.title, each.text, each.severity, each.time, each.told) for each in theirs
+    ]
+
+
+def test_traces_are_what_they_were(full, bundle, other):
+    take(other, bundle)
+    for name in ("tr-0", "tr-1", "tr-2"):
+        seen = []
+        for each in (full, other):
+            found, judged = recording.described(each.store, each.ctx, name)
+            row = msgspec.structs.replace(found.trace, id=0, project=0, created=0)
+            files = recording.files(each.store, each.ctx, name)
+            held = [msgspec.structs.replace(one, order=0) for one in judged]
+            seen.append((row, held, spans.read(each.store, found), files))
+        assert repr(seen[0]) == repr(seen[1])
+    assert [each.id for each in recording.described(other.store, other.ctx, "tr-2")[1] if each.valid] == [
+        "a-2",
+        "a-3",
+    ]
+    with recording.open_file(other.store, other.ctx, "tr-2", "attachments/f") as stored:
+        assert (
+            hashlib.sha256(stored.read()).hexdigest()
+            == recording.files(other.store, other.ctx, "tr-2")[0].sha256
+        )
+    opinions.remove(other.store, other.ctx, "tr-2", "a-3")
+    assert opinions.get(other.store, other.ctx, "tr-2", "a-1").valid
+
+
+def test_a_project_is_imported_beside_itself(full, bundle):
+    """Names that are unique in a project only stay with the project that has them."""
+    before = state(full)
+    take(full, bundle, "beside")
+    assert state(full) == before == state(full, "beside")
 
 
 def of(file, **wanted):
@@ -188,6 +340,13 @@ def of(file, **wanted):
 
 
 logged, chosen = of("artifacts.jsonl", version="logged@v1"), of("artifacts.jsonl", version="chosen@v1")
+traced = of("traces.jsonl", name="tr-2")
+
+
+def spanned(**values):
+    return rewrite("spans.jsonl", lambda records: records[0]["spans"][0].update(values))
+
+
 HOSTILE = {
     "count": in_manifest(lambda manifest: manifest["counts"].update(artifacts=9)),
     "artifact of no version": logged(version="logged@v9"),
@@ -217,6 +376,44 @@ HOSTILE = {
     "model name": of("inputs.jsonl", run="b")(models=[{"model": "m" * 600, "output": True, "step": 0}]),
     "model step": of("inputs.jsonl", run="b")(models=[{"model": "m", "output": True, "step": -1}]),
     "too many inputs": of("inputs.jsonl", run="b")(models=[{"model": "m", "output": True, "step": step} for step in range(1001)]),
+    "sweep twice": rewrite("sweeps.jsonl", lambda records: records.append(records[0])),
+    "sweep name": set_first("sweeps.jsonl", name="../x"),
+    "sweep state": set_first("sweeps.jsonl", state="done"),
+    "sweep method": set_first("sweeps.jsonl", config={"method": "magic"}),
+    "sweep number": set_first("sweeps.jsonl", drawn=-1),
+    "run of no sweep": set_first("sweep_runs.jsonl", sweep="nothing"),
+    "runs of a sweep out of order": set_first("sweep_runs.jsonl", first=1),
+    "run of a sweep twice": rewrite("sweep_runs.jsonl", lambda records: records[0]["runs"].append(records[0]["runs"][0])),
+    "name of a run of a sweep": rewrite("sweep_runs.jsonl", lambda records: records[0]["runs"][0].update(run="../x")),
+    "time of a run of a sweep": rewrite("sweep_runs.jsonl", lambda records: records[0]["runs"][0].update(stopped=-1)),
+    "parameters": rewrite("sweep_runs.jsonl", lambda records: records[0]["runs"][0].update(params={"": 1})),
+    "alert of no run": set_first("alerts.jsonl", run="gone"),
+    "alert severity": set_first("alerts.jsonl", severity="panic"),
+    "alert title": set_first("alerts.jsonl", title=""),
+    "alert text": set_first("alerts.jsonl", text="a\0b"),
+    "alert time": set_first("alerts.jsonl", time=-1),
+    "trace twice": rewrite("traces.jsonl", lambda records: records.append(records[0])),
+    "trace name": traced(name="n" * 300),
+    "trace state": traced(state=""),
+    "trace time": traced(time=1 << 63),
+    "trace tags": traced(tags={"t": "x" * 300_000}),
+    "trace usage": traced(usage={"x": 1 << 63}),
+    "trace cost": traced(cost={"x": "much"}),
+    "trace link": traced(runs=[""]),
+    "trace file path": rewrite("traces.jsonl", lambda records: records[-1]["files"][0].update(path="../x")),
+    "trace file unknown": rewrite("traces.jsonl", lambda records: records[-1]["files"][0].update(sha256="0" * 64)),
+    "assessment twice": rewrite("traces.jsonl", lambda records: records[-1]["assessments"].append(records[-1]["assessments"][0])),
+    "assessment kind": rewrite("traces.jsonl", lambda records: records[-1]["assessments"][0].update(kind="x")),
+    "assessment value": rewrite("traces.jsonl", lambda records: records[-1]["assessments"][0].update(value="{")),
+    "spans missing": set_first("traces.jsonl", spans=9),
+    "spans of no trace": set_first("spans.jsonl", trace="gone"),
+    "spans too many": rewrite("spans.jsonl", lambda records: records.append(records[0])),
+    "span twice": rewrite("spans.jsonl", lambda records: records[0]["spans"].__setitem__(1, records[0]["spans"][0])),
+    "span status": spanned(status="FINE"),
+    "span time": spanned(start=-1),
+    "span content": spanned(content="[]"),
+    "span content that is deep": spanned(content="[" * 100_000),
+    "span usage": spanned(usage=json.loads('{"a":' * 90 + "1" + "}" * 90)),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import msgspec
 from runstone.domain import documents, labels, limits, manifests, policy, projects
 from runstone.domain.bundle.exporting import listed
 from runstone.domain.bundle.parquet import Segment, arrow, batch_of, read_lines, read_points
-from runstone.domain.bundle.parts import Known, Part, all_parts
+from runstone.domain.bundle.parts import MAX_RECORD, Known, Part, all_parts
 from runstone.domain.bundle.records import (
     FORMAT,
     AliasRecord,
@@ -201,7 +201,7 @@ class _Check:
         self._blobs: dict[str, int] = {}
         self._runs: dict[str, tuple[int, RunRecord]] = {}
         self._versions: dict[str, list[str]] = {}
-        self._known = Known(self._runs, self._versions, self._blobs, set())
+        self._known = Known(self._runs, self._versions, self._blobs, set(), {}, {})
 
     def run(self) -> None:
         self._project()
@@ -218,6 +218,8 @@ class _Check:
         self._count("lineage", sum(1 for _ in map(self._edge, self._bundle.edges())))
         for part in all_parts():
             self._part(part)
+        if short := next((name for name, left in self._known.traces.items() if left), None):
+            raise Invalid(f"spans of trace {short!r:.200} are missing in the bundle")
 
     def _count(self, what: str, found: int) -> None:
         if self._bundle.manifest.counts.get(what) != found:
@@ -229,6 +231,8 @@ class _Check:
         check, found = part.check(self._known), 0
         with closing(self._bundle.part(part)) as records:
             for record in records:
+                if len(msgspec.msgpack.encode(record)) > MAX_RECORD:
+                    raise Invalid(f"a record of {part.path} is over the limit of {MAX_RECORD} bytes")
                 check(record)
                 found += 1
         if part.path in self._bundle.manifest.files:

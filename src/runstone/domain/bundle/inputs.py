@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from msgspec.structs import asdict
 
-from runstone.domain.bundle.parts import Known, Part, Taker
+from runstone.domain.bundle.parts import Known, Part, Taker, chunks
 from runstone.domain.bundle.records import DatasetRecord, InputsRecord, ModelRecord, UseRecord
 from runstone.domain.bundle.source import Source
 from runstone.domain.runs import inputs
@@ -47,12 +46,10 @@ def _used(record: DatasetRecord) -> Used:
 
 def _inputs(source: Source) -> Iterator[InputsRecord]:
     for run in source.runs():
-        uses, models = _uses(source, run.id), _models(source, run.id)
-        while True:
-            some, others = tuple(islice(uses, MAX_INPUTS)), tuple(islice(models, MAX_INPUTS))
-            if not some and not others:
-                break
-            yield InputsRecord(run=run.name, datasets=some, models=others)
+        for some in chunks(_uses(source, run.id), MAX_INPUTS):
+            yield InputsRecord(run=run.name, datasets=some, models=())
+        for others in chunks(_models(source, run.id), MAX_INPUTS):
+            yield InputsRecord(run=run.name, datasets=(), models=others)
 
 
 def _uses(source: Source, run: int) -> Iterator[UseRecord]:

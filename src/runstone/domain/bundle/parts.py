@@ -5,12 +5,17 @@ What is not needed to make runs, collections and versions is such a part. A bund
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from runstone.domain.bundle.records import Record
+from runstone.domain.bundle.records import Record, line
 from runstone.domain.bundle.source import Source
 from runstone.types import FileEntry
+
+#: The longest record of a part, as MessagePack: a change of the log takes little more.
+MAX_RECORD = 63 << 20
+_CHUNK = 8 << 20
+R = TypeVar("R", bound=Record)
 
 
 class Known(NamedTuple):
@@ -21,6 +26,10 @@ class Known(NamedTuple):
     blobs: Mapping[str, int]
     #: By name and digest, as they come.
     datasets: set[tuple[str, str]]
+    #: The names of their runs, as they come.
+    sweeps: dict[str, set[str]]
+    #: How many spans of them are to come.
+    traces: dict[str, int]
 
     def digest(self, version: str) -> str | None:
         """The digest of a version (``collection@v3``), empty for a deleted one; None if there is none."""
@@ -63,8 +72,23 @@ class Part(NamedTuple):
         return f"{self.name}.jsonl"
 
 
+def chunks(records: Iterable[R], most: int) -> Iterator[tuple[R, ...]]:
+    """Records as many together as one change takes: at most so many, and of some size."""
+    taken: list[R] = []
+    size = 0
+    for record in records:
+        weight = len(line(record))
+        if taken and (len(taken) == most or size + weight > _CHUNK):
+            yield tuple(taken)
+            taken, size = [], 0
+        taken.append(record)
+        size += weight
+    if taken:
+        yield tuple(taken)
+
+
 def all_parts() -> tuple[Part, ...]:
     """Every part, in the order in which they are made."""
-    from runstone.domain.bundle import facts, inputs
+    from runstone.domain.bundle import facts, inputs, traces, work
 
-    return (*facts.PARTS, *inputs.PARTS)
+    return (*facts.PARTS, *inputs.PARTS, *work.PARTS, *traces.PARTS)

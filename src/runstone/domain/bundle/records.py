@@ -243,6 +243,118 @@ class InputsRecord(Record, frozen=True):
     models: tuple[ModelRecord, ...]
 
 
+class AlertRecord(Record, frozen=True):
+    """An alert of a run; ``told`` says whether webhooks were told of it."""
+
+    run: str
+    title: str
+    text: str
+    severity: str
+    time: int
+    told: bool
+    by: str
+
+
+class SweepRecord(Record, frozen=True):
+    """A sweep; its method chose the parameters of ``drawn`` of its runs."""
+
+    name: str
+    display_name: str
+    state: str
+    config: dict[str, Any]
+    drawn: int
+    created: int
+    updated: int
+    by: str
+
+
+class SweptRun(Record, frozen=True):
+    """A run of a sweep, which need not have begun: ``waiting`` for an agent, ``prior`` to the sweep, ``stopped`` at a time or 0."""
+
+    run: str
+    params: dict[str, Any]
+    prior: bool
+    waiting: bool
+    stopped: int
+
+
+class SweepRunsRecord(Record, frozen=True):
+    """Runs that a sweep gave out, from number ``first`` on: at most 100 a record."""
+
+    sweep: str
+    first: int
+    runs: tuple[SweptRun, ...]
+
+
+class AssessmentRecord(Record, frozen=True):
+    """What a trace, or one of its spans, was judged as; ``value`` and ``error`` are JSON texts. Times are milliseconds."""
+
+    id: str
+    name: str
+    kind: str
+    source_type: str
+    source: str
+    created: int
+    updated: int
+    value: str
+    error: str
+    span: str
+    rationale: str | None
+    metadata: dict[str, str]
+    overrides: str
+    valid: bool
+
+
+class TraceRecord(Record, frozen=True):
+    """A trace as a whole, with what it was judged as; ``time`` and ``duration`` are milliseconds. Its spans are in ``spans.jsonl``."""
+
+    name: str
+    time: int
+    state: str
+    duration: int | None
+    title: str | None
+    session: str | None
+    client_request: str | None
+    request: str | None
+    response: str | None
+    tags: dict[str, str]
+    metadata: dict[str, str]
+    usage: dict[str, int]
+    cost: dict[str, Any]
+    final: bool
+    runs: tuple[str, ...]
+    prompts: tuple[str, ...]
+    assessments: tuple[AssessmentRecord, ...]
+    files: tuple[FileEntry, ...]
+    spans: int
+    created: int
+    by: str
+
+
+class SpanRecord(Record, frozen=True):
+    """A span: times are nanoseconds, ``content`` is all of it as a JSON text."""
+
+    id: str
+    parent: str
+    name: str
+    type: str | None
+    status: str
+    start: int
+    end: int
+    content: str
+    usage: dict[str, Any] | None
+    cost: dict[str, Any] | None
+    model: str | None
+    provider: str | None
+
+
+class SpansRecord(Record, frozen=True):
+    """Spans of a trace: at most 1,000 a record."""
+
+    trace: str
+    spans: tuple[SpanRecord, ...]
+
+
 class BlobRecord(Record, frozen=True):
     """Bytes below ``files/``: their SHA-256, and so their path, and their size."""
 
