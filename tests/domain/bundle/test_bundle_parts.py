@@ -21,21 +21,36 @@ from tests.domain.bundle.test_bundle import (
 )
 
 import runstone
-from runstone.domain import artifacts, assembling, content, digested, drafts, links
+from runstone.domain import artifacts, assembling, beside, content, digested, drafts, gates, links
 from runstone.domain.bundle import export_project
 from runstone.domain.digested import DigestedFile
+from runstone.domain.entities import keeping
 from runstone.domain.runs import alerts, inputs
 from runstone.domain.runs.inputs import ModelUse, Used
-from runstone.domain.sweeps import agents
+from runstone.domain.sweeps import agents, restoring
 from runstone.domain.sweeps import lifecycle as sweeps
 from runstone.domain.sweeps.commands import StopSweepRun
 from runstone.domain.traces import opinions, recording, spans
+from runstone.domain.traces import restoring as traces
 from runstone.domain.traces.judging import Judgement
 from runstone.domain.traces.spans import Span, Told
 from runstone.domain.webhooks import events
-from runstone.errors import Invalid
+from runstone.errors import Exists, Invalid, Missing
 
-PARTS = ["extras", "artifacts", "datasets", "inputs", "sweeps", "sweep_runs", "alerts", "traces", "spans"]
+PARTS = [
+    "extras",
+    "artifacts",
+    "datasets",
+    "inputs",
+    "sweeps",
+    "sweep_runs",
+    "alerts",
+    "traces",
+    "spans",
+    "entities",
+    "entity_items",
+    "gates",
+]
 
 
 def make_project(library, folder):
@@ -46,6 +61,7 @@ def make_project(library, folder):
     make_sweeps(library)
     make_alerts(library)
     make_traces(library, folder)
+    make_kept(library)
 
 
 def log_artifact(library, path, metadata, step):
@@ -178,6 +194,18 @@ def make_traces(library, folder):
     recording.delete(store, ctx, "p", named=["gone"])
 
 
+def make_kept(library):
+    store, ctx = library.store, library.ctx
+    items = {f"i{number}": {"n": number, "$": math.nan} for number in range(1200, 0, -1)}
+    keeping.make(store, ctx, "scorer", "s-1", {"code": "x", "$a": None}, project="p", name="ünï", unique=True)
+    keeping.make(store, ctx, "scorer", "s-2", {}, project="p", name="ünï")
+    keeping.make(store, ctx, "review-queue", "q-1", {"of": "s-1"}, project="p", items=items)
+    keeping.make(store, ctx, "dataset", "d-1", {}, namespace="local")
+    keeping.make(store, ctx, "issue", "gone", {}, project="p")
+    keeping.remove(store, ctx, "issue", "gone")
+    gates.set_mode(store, ctx, "p/chosen", "manual")
+
+
 @pytest.fixture
 def full(library, folder):
     make_project(library, folder)
@@ -204,6 +232,56 @@ def test_all_parts_come_back_equal_and_once(full, bundle, other):
     size = other.store.log.head().size
     take(other, bundle)
     assert other.store.log.head().size == size
+
+
+BREAKING = [
+    (beside, "put_extras"),
+    (beside, "put_artifact"),
+    (inputs, "describe"),
+    (inputs, "note"),
+    (restoring, "put_runs"),
+    (alerts, "keep"),
+    (traces, "start"),
+    (traces, "put_files"),
+    (traces, "add_spans"),
+    (keeping, "add_items"),
+    (gates, "set_mode"),
+]
+
+
+def test_an_import_that_breaks_off_in_every_part_goes_on(full, bundle, other):
+    for module, name in BREAKING:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(module, name, breaking_after_one(getattr(module, name)))
+            with pytest.raises(KeyboardInterrupt):
+                take(other, bundle)
+    take(other, bundle)
+    assert state(other) == state(full)
+
+
+def breaking_after_one(true):
+    """A function that does its work and never tells, as when a process is ended."""
+
+    def broken(*arguments, **options):
+        true(*arguments, **options)
+        raise KeyboardInterrupt
+
+    return broken
+
+
+@pytest.mark.parametrize("what", ["dataset", "sweep", "trace", "scorer"])
+def test_a_project_that_has_any_of_it_takes_no_bundle(bundle, other, what):
+    store, ctx = other.store, other.ctx
+    other.create_project("q")
+    make = {
+        "dataset": lambda: inputs.describe(store, ctx, "q", Used("d", "1")),
+        "sweep": lambda: sweeps.create(store, ctx, "q", GRID),
+        "trace": lambda: spans.log(store, ctx, "q", [Told("tr-1", [span(1)])]),
+        "scorer": lambda: keeping.make(store, ctx, "scorer", "s", {}, project="q"),
+    }
+    make[what]()
+    with pytest.raises(Exists, match="not empty"):
+        take(other, bundle, "q")
 
 
 def test_a_bundle_from_before_there_were_parts_is_taken(bundle, other):
@@ -326,8 +404,31 @@ def test_traces_are_what_they_were(full, bundle, other):
 def test_a_project_is_imported_beside_itself(full, bundle):
     """Names that are unique in a project only stay with the project that has them."""
     before = state(full)
-    take(full, bundle, "beside")
-    assert state(full) == before == state(full, "beside")
+    done = take(full, bundle, "beside")
+    # The ids of some things are one's alone in a store: these are told of, and left out.
+    assert done.left_out == ("review-queue q-1", "scorer s-1", "scorer s-2")
+    assert (
+        state(full)
+        == before
+        == state(full, "beside") | {part: before[part] for part in ("entities", "entity_items")}
+    )
+    size = full.store.log.head().size
+    assert take(full, bundle, "beside") == done
+    assert full.store.log.head().size == size
+
+
+def test_what_clients_keep_is_what_it_was(full, bundle, other):
+    assert not take(other, bundle).left_out
+    for library in (full, other):
+        queue = keeping.get(library.store, library.ctx, "review-queue", "q-1")
+        assert [each.key for each in keeping.items(library.store, queue)] == [
+            f"i{number}" for number in range(1200, 0, -1)
+        ]
+        assert keeping.named(library.store, library.ctx, "scorer", "p", "ünï").id == "s-1"
+    with pytest.raises(Missing):
+        keeping.get(other.store, other.ctx, "dataset", "d-1")
+    chosen = other.collection("p/chosen").id
+    assert gates.mode_of(other.store, chosen) == "manual"
 
 
 def of(file, **wanted):
@@ -414,6 +515,16 @@ HOSTILE = {
     "span content": spanned(content="[]"),
     "span content that is deep": spanned(content="[" * 100_000),
     "span usage": spanned(usage=json.loads('{"a":' * 90 + "1" + "}" * 90)),
+    "entity twice": rewrite("entities.jsonl", lambda records: records.append(records[0])),
+    "entity kind": set_first("entities.jsonl", kind="spell"),
+    "entity id": set_first("entities.jsonl", id="x" * 300),
+    "entity name taken": of("entities.jsonl", id="s-2")(unique=True),
+    "entity depth": set_first("entities.jsonl", fields=json.loads('{"a":' * 90 + "1" + "}" * 90)),
+    "parts of nothing": set_first("entity_items.jsonl", id="gone"),
+    "parts twice": rewrite("entity_items.jsonl", lambda records: records.append(records[0])),
+    "part key": rewrite("entity_items.jsonl", lambda records: records[0]["items"][0].update(key="k" * 600)),
+    "gate of no collection": set_first("gates.jsonl", collection="nothing"),
+    "gate mode": set_first("gates.jsonl", mode="open"),
 }  # fmt: skip
 
 

@@ -201,7 +201,7 @@ class _Check:
         self._blobs: dict[str, int] = {}
         self._runs: dict[str, tuple[int, RunRecord]] = {}
         self._versions: dict[str, list[str]] = {}
-        self._known = Known(self._runs, self._versions, self._blobs, set(), {}, {})
+        self._known = Known(self._runs, self._versions, self._blobs, set(), {}, {}, {})
 
     def run(self) -> None:
         self._project()

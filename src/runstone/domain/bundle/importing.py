@@ -47,24 +47,36 @@ from runstone.errors import Conflict, Corrupt, Exists, Missing
 from runstone.storage.tables import (
     COLLECTION_NAMES,
     COMMANDS,
+    DATASET_NAMES,
     DOCUMENT_NAMES,
+    ENTITY_OWNERS,
     FIELD_CLASSES,
     RUN_NAMES,
+    SWEEP_NAMES,
+    TRACE_TIMES,
     Table,
 )
 from runstone.types import ConsoleLine, FileEntry, ProjectInfo
 
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
+#: What a project that takes a bundle has none of.
+_HELD: tuple[Table[Any], ...] = (
+    RUN_NAMES, COLLECTION_NAMES, FIELD_CLASSES, DOCUMENT_NAMES, DATASET_NAMES, SWEEP_NAMES, TRACE_TIMES, ENTITY_OWNERS,
+)  # fmt: skip
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What came of an import: the project, and how much of each kind the bundle had. ``outside`` edges are not imported."""
+    """What came of an import: the project, and how much of each kind the bundle had. ``outside`` edges are not imported.
+
+    ``left_out`` are objects whose ids the store has for others.
+    """
 
     project: str
     bundle: str
     counts: dict[str, int]
     outside: int
+    left_out: tuple[str, ...] = ()
 
 
 def import_project(
@@ -91,6 +103,7 @@ class _Import:
         self.name, self._namespace = str(name), name.namespace
         self._progress = progress
         self._seed = b""
+        self.left_out: list[str] = []
         self._done = 0
         counts = bundle.manifest.counts
         self._total = counts["runs"] + counts["versions"]
@@ -109,7 +122,12 @@ class _Import:
             self._settle(version)
         self._documents()
         outside = sum(1 for edge in self._bundle.edges() if not self._edge(edge))
-        return Imported(self.name, self._bundle.digest.hex(), dict(self._bundle.manifest.counts), outside)
+        counts = dict(self._bundle.manifest.counts)
+        return Imported(self.name, self._bundle.digest.hex(), counts, outside, tuple(self.left_out))
+
+    def leave_out(self, what: str) -> None:
+        """Notes what cannot be made here."""
+        self.left_out.append(what)
 
     def _advance(self) -> None:
         self._done += 1
@@ -143,8 +161,7 @@ class _Import:
 
     def _require_empty(self, project: int, held: ProjectInfo, kind: str) -> None:
         with self._store.index.read() as view:
-            tables: tuple[Table[Any], ...] = (RUN_NAMES, COLLECTION_NAMES, FIELD_CLASSES, DOCUMENT_NAMES)
-            for table in tables:
+            for table in _HELD:
                 if next(view.scan(table, project), None) is not None:
                     raise Exists(f"project {self.name} is not empty; import the bundle under another name")
         if held.kind != kind:

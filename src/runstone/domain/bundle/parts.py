@@ -30,6 +30,8 @@ class Known(NamedTuple):
     sweeps: dict[str, set[str]]
     #: How many spans of them are to come.
     traces: dict[str, int]
+    #: The keys of their parts by kind and id, as they come.
+    entities: dict[tuple[str, str], set[str]]
 
     def digest(self, version: str) -> str | None:
         """The digest of a version (``collection@v3``), empty for a deleted one; None if there is none."""
@@ -45,6 +47,10 @@ class Taker(Protocol):
 
     #: The project, with its namespace.
     name: str
+    left_out: list[str]
+
+    def leave_out(self, what: str) -> None:
+        """Notes what cannot be made here."""
 
     def once(self, item: str, make: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Makes a change by a function of the domain, unless an earlier run of this import has."""
@@ -89,6 +95,6 @@ def chunks(records: Iterable[R], most: int) -> Iterator[tuple[R, ...]]:
 
 def all_parts() -> tuple[Part, ...]:
     """Every part, in the order in which they are made."""
-    from runstone.domain.bundle import facts, inputs, traces, work
+    from runstone.domain.bundle import facts, inputs, kept, traces, work
 
-    return (*facts.PARTS, *inputs.PARTS, *work.PARTS, *traces.PARTS)
+    return (*facts.PARTS, *inputs.PARTS, *work.PARTS, *traces.PARTS, *kept.PARTS)

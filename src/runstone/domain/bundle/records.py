@@ -355,6 +355,41 @@ class SpansRecord(Record, frozen=True):
     spans: tuple[SpanRecord, ...]
 
 
+class EntityRecord(Record, frozen=True):
+    """A small object that a client keeps beside the project, such as a scorer; ``unique`` says that its name is its alone."""
+
+    kind: str
+    id: str
+    name: str
+    unique: bool
+    fields: dict[str, Any]
+    created: int
+    updated: int
+
+
+class ItemRecord(Record, frozen=True):
+    """A part of such an object."""
+
+    key: str
+    fields: dict[str, Any]
+
+
+class ItemsRecord(Record, frozen=True):
+    """Parts of an object, oldest first: at most 1,000 a record."""
+
+    kind: str
+    id: str
+    items: tuple[ItemRecord, ...]
+
+
+class GateRecord(Record, frozen=True):
+    """A collection whose files are given only to those who are let in: ``auto`` or ``manual``."""
+
+    collection: str
+    mode: str
+    by: str
+
+
 class BlobRecord(Record, frozen=True):
     """Bytes below ``files/``: their SHA-256, and so their path, and their size."""
 
