@@ -521,7 +521,7 @@ HOSTILE = {
     "entity name taken": of("entities.jsonl", id="s-2")(unique=True),
     "entity depth": set_first("entities.jsonl", fields=json.loads('{"a":' * 90 + "1" + "}" * 90)),
     "parts of nothing": set_first("entity_items.jsonl", id="gone"),
-    "parts twice": rewrite("entity_items.jsonl", lambda records: records.append(records[0])),
+    "parts twice": rewrite("entity_items.jsonl", lambda records: records[1]["items"].append(records[0]["items"][0])),
     "part key": rewrite("entity_items.jsonl", lambda records: records[0]["items"][0].update(key="k" * 600)),
     "gate of no collection": set_first("gates.jsonl", collection="nothing"),
     "gate mode": set_first("gates.jsonl", mode="open"),

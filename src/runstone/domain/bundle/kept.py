@@ -97,7 +97,7 @@ def _check_items(known: Known) -> Callable[[ItemsRecord], None]:
                 f"parts are of nothing in the bundle, or there twice: {record.kind!r:.40} {record.id!r:.200}"
             )
         keeping.check(record.kind, record.id, "", {}, parts)
-        held |= parts.keys()
+        held.update(parts)
 
     return check
 

@@ -21,7 +21,7 @@ from runstone.domain.bundle.records import (
 from runstone.domain.bundle.source import Source
 from runstone.domain.context import Context
 from runstone.domain.store import Store
-from runstone.domain.traces import recording, restoring, spans
+from runstone.domain.traces import recording, restoring, rows, spans
 from runstone.domain.traces.judging import Judgement
 from runstone.domain.traces.spans import Span
 from runstone.errors import Invalid
@@ -43,11 +43,11 @@ def _each(source: Source) -> Iterator[Trace]:
         source.ctx.check_deadline()
         row = source.view.get(TRACES, number)
         assert row is not None
-        if moment and moment[0].time != row.time:
-            yield from sorted(moment, key=lambda each: each.name)
+        if moment and rows.at(moment[0].time) != rows.at(row.time):
+            yield from sorted(moment, key=lambda each: (each.time, each.name))
             moment = []
         moment.append(row)
-    yield from sorted(moment, key=lambda each: each.name)
+    yield from sorted(moment, key=lambda each: (each.time, each.name))
 
 
 def _traces(source: Source) -> Iterator[TraceRecord]:
