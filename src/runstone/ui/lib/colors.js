@@ -24,7 +24,24 @@ export function colorOf(name) {
   return COLORS[place];
 }
 
+/** Colours of a few things side by side, no two alike. @param {number} index */
+export function colorAt(index) {
+  return COLORS[index % COLORS.length];
+}
+
 /** A colour with some of the ground shining through. @param {string} color `#rrggbb` @param {number} alpha */
 export function faded(color, alpha) {
   return color + Math.round(alpha * 255).toString(16).padStart(2, "0");
+}
+
+// From viridis, which is read in grey as well; its darkest end would be lost on a dark ground.
+const RAMP = [[72, 62, 150], [49, 104, 158], [33, 145, 140], [72, 186, 118], [200, 205, 60]];
+
+/** A colour for a place from 0 to 1; grey for what has none. @param {number} place */
+export function rampOf(place) {
+  if (!Number.isFinite(place)) return "#8a94a3";
+  const at = Math.max(0, Math.min(0.9999, place)) * (RAMP.length - 1);
+  const [one, other] = [RAMP[Math.floor(at)], RAMP[Math.floor(at) + 1]];
+  const share = at - Math.floor(at);
+  return "#" + one.map((value, index) => Math.round(value + (other[index] - value) * share).toString(16).padStart(2, "0")).join("");
 }
