@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from calling import Caller, raw, read_all
+from calling import Answer, Caller, raw, read_all
 
 from runstone.dialects.native import versions
 from runstone.server.background import Background
@@ -117,10 +118,15 @@ def test_a_body_in_a_form_that_is_not_read(caller: Caller, content_type: str | N
     assert caller.get("/api/v1/namespaces/t").status == 404
 
 
-def test_a_compressed_body_is_refused(caller: Caller):
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    answer = caller.post("/api/v1/namespaces", content=b"\x1f\x8b", headers=headers)
-    assert (answer.status, answer.code) == (415, "unsupported_media")
+def test_a_body_is_compressed_by_gzip_or_not_at_all(caller: Caller):
+    def sent(encoding: str, content: bytes) -> Answer:
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        return caller.post("/api/v1/namespaces", content=content, headers=headers)
+
+    assert sent("br", b"{}").code == "unsupported_media"
+    assert sent("gzip", b"\x1f\x8b").code == "malformed"
+    assert sent("gzip", gzip.compress(b" " * (100 << 20))).code == "too_large"
+    assert sent("gzip", gzip.compress(b'{"name": "packed"}')).expect(201)["name"] == "packed"
 
 
 @pytest.mark.parametrize(
