@@ -55,6 +55,7 @@ ON_DEMAND = {
     ("storage", "columns"): {"numpy"},
     ("storage", "series"): {"numpy"},
     ("client", "tensors"): {"numpy"},
+    ("domain", "analysis"): {"numpy"},
 }
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 

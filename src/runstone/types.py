@@ -290,6 +290,32 @@ class RunRows(Value, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class FieldImportance(Value, frozen=True, kw_only=True):
+    """How a field of the config goes with a metric; ``kind`` is ``number`` or ``category``, ``runs`` how many have the field.
+
+    ``correlation`` is None where it cannot be said; ``importance`` is the field's share, and None where no forest looked at it.
+    """
+
+    field: str
+    kind: str
+    runs: int
+    correlation: float | None = None
+    importance: float | None = None
+
+
+class Importances(Value, frozen=True, kw_only=True):
+    """How fields of the config go with ``target`` over ``runs`` runs.
+
+    ``method`` is ``forest``, ``correlation`` or ``none``; ``note`` says why it is not a forest.
+    """
+
+    target: str
+    runs: int
+    method: str
+    note: str = ""
+    items: tuple[FieldImportance, ...] = ()
+
+
 class GroupInfo(Value, frozen=True, kw_only=True):
     """A group of runs: its values in the fields grouped by, and its figures."""
 

@@ -12,6 +12,9 @@ export const ROUTES = [
   { pattern: "/:ns/:project", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/workspace", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/table", section: "runs", load: () => import("./pages/workspace/table.js") },
+  { pattern: "/:ns/:project/compare", section: "compare", load: () => import("./pages/compare/compare.js") },
+  { pattern: "/:ns/:project/reports", section: "reports", load: () => import("./pages/reports/list.js") },
+  { pattern: "/:ns/:project/reports/:report", section: "reports", load: () => import("./pages/reports/report.js") },
   { pattern: "/:ns/:project/artifacts", section: "artifacts", load: () => import("./pages/artifacts.js") },
   { pattern: "/:ns/:project/artifacts/:collection", section: "artifacts", load: () => import("./pages/collection.js") },
   { pattern: "/:ns/:project/artifacts/:collection/:version/:tab?", section: "artifacts", load: () => import("./pages/version.js") },
@@ -22,5 +25,7 @@ export const ROUTES = [
 export const PROJECT_TABS = [
   { section: "workspace", path: "", title: "Workspace" },
   { section: "runs", path: "table", title: "Runs" },
+  { section: "compare", path: "compare", title: "Compare" },
   { section: "artifacts", path: "artifacts", title: "Artifacts" },
+  { section: "reports", path: "reports", title: "Reports" },
 ];

@@ -100,3 +100,18 @@ def test_what_cannot_be_drawn_is_refused(drawn: dict[str, Caller], wrong: dict[s
         422,
     )
     assert drawn["eve"].post(DRAW, {"runs": ["lab/drawn/r00"], "keys": ["loss"]}).code == "missing"
+
+
+def test_importance_of_parameters(drawn: dict[str, Caller]):
+    asked = {"target": "duration"}
+    where = ROWS.replace("rows", "importance")
+    for number in range(COUNT):
+        points = [{"step": 0, "time": 0, "values": {"score": float(number**2)}}]
+        drawn["max"].post(f"{PROJECT}/r{number:02}/rows", {"rows": points}).expect(200)
+    found = drawn["ria"].post(where, asked | {"target": "summary.score"}).expect(200)
+    assert (found["runs"], [item["field"] for item in found["items"]]) == (COUNT, ["config.number"])
+    assert found["items"][0]["correlation"] == pytest.approx(1)
+    assert drawn["eve"].post(where, asked).code == "missing"
+    assert drawn["ria"].post(where, {"target": "config.number"}).code == "invalid"
+    assert drawn["ria"].post(where, asked | {"filter": "number <"}).code == "invalid"
+    assert drawn["ria"].post(where, asked | {"limit": 0}).code == "invalid"

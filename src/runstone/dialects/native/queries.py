@@ -19,9 +19,9 @@ from runstone.dialects.native.wire import (
     sheet,
 )
 from runstone.dialects.routing import LINES, Call, Route, Stream
-from runstone.domain.runs import exporting, questions
+from runstone.domain.runs import exporting, importance, questions
 from runstone.domain.runs.encoded import EncodedPage
-from runstone.types import FieldInfo, GroupPage, RunPage
+from runstone.types import FieldInfo, GroupPage, Importances, RunPage
 
 RUN_QUERIES = PROJECT.replace("/projects/", "/run-queries/")
 Filter = str | dict[str, Any]
@@ -56,6 +56,14 @@ class GroupQuestion(Request):
     filter: Filter = ""
     order: str = ""
     limit: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+
+
+class ImportanceQuestion(Request):
+    """Which runs, and the metric that fields of their config are held against (``summary.loss``, ``summary.acc:max``)."""
+
+    target: str
+    filter: Filter = ""
+    limit: Annotated[int, Meta(ge=1, le=importance.MAX_RUNS)] = importance.MAX_RUNS
 
 
 class FieldPage(Page):
@@ -117,6 +125,14 @@ def group(call: Call) -> GroupPage | Stream:
     return found
 
 
+def importances(call: Call) -> Importances:
+    """Answers ``POST /run-queries/{ns}/{project}/importance``."""
+    asked: ImportanceQuestion = call.body
+    return importance.importance(
+        call.store, call.ctx, project_name(call), asked.target, filter=asked.filter, limit=asked.limit
+    )
+
+
 def field_names(call: Call) -> Listing[FieldInfo]:
     """Answers ``GET /run-queries/{ns}/{project}/fields``."""
     asked: FieldPage = call.query
@@ -159,6 +175,15 @@ ROUTES = (
         body=GroupQuestion,
         answer=GroupPage,
         also_as=SHEETS,
+        blocking=True,
+    ),
+    Route(
+        "POST",
+        RUN_QUERIES + "/importance",
+        importances,
+        "How fields of the config go with a metric.",
+        body=ImportanceQuestion,
+        answer=Importances,
         blocking=True,
     ),
     Route(

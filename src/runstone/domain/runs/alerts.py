@@ -29,6 +29,10 @@ class RaiseAlert(Command, frozen=True, kw_only=True):
     severity: str
     wait: int = 0
 
+    def erased(self, known: set[str]) -> RaiseAlert:
+        """That there was an alert."""
+        return RaiseAlert(actor="", run=self.run, title="", text="", severity=self.severity, wait=self.wait)
+
 
 @applies(117, "raise_alert", RaiseAlert, bool)
 def _raise_alert(state: State, at: Stamp, command: RaiseAlert) -> bool:

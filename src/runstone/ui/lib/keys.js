@@ -33,6 +33,7 @@ function written(event) {
 
 /** @param {EventTarget | null} target */
 function takesText(target) {
+  if (target instanceof HTMLInputElement && /^(checkbox|radio|range)$/.test(target.type)) return false;
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 

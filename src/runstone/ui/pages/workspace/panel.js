@@ -59,7 +59,7 @@ function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }
   const keys = expression ? expression.keys : [id];
   const { drawn, error, loading } = useDrawn(shown || [], keys, view, range, live, large ? 1000 : 400);
   const lines = useMemo(() => toLines(drawn, shown || [], view, expression), [drawn, shown, view.axis, view.smoothing, view.group, expression]);
-  const look = { axis: view.axis, xLog: view.xLog, yLog: view.yLog, band: view.band, clip: view.clip, raw: view.smoothing.kind !== "none" };
+  const look = lookOf(view);
   const drawnLines = open ? lines.filter(line => line.id === open) : lines;
 
   /** @param {import("../../lib/lines.js").Line} line */
@@ -67,7 +67,7 @@ function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }
     if (line.runs.length === 1) navigate(to(ns, project, "runs", line.runs[0].split("/").slice(2).join("/")));
     else setOpen(open ? "" : line.id);
   }
-  const across = () => range || { low: Math.min(...lines.map(line => line.x[0])), high: Math.max(...lines.map(line => line.x[line.x.length - 1])) };
+  const across = () => range || wholeOf(lines);
   return html`<div class="plot ${large ? "large" : ""}">
     <header><h3 class="cut grow" title=${id}>${id}</h3>
       ${range && html`<button class="btn tiny quiet" onClick=${() => setRange(null)} title="See everything (double click)"><${Icon} name="reset" />zoomed</button>`}
@@ -102,7 +102,7 @@ function Legend({ lines, open, pick }) {
 function useDrawn(shown, keys, view, range, live, buckets) {
   const [state, setState] = useState({ drawn: /** @type {Drawn[] | null} */ (null), error: /** @type {Error | null} */ (null), loading: true });
   const timed = view.axis === "time" || view.axis === "relative";
-  const asked = { keys, buckets, by: /** @type {"time" | "step"} */ (timed ? "time" : "step"), x: timed || view.axis === "step" ? "" : view.axis };
+  const asked = questionOf(keys, view, buckets);
   const runs = shown.map(run => run.full);
   const key = JSON.stringify([asked, range, runs]);
   const current = useRef(key);
@@ -138,6 +138,22 @@ function useDrawn(shown, keys, view, range, live, buckets) {
   return state;
 }
 
+/** What is asked of the server, but for the runs. @param {string[]} keys @param {import("./view.js").View} view @param {number} buckets */
+export function questionOf(keys, view, buckets) {
+  const timed = view.axis === "time" || view.axis === "relative";
+  return { keys, buckets, by: /** @type {"time" | "step"} */ (timed ? "time" : "step"), x: timed || view.axis === "step" ? "" : view.axis };
+}
+
+/** @param {import("../../lib/lines.js").Line[]} lines */
+export function wholeOf(lines) {
+  return { low: Math.min(...lines.map(line => line.x[0])), high: Math.max(...lines.map(line => line.x[line.x.length - 1])) };
+}
+
+/** What a panel's chart is told of how to draw. @param {import("./view.js").View} view @returns {import("../../components/chart/linechart.js").Look} */
+export function lookOf(view) {
+  return { axis: view.axis, xLog: view.xLog, yLog: view.yLog, band: view.band, clip: view.clip, raw: view.smoothing.kind !== "none" };
+}
+
 /** A range and a tenth of it at either side, as the server counts. @param {{ low: number, high: number }} range @param {boolean} timed */
 function bound(range, timed) {
   const more = (range.high - range.low) * 0.1;
@@ -149,7 +165,7 @@ function bound(range, timed) {
  * @param {Drawn[] | null} drawn @param {import("./runs.js").Shown[]} shown @param {import("./view.js").View} view
  * @param {{ keys: string[], compute: any } | null} expression
  */
-function toLines(drawn, shown, view, expression) {
+export function toLines(drawn, shown, view, expression) {
   if (!drawn) return [];
   const of = new Map(/** @type {[string, Drawn[]][]} */ ([]));
   for (const each of drawn) of.set(each.run, [...(of.get(each.run) || []), each]);

@@ -1,6 +1,6 @@
 /** The runs of a view: rows of the table as they come into sight, and those that are drawn. */
 
-import { useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { useEffect, useRef, useState } from "../../lib/html.js";
 import { ApiError, api, post } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
 import { whenBack } from "../../lib/resource.js";
@@ -111,23 +111,28 @@ export function useRows(ns, project, question) {
  * @param {string} ns @param {string} project @param {import("./view.js").View} view @param {number} turn changes when runs came or went
  */
 export function useShown(ns, project, view, turn) {
-  const fields = useMemo(() => [...new Set([...view.group, ...[...view.legend.matchAll(/\$\{([^}]+)\}/g)].map(found => found[1]).filter(field => field.includes("."))])], [view.group, view.legend]);
   const [shown, setShown] = useState(/** @type {Shown[] | null} */ (null));
   const key = JSON.stringify([view.filter, view.order, view.most, view.hidden, view.group, view.legend]);
   useEffect(() => {
     const ending = new AbortController();
-    const limit = Math.min(1000, view.most + view.hidden.length);
-    askRows(ns, project, { filter: view.filter, order: view.order, fields, limit }, ending.signal).then(found => {
-      const rows = /** @type {Row[]} */ (found.items).filter(row => !view.hidden.includes(row.run)).slice(0, view.most);
-      const made = rows.map(row => ({
-        id: row.run, full: `${ns}/${project}/${row.run}`, color: colorOf(row.run), name: legend(view.legend, row, fields),
-        group: view.group.map(field => `${field.replace(/^config\.|^summary\./, "")}: ${text(row.values[fields.indexOf(field)])}`).join(", "),
-      }));
+    askShown(ns, project, view, ending.signal).then(made => {
       setShown(before => (JSON.stringify(before) === JSON.stringify(made) ? before : made));
     }, () => {});
     return () => ending.abort();
   }, [ns, project, key, turn]);
   return shown;
+}
+
+/** @param {string} ns @param {string} project @param {import("./view.js").View} view @param {AbortSignal} [signal] @returns {Promise<Shown[]>} */
+export async function askShown(ns, project, view, signal) {
+  const fields = [...new Set([...view.group, ...[...view.legend.matchAll(/\$\{([^}]+)\}/g)].map(found => found[1]).filter(field => field.includes("."))])];
+  const limit = Math.min(1000, view.most + view.hidden.length);
+  const found = await askRows(ns, project, { filter: view.filter, order: view.order, fields, limit }, signal);
+  const rows = /** @type {Row[]} */ (found.items).filter(row => !view.hidden.includes(row.run)).slice(0, view.most);
+  return rows.map(row => ({
+    id: row.run, full: `${ns}/${project}/${row.run}`, color: colorOf(row.run), name: legend(view.legend, row, fields),
+    group: view.group.map(field => `${field.replace(/^config\.|^summary\./, "")}: ${text(row.values[fields.indexOf(field)])}`).join(", "),
+  }));
 }
 
 /** @param {string} template @param {Row} row @param {string[]} fields */

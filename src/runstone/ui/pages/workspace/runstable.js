@@ -4,6 +4,7 @@ import { html, useEffect, useMemo, useState } from "../../lib/html.js";
 import { api, del, patch, post } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
 import { count } from "../../lib/format.js";
+import { useKeys } from "../../lib/keys.js";
 import { navigate, to } from "../../lib/router.js";
 import { attempt, tell } from "../../lib/toasts.js";
 import { Icon } from "../../components/icons.js";
@@ -11,7 +12,6 @@ import { Item, Menu } from "../../components/menu.js";
 import { Recipes } from "../../components/recipes.js";
 import { Blank } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
-import { PROJECT_TABS } from "../../routes.js";
 import { ColumnsDialog, isNumeric, show, title, useColumns, width } from "./columns.js";
 import { FilterBar, quoted } from "./filterbar.js";
 import { Groups } from "./groups.js";
@@ -170,12 +170,14 @@ function Bulk({ ns, project, chosen, clear, reload, state }) {
     }
   }
   const hidden = state.now.value.hidden;
+  const compare = `${to(ns, project, "compare")}?${new URLSearchParams({ runs: chosen.join(",") })}`;
+  useKeys([{ keys: "c", what: "Compare the chosen runs", act: () => navigate(compare) }], [compare]);
   return html`<div class="row wrap bulk" role="toolbar" aria-label="Chosen runs">
     <b>${count(chosen.length, "run")} chosen</b>
     <form class="row" onSubmit=${label}><input class="input tiny-input" style=${{ width: "110px" }} placeholder="Add a tag" aria-label="Tag to add" value=${tag} onInput=${(/** @type {any} */ event) => setTag(event.target.value)} /></form>
     <button class="btn tiny" onClick=${() => state.set({ hidden: [...new Set([...hidden, ...chosen])] })}>Hide</button>
     <button class="btn tiny" onClick=${() => state.set({ hidden: hidden.filter(run => !chosen.includes(run)) })}>Show</button>
-    ${PROJECT_TABS.some(tab => tab.section === "compare") && html`<a class="btn tiny" href=${`${to(ns, project, "compare")}?runs=${chosen.map(encodeURIComponent).join(",")}`}>Compare</a>`}
+    <a class="btn tiny" href=${compare}>Compare</a>
     <button class="btn tiny danger" onClick=${remove}>Delete</button>
     <button class="btn tiny quiet" onClick=${clear}>Clear</button>
   </div>`;

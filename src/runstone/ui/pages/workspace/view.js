@@ -17,6 +17,7 @@ import { navigate, search } from "../../lib/router.js";
  * @property {Record<string, Partial<View>>} own what panels have for themselves, by key
  * @property {{ id: string, y: string }[]} added panels of expressions
  * @property {Record<string, boolean>} closed sections, by prefix
+ * @property {string} saved the stored view that it came from
  * @property {number} table width of the table; 0 hides it, -1 is all
  */
 
@@ -24,10 +25,10 @@ import { navigate, search } from "../../lib/router.js";
 export const DEFAULTS = {
   filter: "", order: "created desc", group: [], columns: null, widths: {}, pinned: [], hidden: [], most: 20,
   axis: "step", smoothing: { kind: "none", amount: 0 }, xLog: false, yLog: false, band: true, clip: false,
-  legend: "${name}", panels: "", own: {}, added: [], closed: {}, table: 430,
+  legend: "${name}", panels: "", own: {}, added: [], closed: {}, saved: "", table: 430,
 };
 /** What stands in the address in words; the rest is together under `view`. */
-const WORDS = /** @type {const} */ (["filter", "order", "axis", "panels"]);
+const WORDS = /** @type {const} */ (["filter", "order", "axis", "panels", "saved"]);
 
 /** @param {string} text of a query @returns {View} */
 export function read(text) {
