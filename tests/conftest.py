@@ -12,7 +12,6 @@ from runstone.domain import accounts, keys
 from runstone.domain.context import Context
 from runstone.library import Library
 
-
 # How fast an example is says nothing on a machine that does other things.
 settings.register_profile("runstone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("runstone")
