@@ -54,6 +54,10 @@ def import_command(session: Session, bundle: Path, project: str) -> None:
         found = [text.printable(f"{done['project']} from {bundle}: {_counted(done['counts'])}")]
         if outside:
             found.append(f"left out: {text.count(outside, 'lineage edge')} to other projects")
+        found += [
+            f"left out: {text.printable(each)}, whose id the store has for another"
+            for each in done["left_out"]
+        ]
         return found
 
     session.answer(done, lines)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import random
 import shutil
 
 import msgspec
@@ -562,3 +563,28 @@ def test_the_parts_that_hostile_ones_are_made_of_are_good(pristine, other, tmp_p
     sign(tmp_path / "bundle")
     take(other, tmp_path / "bundle")
     assert all(state(other)[part] for part in PARTS)
+
+
+def test_random_damage_to_a_part_is_refused_or_harmless(pristine, other, tmp_path):
+    """As for the rest of a bundle: a clear refusal that changes nothing, or a project; never anything else."""
+    noise = random.Random(7)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(pristine, bundle)
+    manifest = (bundle / "manifest.json").read_bytes()
+    refused = 0
+    for number in range(60):
+        path = bundle / f"{noise.choice(PARTS)}.jsonl"
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[noise.randrange(len(damaged))] ^= 1 << noise.randrange(8)
+        path.write_bytes(damaged)
+        sign(bundle)
+        size = other.store.log.head().size
+        try:
+            take(other, bundle, f"p{number}")
+        except Invalid:
+            refused += 1
+            assert other.store.log.head().size == size
+        path.write_bytes(whole)
+        (bundle / "manifest.json").write_bytes(manifest)
+    assert 20 < refused < 60
