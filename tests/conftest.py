@@ -5,11 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import runstone
 from runstone.domain import accounts, keys
 from runstone.domain.context import Context
 from runstone.library import Library
+
+# How fast an example is says nothing on a machine that does other things.
+settings.register_profile("runstone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("runstone")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of one folder run in one process, after each other: they share servers, and some look at what the others did."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Folders(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid.partition("::")[0].rpartition("/")[0]
+
+    return Folders(config, log)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_every_command_of_the_start_is_run():
     start = README[README.index("## Five-minute start") : README.index("## From here")]
     assert [block.name for block in BLOCKS] == [
         "put", "get", "stop", "map", "tune", "second", "proof", "flip", "damage", "repair",
-        "train", "find",
+        "train", "find", "serve", "wandb", "mlflow", "hub", "load", "follow",
     ]  # fmt: skip
     assert start.count("```") == 2 * len(BLOCKS)
 
@@ -170,3 +170,17 @@ def test_a_run_is_tracked_found_and_taken_elsewhere(session):
     assert re.search(r"^id +loss\nfirst  0\.0357931$", found, re.MULTILINE)
     assert "local/demo from demo-bundle: 1 run, 2000 points, 1 line" in found
     assert found.rstrip().splitlines()[-1].startswith("first  finished")
+
+
+def test_what_one_client_logs_the_others_have(session):
+    home, told, _ = session
+    assert told["mlflow"].strip().splitlines()[-1] == "1"
+    path = Path(told["hub"].strip().splitlines()[-1])
+    assert (path / "model.safetensors").read_bytes() == (home / "tuned" / "model.safetensors").read_bytes()
+
+
+def test_a_model_is_loaded_and_followed(session):
+    _, told, _ = session
+    assert told["load"].strip() == "(384, 384)"
+    assert "ready: local/served/minilm:v1" in told["follow"]
+    assert told["follow"].rstrip().endswith("every byte is equal")

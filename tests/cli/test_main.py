@@ -22,6 +22,7 @@ CODES = {
     "missing": 3,
     "gone": 3,
     "denied": 4,
+    "gated": 4,
     "unknown_path": 3,
     "unauthenticated": 4,
     "cross_origin": 4,

@@ -79,7 +79,7 @@ def test_a_filter_is_completed_asked_and_corrected(workspace):
     workspace.keyboard.press("/")
     expect(box).to_be_focused()
     workspace.keyboard.type("config.op")
-    expect(workspace.get_by_role("option", name="config.optimizer")).to_be_visible()
+    expect(workspace.get_by_role("option")).to_have_text(["config.optimizer"])
     workspace.keyboard.press("ArrowDown")
     workspace.keyboard.press("Enter")
     expect(box).to_have_value("config.optimizer ")

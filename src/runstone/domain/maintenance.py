@@ -14,7 +14,7 @@ from runstone.domain.context import LOCAL, Context
 from runstone.domain.restoring import Restored
 from runstone.domain.store import Store, StoreLock
 from runstone.domain.versioning import DeleteVersion
-from runstone.errors import Conflict, Corrupt, Missing
+from runstone.errors import Conflict, Corrupt, Gone, Missing
 from runstone.storage import filesystem, recovery, snapshot
 from runstone.storage.backends.packs import wrapped
 from runstone.storage.changelog import ChangeLog
@@ -144,7 +144,7 @@ def restore(source: Path, target: Path, *, to: int | None = None, progress: Prog
     """Makes a data directory from a backup and verifies it; with ``to``, as it was after that many log entries.
 
     A store that goes back in time is another log from there on: it gets an identity and a signing key of its own, and its next entry
-    names the log it came from.
+    names the log it came from. Raises :class:`Gone`, and makes nothing, when what an entry before ``to`` said was erased after it.
     """
     found = snapshot.restore(source, target, progress)
     with Store(target) as store:
@@ -158,6 +158,9 @@ def restore(source: Path, target: Path, *, to: int | None = None, progress: Prog
     index = Index(target / "index", create=False)
     try:
         head = recovery.rebuild(ChangeLog(index), fresh, upto=to)
+    except Gone:  # what is there is of another time than was asked for
+        shutil.rmtree(target)
+        raise
     finally:
         index.close()
     _replace_index(target, fresh)

@@ -5,6 +5,7 @@ from runstone.domain import (
     aliases,
     archiving,
     artifacts,
+    beside,
     cataloguing,
     collections,
     documents,
@@ -29,7 +30,7 @@ from runstone.domain.traces import judging
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, alerts, aliases, archiving, artifacts, automations, cataloguing, collections, commands, documents, drafts, entities,
+    accounts, alerts, aliases, archiving, artifacts, automations, beside, cataloguing, collections, commands, documents, drafts, entities,
     fields, gates, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces,
     versions,
 )  # fmt: skip

@@ -9,20 +9,30 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from runstone.errors import Corrupt, Gone, Invalid, Missing, RunstoneError
-from runstone.storage import merkle
+from runstone.storage import erasing, merkle
 from runstone.storage.backends.log import LocalLog, LogBackend, LogEntry
 from runstone.storage.commands import Command, Kind, Stamp, kind_numbered, kind_of
 from runstone.storage.entry import Header, header_of, pack_header, payload_digest, unpack_header
 from runstone.storage.index import TRANSACTION_LOST, Index, MapGrown, Txn, View
 from runstone.storage.state import State
-from runstone.storage.tables import COMMANDS, HEAD, LOG_HEADERS, LOG_PAYLOADS, TILES, Head, Stored
+from runstone.storage.tables import (
+    COMMANDS,
+    ERASURES,
+    HEAD,
+    LOG_HEADERS,
+    LOG_PAYLOADS,
+    TILES,
+    Erasure,
+    Head,
+    Stored,
+)
 
 #: A batch larger than this is several transactions, so that one caller cannot hold the writer lock for long.
 MAX_BATCH = 20_000
@@ -149,6 +159,7 @@ class ChangeLog:
             raise _NothingAccepted
         state.write()
         self._append(txn, head, accepted, state.hash, now)
+        erasing.erase(txn, state.erased)
 
     def _apply_one(
         self, txn: Txn, state: State, accepted: _Accepted, submission: Submission, stamp: Stamp, chance: bytes
@@ -206,20 +217,23 @@ class ChangeLog:
             raise Corrupt(f"the log already has an entry {head.size}")
         txn.put(HEAD, 0, Head(edge.size, edge.root(), state_hash, now, edge.peaks))
 
-    def replay(self, entries: Sequence[tuple[Header, Stored]]) -> None:
+    def replay(self, entries: Sequence[tuple[Header, Stored]], erased: Mapping[int, Erasure] = {}) -> None:
         """Applies entries that another log accepted, as they stand: same ids, times, salts and answers.
 
-        Raises :class:`Corrupt` when an entry does not fit here, and :class:`Gone` when its payload is no longer kept.
+        ``erased`` has what erased ones left. Raises :class:`Corrupt` when an entry does not fit here, and :class:`Gone` when its payload
+        is no longer kept.
         """
         while True:
             try:
                 with self._commit_lock, self.index.write() as txn:
-                    self._replay(txn, entries)
+                    self._replay(txn, entries, erased)
                 return
             except MapGrown:
                 continue
 
-    def _replay(self, txn: Txn, entries: Sequence[tuple[Header, Stored]]) -> None:
+    def _replay(
+        self, txn: Txn, entries: Sequence[tuple[Header, Stored]], erased: Mapping[int, Erasure]
+    ) -> None:
         head = txn.get(HEAD, 0) or Head()
         state = State(txn)
         state.hash = head.state
@@ -229,24 +243,15 @@ class ChangeLog:
                 raise Corrupt(
                     f"log entry {header.seq} came where {head.size + len(accepted.entries)} belongs"
                 )
-            if stored.payload is None:
-                raise Gone(
-                    f"the payload of log entry {header.seq} is no longer kept; begin from a snapshot after it"
-                )
-            if payload_digest(stored.salt, stored.payload) != header.digest:
-                raise Corrupt(f"the payload of log entry {header.seq} is not the one its header names")
-            kind = kind_numbered(header.kind)
-            result = kind.apply(state, Stamp(header.seq, header.time), kind.decode(stored.payload))
-            state.accept()
-            if _encode(result) != stored.result:
-                raise Corrupt(
-                    f"log entry {header.seq} ({kind.name}) answers differently here than when it was made"
-                )
+            _apply_again(state, header, stored, erased.get(header.seq))
             packed = pack_header(header)
             accepted.entries.append(LogEntry(packed, header.command_id, stored))
             accepted.leaves.append(merkle.leaf_hash(packed))
         state.write()
         self._append(txn, head, accepted, state.hash, entries[-1][0].time)
+        for seq, erasure in erased.items():
+            txn.put(ERASURES, seq, erasure)
+        erasing.erase(txn, state.erased)
 
     def head(self) -> Head:
         """Where the log stands."""
@@ -311,6 +316,22 @@ class Tiles:
 
 class _NothingAccepted(Exception):  # ends the transaction without a commit
     """No command of the batch was accepted: there is nothing to sync."""
+
+
+def _apply_again(state: State, header: Header, stored: Stored, erasure: Erasure | None) -> None:
+    kind, at = kind_numbered(header.kind), Stamp(header.seq, header.time)
+    if erasure is not None:
+        kind.apply(state, at, kind.decode(erasure.left))
+        state.accept()
+        return
+    if stored.payload is None:
+        raise Gone(f"the payload of log entry {header.seq} is no longer kept; begin from a snapshot after it")
+    if payload_digest(stored.salt, stored.payload) != header.digest:
+        raise Corrupt(f"the payload of log entry {header.seq} is not the one its header names")
+    result = kind.apply(state, at, kind.decode(stored.payload))
+    state.accept()
+    if _encode(result) != stored.result:
+        raise Corrupt(f"log entry {header.seq} ({kind.name}) answers differently here than when it was made")
 
 
 def _entry(view: View, seq: int) -> tuple[Header, Stored]:

@@ -28,6 +28,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     reason: str = ""
 
+    def erased(self, known: set[str]) -> Command | None:
+        """What replay applies in its place once its payload is erased; None for a kind whose payload always stays.
+
+        It may differ in all that the command which erased it takes out of the state. ``known`` are names that entries erased before
+        it have kept, to which it adds those that it keeps.
+        """
+        return None
+
 
 class Stamp(NamedTuple):
     """A command's place in the log: its entry number and its time in microseconds since 1970."""

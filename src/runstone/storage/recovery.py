@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runstone._native.digests import fold_rows
 from runstone.errors import Corrupt
-from runstone.storage import merkle, pages
+from runstone.storage import erasing, merkle, pages
 from runstone.storage.changelog import ChangeLog
 from runstone.storage.entry import Header, payload_digest, unpack_header
 from runstone.storage.index import Index, MapGrown, View
@@ -35,7 +35,8 @@ def rebuild(
     """Folds the first ``upto`` entries of a log (default: all) into a new index in the empty directory ``target``.
 
     Local tables (where the bytes are) are copied as they stand; derived ones are left to be made again. Raises :class:`Corrupt`
-    when the whole log does not give the root and state hash that the source has; the target is then of no use.
+    when the whole log does not give the root and state hash that the source has, and :class:`Gone` when what an entry before ``upto`` said
+    was erased by one after it; the target is then of no use.
     """
     check_pages(source.index, [table.name for table in TABLES.values() if table.group in ("log", "local")])
     head = source.head()
@@ -44,7 +45,9 @@ def rebuild(
     try:
         log = ChangeLog(index)
         for batch in _batches(source, upto):
-            log.replay(batch)
+            with source.index.read() as view:
+                erased = dict(erasing.erasures(view, batch, upto))
+            log.replay(batch, erased)
             if progress:
                 progress(batch[-1][0].seq + 1, upto)
         copy_local_tables(source.index, index)
@@ -155,7 +158,9 @@ def _verify_entry(view: View, seq: int, place: int, packed: bytes) -> None:
         raise Corrupt(f"log entry {place} is missing, or calls itself {header.seq}")
     if stored is None:
         raise Corrupt(f"log entry {seq} has no payload row")
-    if stored.payload is not None and payload_digest(stored.salt, stored.payload) != header.digest:
+    if stored.payload is None:
+        erasing.left_of(view, header)
+    elif payload_digest(stored.salt, stored.payload) != header.digest:
         raise Corrupt(f"the payload of log entry {seq} is not the one its header names")
     if view.get(COMMANDS, header.command_id) != seq:
         raise Corrupt(f"the command id of log entry {seq} does not lead to it")

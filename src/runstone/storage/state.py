@@ -27,7 +27,10 @@ class State:
         self._changes: defaultdict[Table[Any], dict[bytes, Body]] = defaultdict(dict)
         self._before: defaultdict[Table[Any], dict[bytes, Body]] = defaultdict(dict)
         self._undo: list[tuple[dict[bytes, Body], bytes, Body]] = []
+        self._erased = 0
         self.hash = bytes(32)
+        #: Log entries whose payloads go with this batch, each with the entry that erases it.
+        self.erased: list[tuple[int, int]] = []
 
     def get(self, table: Table[V], *key: Any) -> V | None:
         """The value under a key, with the changes of this batch and this command."""
@@ -74,9 +77,14 @@ class State:
         self._write_table(table)
         yield from self._txn.scan(table, *prefix, after=after, reverse=reverse)
 
+    def erase(self, seq: int, by: int) -> None:
+        """Has the payload of log entry ``seq`` erased, since entry ``by``, the one that is being applied, takes out what it brought."""
+        self.erased.append((seq, by))
+
     def accept(self) -> None:
         """Keeps the changes of the command."""
         self._undo.clear()
+        self._erased = len(self.erased)
 
     def discard(self) -> None:
         """Takes the changes of the command back."""
@@ -86,6 +94,7 @@ class State:
             else:
                 changes[packed] = body
         self._undo.clear()
+        del self.erased[self._erased :]
 
     def write(self) -> None:
         """Writes the changes of the batch into the transaction and brings the state hash up to date."""

@@ -94,11 +94,19 @@ class Stored(Record, frozen=True):
     result: bytes
 
 
+class Erasure(Record, frozen=True):
+    """What an erased payload leaves: the log entry that erased it, and the command without its contents (MessagePack)."""
+
+    by: int
+    left: bytes
+
+
 HEAD = _log(1, "head", "zero:u8", Head)
 LOG_HEADERS = _log(2, "log_headers", "seq:u64", bytes)
 LOG_PAYLOADS = _log(3, "log_payloads", "seq:u64", Stored)
 COMMANDS = _log(4, "commands", "id:b16", int)
 TILES = _log(5, "tiles", "level:u8 index:u64", bytes)
+ERASURES = _log(101, "erasures", "seq:u64", Erasure)
 
 
 # Who
@@ -495,7 +503,7 @@ RUN_NAMES = _state(65, "run_names", "project:u64 name:text", int)
 RUN_MARKS = _state(66, "run_marks", "run:u64", RunMark)
 KEY_NAMES = _state(67, "key_names", "project:u64 name:text", int)
 KEY_IDS = _state(68, "key_ids", "project:u64 key:u32", str)
-RUN_CHANGES = _state(69, "run_changes", "project:u64 seq:u64", int)
+RUN_CHANGES = _state(69, "run_changes", "project:u64 seq:u64 run:u64", int)
 STATS = _state(71, "stats", "stream:u64 page:u32", bytes)
 LAST_OBJECTS = _state(72, "last_objects", "stream:u64 key:u32", LastObject)
 LINES = _state(73, "lines", "run:u64 line:u64 seq:u64", LineSpan)

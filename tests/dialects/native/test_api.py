@@ -311,6 +311,9 @@ def test_chunks_and_plan(people: dict[str, Caller], stored: Any):
     assert base64.b64decode(plan["files"][0]["chunks"]) == records
     assert plan["seq"] == ria.get("/api/v1/resolve/lab/v/m/prod").json["seq"]
     assert answer.headers["ETag"] == f'"{plan["version"]["digest"]}-1"'
+    damage = f"{C}/versions/prod/damage"
+    assert ria.post(damage, {"path": "a/one.bin", "start": 0, "stop": 1000}).expect(200) == {"whole": True}
+    assert ria.post(damage, {"path": "a/one.bin", "start": 0, "stop": 1 << 40}).code == "invalid"
     same = ria.get(f"{C}/versions/prod/plan", headers={"If-None-Match": answer.headers["ETag"]})
     assert (same.status, same.content) == (304, b"")
     assert ria.get(f"{C}/versions/2/plan", headers={"If-None-Match": answer.headers["ETag"]}).status == 200
@@ -365,6 +368,8 @@ def test_resolve(people: dict[str, Caller], stored: Any):
         "files": 2,
     }
     assert people["ria"].get("/api/v1/resolve/lab/v/m/latest").expect(200)["version"] == 3
+    # A field that the hot lane does not know: answered behind it, and the same.
+    assert people["ria"].get("/api/v1/resolve/lab/v/m/prod", headers={"X-Other": "1"}).expect(200) == found
     packed = people["ria"].get("/api/v1/resolve/lab/v/m/prod", headers={"Accept": "application/msgpack"})
     assert msgspec.msgpack.decode(packed.content) == found
     for other in ("eve/v/m/prod", "lab/v/m/none", "lab/v/none/prod", "lab/none/m/prod"):

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import struct
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -51,6 +52,9 @@ class Wire:
         self._connection = http.client.HTTPConnection(caller.host, caller.port, timeout=60)
         self.points = 0
 
+    def close(self) -> None:
+        self._connection.close()
+
     def send(self, path: str, kind: str, content: bytes) -> tuple[int, bytes]:
         fields = {"Authorization": f"Bearer {self._caller.key}", "Content-Type": kind}
         self._connection.request("POST", path, content, fields)
@@ -70,9 +74,11 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def wire(people: dict[str, Caller]) -> Wire:
+def wire(people: dict[str, Caller]) -> Iterator[Wire]:
     people["max"].post("/api/v1/runs/lab/fuzzed", {"name": "r"}).expect(201)
-    return Wire(people["max"])
+    made = Wire(people["max"])
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

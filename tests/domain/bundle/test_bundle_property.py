@@ -4,12 +4,20 @@ import math
 import tempfile
 from pathlib import Path
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import runstone
-from runstone.domain import labels
+from runstone.domain import artifacts, labels, links
 from runstone.domain.bundle import export_project, import_project, state_of_project
+from runstone.domain.entities import keeping
+from runstone.domain.runs import alerts, inputs
+from runstone.domain.runs.inputs import ModelUse, Used
+from runstone.domain.sweeps import lifecycle as sweeps
+from runstone.domain.traces import recording, spans
+from runstone.domain.traces.judging import Judgement
+from runstone.domain.traces.spans import Span, Told
 from runstone.errors import RunstoneError
 from runstone.types import FileEntry
 
@@ -66,6 +74,14 @@ OPERATIONS = st.one_of(
     st.tuples(
         st.just("document"), st.sampled_from(["view", "report"]), st.sampled_from(["a", "b"]), JSON, TEXT
     ),
+    st.tuples(st.just("amend"), NAMES, st.integers(1, 3), JSON, NAMES),
+    st.tuples(
+        st.just("inputs"), NAMES, KEYS, TEXT, st.dictionaries(KEYS, TEXT, max_size=2), st.integers(0, 9)
+    ),
+    st.tuples(st.just("alert"), NAMES, TEXT, st.integers(0, 9)),
+    st.tuples(st.just("trace"), NAMES, TEXT, st.integers(-5, 5), st.integers(1, 3), JSON),
+    st.tuples(st.just("entity"), st.sampled_from(keeping.KINDS), NAMES, JSON, st.booleans()),
+    st.tuples(st.just("sweep"), NAMES, JSON),
     st.tuples(st.just("class"), st.sampled_from(["config.lr", "notes"]), st.sampled_from(["pii", "secret"])),
 )
 
@@ -147,6 +163,42 @@ class Builder:
     def _document(self, kind, name, spec, title):
         self.library.create_document("p", kind, name, spec, title=title, private=kind == "view")
         self.library.update_document("p", kind, name, title=f"{title}.")
+
+    def _amend(self, name, number, metadata, target):
+        store, ctx = self.library.store, self.library.ctx
+        version = self.library.version(f"p/{name}:v{number}").id
+        artifacts.amend(store, ctx, version, metadata)
+        links.link(store, ctx, version, f"p/{target} links")
+
+    def _inputs(self, run, name, source, texts, step):
+        used, model = Used(name, "d", source=source, labels=texts), ModelUse(name, step > 4, step)
+        inputs.note(self.library.store, self.library.ctx, f"p/{run}", [used], [model])
+
+    def _alert(self, run, text, wait):
+        alerts.raise_alert(self.library.store, self.library.ctx, f"p/{run}", "title", text, wait=wait)
+
+    def _trace(self, name, text, time, number, value):
+        store, ctx = self.library.store, self.library.ctx
+        content = msgspec.json.encode({"value": text}).decode()
+        usage = {"input_tokens": value}
+        held = [Span(str(each), "", text, None, "OK", each, 0, content, usage) for each in range(number)]
+        spans.log(store, ctx, "p", [Told(name, held, session=text)])
+        told = {"time": time, "state": "OK", "tags": {name: text}, "title": text, "usage": {"n": number}}
+        judged = Judgement(name, text, "feedback", "HUMAN", "", 1, number, content)
+        recording.start(store, ctx, "p", name, told, [judged])
+        recording.link(store, ctx, [name], runs=[name])
+
+    def _entity(self, kind, name, value, unique):
+        store, ctx, held = self.library.store, self.library.ctx, {name: value}
+        keeping.make(
+            store, ctx, kind, name, held, project="p", name=name, unique=unique, items={"b": held, "a": {}}
+        )
+
+    def _sweep(self, name, value):
+        store, ctx = self.library.store, self.library.ctx
+        config = {"method": "random", "parameters": {"x": {"value": 1}}, "name": name}
+        sweep = sweeps.create(store, ctx, "p", config, priors="state = 'finished'")
+        sweeps.enqueue(store, ctx, sweep.path, {name: value})
 
     def _class(self, field, name):
         self.library.set_field_class("p", field, name)

@@ -34,7 +34,6 @@ OTHER_WORDS = {
     "experiments|tags.a > 'x'",
     "models|tags.a IS NULL",
     "versions|version_number = 1.5",
-    "versions|version_number = 'x'",
     "versions|version_number LIKE 1",
     "versions|version_number IN (1)",
     "versions|tags.a IS NOT NULL",

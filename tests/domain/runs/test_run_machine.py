@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 )
 
 import runstone
+from runstone.domain import maintenance
 from runstone.domain.runs import series
 from runstone.errors import Conflict, Exists, Gone, Missing
 
@@ -65,8 +66,6 @@ class Run:
     rewinds: list[tuple[int, list[tuple[int, int | None]]]] = field(default_factory=list)
     state: str = "running"
     deleted: bool = False
-    #: Points that came below a fork after it was made are in the history and not in what is said of it in short.
-    short: bool = True
     config: dict[str, int] = field(default_factory=dict)
 
 
@@ -126,7 +125,7 @@ class Runs(RuleBasedStateMachine):
         self.library.create_run(name, fork=parent, step=step)
         stream = self._stream()
         cut = [(each, step if until is None else min(until, step)) for each, until in run.spans]
-        self.runs[name] = Run([*cut, (stream, None)], stream, short=run.short)
+        self.runs[name] = Run([*cut, (stream, None)], stream)
         return name
 
     @rule(name=names, rows=ROWS)
@@ -141,10 +140,6 @@ class Runs(RuleBasedStateMachine):
             (key, step, time, repr(value)) for step, time, values in rows for key, value in values.items()
         }
         self.streams[run.stream] |= points
-        for other in self.runs.values():
-            for stream, until in other.spans:
-                if stream == run.stream and until is not None and any(point[1] < until for point in points):
-                    other.short = False
 
     @rule(name=names, step=FROM_ZERO)
     def rewind(self, name, step):
@@ -225,6 +220,13 @@ class Runs(RuleBasedStateMachine):
         self.library.close()
         self.library = runstone.open(self.folder / "data")
 
+    @precondition(lambda self: self.runs)
+    @rule()
+    def rebuild(self):
+        self.library.close()
+        maintenance.rebuild(self.folder / "data")
+        self.library = runstone.open(self.folder / "data")
+
     @rule(name=names)
     def read(self, name):
         if self.runs[name].deleted:
@@ -265,9 +267,21 @@ class Runs(RuleBasedStateMachine):
             # A run that was taken for crashed and reports again was only silent.
             assert found.state == run.state or (run.state == "crashed" and found.state == "running")
             assert (found.config, found.rewinds) == (run.config, len(run.rewinds))
-            if run.short and not run.rewinds:
-                steps = [point[1] for point in self._history(name)]
-                assert found.step == max(steps, default=-1)
+            self._compare_short(name, found)
+
+    def _compare_short(self, name, found):
+        """What is said of a run in short is what its history says."""
+        history = self._history(name)
+        assert found.step == max((point[1] for point in history), default=-1)
+        stats = {each.key: each for each in self.library.run_stats(name)}
+        assert set(stats) == {point[0] for point in history}
+        for key, stat in stats.items():
+            ours = [(step, time, float(text)) for each, step, time, text in history if each == key]
+            real = [value for _, _, value in ours if not math.isnan(value)]
+            assert stat.points >= len(ours) and stat.nans >= len(ours) - len(real)
+            step, time, value = max(ours, key=lambda point: (*point[:2], *rank(point[2])[1:]))
+            assert (stat.step, stat.time, repr(float(stat.last))) == (step, time, repr(value))
+            assert not real or (stat.min, stat.max) == (min(real), max(real))
 
 
 def test_runs_over_time():

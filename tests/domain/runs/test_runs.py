@@ -5,9 +5,10 @@ import math
 import pytest
 
 from runstone._native.points import encode_rows
-from runstone.domain import fields, maintenance
+from runstone.domain import archiving, fields, maintenance
 from runstone.domain.runs import console, lifecycle, liveness, points
 from runstone.errors import Conflict, Denied, Exists, Gone, Invalid, Missing
+from runstone.storage.tables import RUN_CHANGES
 
 RUN = "local/vision/first"
 
@@ -361,3 +362,28 @@ def test_a_rebuilt_index_is_equal(library, tmp_path):
     before = store.log.head()
     library.close()
     assert maintenance.rebuild(store.path) == before
+
+
+def test_what_a_parent_logs_late_is_told_of_its_forks(library):
+    library.create_run("p/parent")
+    library.log_rows("p/parent", [(step, step, {"a": float(step)}) for step in (1, 6)])
+    library.create_run("p/fork", fork="p/parent", step=5)
+    before = library.get_run("p/fork")
+    library.log_rows("p/parent", [(step, step, {"a": -float(step), "b": {"x": step}}) for step in (4, 5)])
+    after = library.get_run("p/fork")
+    assert (after.summary, after.step, after.updated) == ({"a": -4.0, "b.x": 4}, 4, before.updated)
+    stat = library.run_stats("p/fork", prefix="a")[0]
+    assert (stat.points, stat.min, stat.max) == (2, -4.0, 1.0)
+    assert [run.name for run in library.runs("p", "summary.a = -4").items] == ["fork"]
+
+
+def test_every_run_of_an_archived_project_is_back_when_it_is_restored(library):
+    for number in range(3):
+        library.create_run(f"p/r{number}")
+    assert len(library.runs("p").items) == 3
+    archiving.archive(library.store, library.ctx, "local/p")
+    assert library.runs("p").items == ()
+    archiving.restore(library.store, library.ctx, "local/p")
+    assert len(library.runs("p").items) == 3
+    with library.store.index.read() as view:
+        assert len({run for (_, _, run), _ in view.scan(RUN_CHANGES)}) == 3

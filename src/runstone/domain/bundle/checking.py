@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 from runstone.domain import documents, labels, limits, manifests, policy, projects
 from runstone.domain.bundle.exporting import listed
 from runstone.domain.bundle.parquet import Segment, arrow, batch_of, read_lines, read_points
+from runstone.domain.bundle.parts import MAX_RECORD, Known, Part, all_parts
 from runstone.domain.bundle.records import (
     FORMAT,
     AliasRecord,
@@ -132,6 +134,11 @@ class Bundle:
         """The lineage edges."""
         return self._of(EdgeRecord, "lineage.jsonl")
 
+    def part(self, part: Part) -> Generator[Any, None, None]:
+        """The records of a part; none in a bundle that was written before there was one."""
+        if part.path in self.manifest.files:
+            yield from self._of(part.kind, part.path)
+
     def blobs(self) -> Iterator[BlobRecord]:
         """The bytes below ``files/``."""
         return self._of(BlobRecord, "files.jsonl")
@@ -165,9 +172,10 @@ class Bundle:
         for path in RECORDS:
             if path not in paths:
                 raise Invalid(f"{self.root} is not a whole bundle: its manifest does not list {path}")
+        known = {*RECORDS, *(part.path for part in all_parts())}
         total, done = sum(each.size for each in self.manifest.files.values()), 0
         for path, announced in self.manifest.files.items():
-            if path not in RECORDS and not _PARTS.match(path):
+            if path not in known and not _PARTS.match(path):
                 raise Invalid(f"the manifest lists {path!r:.200}, which no bundle has")
             self._check_file(path, announced)
             done += announced.size
@@ -192,12 +200,12 @@ class _Check:
         self._bundle = bundle
         self._blobs: dict[str, int] = {}
         self._runs: dict[str, tuple[int, RunRecord]] = {}
-        self._versions: dict[str, list[bool]] = {}
-        self._counted: dict[str, int] = {}
+        self._versions: dict[str, list[str]] = {}
+        self._known = Known(self._runs, self._versions, self._blobs, set(), {}, {}, {})
 
     def run(self) -> None:
         self._project()
-        self._blobs = {blob.sha256: blob.size for blob in self._bundle.blobs()}
+        self._blobs.update((blob.sha256, blob.size) for blob in self._bundle.blobs())
         self._count("files", len(self._blobs))
         self._each_run()
         self._points()
@@ -208,12 +216,27 @@ class _Check:
         self._count("labels", sum(1 for _ in map(self._labels, self._bundle.labels())))
         self._documents()
         self._count("lineage", sum(1 for _ in map(self._edge, self._bundle.edges())))
+        for part in all_parts():
+            self._part(part)
+        if short := next((name for name, left in self._known.traces.items() if left), None):
+            raise Invalid(f"spans of trace {short!r:.200} are missing in the bundle")
 
     def _count(self, what: str, found: int) -> None:
         if self._bundle.manifest.counts.get(what) != found:
             raise Invalid(
                 f"the bundle has {found} {what} and its manifest says {self._bundle.manifest.counts.get(what)}"
             )
+
+    def _part(self, part: Part) -> None:
+        check, found = part.check(self._known), 0
+        with closing(self._bundle.part(part)) as records:
+            for record in records:
+                if len(msgspec.msgpack.encode(record)) > MAX_RECORD:
+                    raise Invalid(f"a record of {part.path} is over the limit of {MAX_RECORD} bytes")
+                check(record)
+                found += 1
+        if part.path in self._bundle.manifest.files:
+            self._count(part.name, found)
 
     def _project(self) -> None:
         record = self._bundle.project()
@@ -328,10 +351,10 @@ class _Check:
         live = record.state == "live"
         if not live and (record.state != "deleted" or record.files or record.hold or record.expires):
             raise Invalid(f"version {name} is {record.state!r:.40}, and can only be live or deleted")
-        known.append(live)
         digest = self._files(record.files, name)
         if live and digest.hex() != record.digest:
             raise DigestMismatch(f"the files of {name} are not those of its digest {record.digest!r:.80}")
+        known.append(record.digest if live else "")
         limits.metadata(restored(record.metadata))
         limits.text(record.description, "description")
         limits.text(record.reason, "reason", limits.MAX_REASON)
@@ -359,7 +382,7 @@ class _Check:
     def _labels(self, record: LabelsRecord) -> None:
         subject = record.subject
         if subject.kind == "version":
-            known = self._live(subject.name) is True
+            known = bool(self._known.digest(subject.name))
         elif subject.kind == "collection":
             known = subject.name in self._versions
         else:
@@ -395,24 +418,11 @@ class _Check:
         if end.kind == "run":
             known = end.name in self._runs
         elif end.kind == "version":
-            known = self._live(end.name) is not None
+            known = self._known.digest(end.name) is not None
         else:
             known = end.kind in ("node-run", "node-consumer", "node-external", "outside")
         if not known:
             raise Invalid(f"the bundle has no {end.kind!r:.40} {end.name!r:.200} for lineage to lead to")
-
-    def _live(self, version: str) -> bool | None:
-        """Whether a version (``collection@v3``) is live; None if there is none."""
-        collection, _, number = version.rpartition("@v")
-        known = self._versions.get(collection, [])
-        if (
-            not number.isascii()
-            or not number.isdigit()
-            or len(number) > 9
-            or not 0 < int(number) <= len(known)
-        ):
-            return None
-        return known[int(number) - 1]
 
 
 def _same(found: Any, given: Any, what: str) -> None:

@@ -11,12 +11,14 @@ import msgspec
 
 from runstone.domain import audit, content
 from runstone.domain.bundle.parquet import LinesWriter, PointsWriter, arrow
+from runstone.domain.bundle.parts import Part, all_parts
 from runstone.domain.bundle.records import (
     FORMAT,
     BlobRecord,
     Listed,
     Manifest,
     Record,
+    TraceRecord,
     blob_path,
     line,
 )
@@ -77,6 +79,8 @@ class _Export:
             self._counts["files"] = 0
             self._runs()
             self._collections()
+            for part in all_parts():
+                self._counts[part.name] = self._write(part.path, self._each_of(part))
             _sync(blobs.fileno(), blobs.flush)
         self._paths.append("files.jsonl")
         self._counts["labels"] = self._write("labels.jsonl", source.labels())
@@ -148,6 +152,13 @@ class _Export:
                     self._keep(file, f"{row.name}:v{record.number}", record.created)
                 yield record
             self._advance()
+
+    def _each_of(self, part: Part) -> Iterator[Record]:
+        for record in part.read(self._source):
+            if isinstance(record, TraceRecord):
+                for file in record.files:
+                    self._keep(file, f"trace {record.name}", record.created)
+            yield record
 
     def _keep(self, file: FileEntry, owner: str, changed: int) -> None:
         """Copies bytes into the bundle, unless they are there already or lie elsewhere."""

@@ -28,6 +28,7 @@ from runstone.domain import (
     versions,
 )
 from runstone.domain.bundle.checking import Bundle, batches
+from runstone.domain.bundle.parts import all_parts
 from runstone.domain.bundle.records import (
     AliasRecord,
     CollectionRecord,
@@ -46,24 +47,36 @@ from runstone.errors import Conflict, Corrupt, Exists, Missing
 from runstone.storage.tables import (
     COLLECTION_NAMES,
     COMMANDS,
+    DATASET_NAMES,
     DOCUMENT_NAMES,
+    ENTITY_OWNERS,
     FIELD_CLASSES,
     RUN_NAMES,
+    SWEEP_NAMES,
+    TRACE_TIMES,
     Table,
 )
 from runstone.types import ConsoleLine, FileEntry, ProjectInfo
 
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
+#: What a project that takes a bundle has none of.
+_HELD: tuple[Table[Any], ...] = (
+    RUN_NAMES, COLLECTION_NAMES, FIELD_CLASSES, DOCUMENT_NAMES, DATASET_NAMES, SWEEP_NAMES, TRACE_TIMES, ENTITY_OWNERS,
+)  # fmt: skip
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What came of an import: the project, and how much of each kind the bundle had. ``outside`` edges are not imported."""
+    """What came of an import: the project, and how much of each kind the bundle had. ``outside`` edges are not imported.
+
+    ``left_out`` are objects whose ids the store has for others.
+    """
 
     project: str
     bundle: str
     counts: dict[str, int]
     outside: int
+    left_out: tuple[str, ...] = ()
 
 
 def import_project(
@@ -87,9 +100,10 @@ class _Import:
         self, store: Store, ctx: Context, bundle: Bundle, name: names.Name, progress: Progress | None
     ) -> None:
         self._store, self._ctx, self._bundle = store, ctx, bundle
-        self._name, self._namespace = str(name), name.namespace
+        self.name, self._namespace = str(name), name.namespace
         self._progress = progress
         self._seed = b""
+        self.left_out: list[str] = []
         self._done = 0
         counts = bundle.manifest.counts
         self._total = counts["runs"] + counts["versions"]
@@ -98,12 +112,22 @@ class _Import:
     def run(self) -> Imported:
         self._begin()
         for field, name in self._bundle.field_classes().items():
-            self._once(f"field/{field}", fields.set_class, self._name, field, name)
+            self.once(f"field/{field}", fields.set_class, self.name, field, name)
         self._runs()
         self._collections()
+        for part in all_parts():
+            for place, record in enumerate(self._bundle.part(part)):
+                part.make(self, f"{part.name}/{place}", record)
+        for version in self._bundle.versions():
+            self._settle(version)
         self._documents()
         outside = sum(1 for edge in self._bundle.edges() if not self._edge(edge))
-        return Imported(self._name, self._bundle.digest.hex(), dict(self._bundle.manifest.counts), outside)
+        counts = dict(self._bundle.manifest.counts)
+        return Imported(self.name, self._bundle.digest.hex(), counts, outside, tuple(self.left_out))
+
+    def leave_out(self, what: str) -> None:
+        """Notes what cannot be made here."""
+        self.left_out.append(what)
 
     def _advance(self) -> None:
         self._done += 1
@@ -115,9 +139,9 @@ class _Import:
         about = self._bundle.project()
         ctx = replace(self._ctx, command_id=b"", reason=self._reason)
         try:
-            held = projects.get(self._store, ctx, self._name)
+            held = projects.get(self._store, ctx, self.name)
         except Missing:
-            held = projects.create(self._store, ctx, self._name, kind=about.kind, visibility=about.visibility)
+            held = projects.create(self._store, ctx, self.name, kind=about.kind, visibility=about.visibility)
         project = self._project_id()
         # The project's own id is part of the seed: one that was deleted and is imported anew is another one.
         self._seed = b"runstone-import\0" + self._bundle.digest + project.to_bytes(8, "little")
@@ -128,21 +152,20 @@ class _Import:
             "tags": about.tags,
             "visibility": about.visibility,
         }
-        self._once("project", projects.update, self._name, **change)
+        self.once("project", projects.update, self.name, **change)
 
     def _project_id(self) -> int:
-        parsed = names.parse_project(self._ctx, self._name)
+        parsed = names.parse_project(self._ctx, self.name)
         with self._store.index.read() as view:
             return names.find_project(self._store, view, self._ctx, parsed, "admin")[1].id
 
     def _require_empty(self, project: int, held: ProjectInfo, kind: str) -> None:
         with self._store.index.read() as view:
-            tables: tuple[Table[Any], ...] = (RUN_NAMES, COLLECTION_NAMES, FIELD_CLASSES, DOCUMENT_NAMES)
-            for table in tables:
+            for table in _HELD:
                 if next(view.scan(table, project), None) is not None:
-                    raise Exists(f"project {self._name} is not empty; import the bundle under another name")
+                    raise Exists(f"project {self.name} is not empty; import the bundle under another name")
         if held.kind != kind:
-            raise Exists(f"{self._name} is a {held.kind} and the bundle is of a {kind}; choose another name")
+            raise Exists(f"{self.name} is a {held.kind} and the bundle is of a {kind}; choose another name")
 
     def _id(self, item: str) -> bytes:
         return hashlib.sha256(self._seed + item.encode()).digest()[:16]
@@ -151,7 +174,7 @@ class _Import:
         with self._store.index.read() as view:
             return view.get(COMMANDS, self._id(item)) is not None
 
-    def _once(
+    def once(
         self, item: str, make: Callable[..., Any], *arguments: Any, reason: str | None = None, **options: Any
     ) -> None:
         """Makes a change by a function of the domain, unless an earlier run of this import has."""
@@ -170,30 +193,30 @@ class _Import:
             self._advance()
 
     def _run(self, record: RunRecord, logged: _Merged[Any], printed: _Merged[Any]) -> None:
-        name, item = f"{self._name}/{record.name}", f"run/{record.name}"
-        self._once(f"{item}/create", self._create, name, record)
+        name, item = f"{self.name}/{record.name}", f"run/{record.name}"
+        self.once(f"{item}/create", self._create, name, record)
         if record.inherits < record.forked:
-            self._once(f"{item}/rewind", lifecycle.rewind, name, record.inherits)
+            self.once(f"{item}/rewind", lifecycle.rewind, name, record.inherits)
         place = 0
         for _, segments, _ in logged.of(record.name):
             for batch in batches(segments):
-                self._once(f"{item}/points/{place}", points.log, name, batch)
+                self.once(f"{item}/points/{place}", points.log, name, batch)
                 place += 1
         for _, lines in printed.of(record.name):
             for first, part in _stretches(lines):
-                self._once(f"{item}/lines/{first}", console.log, name, part, first=first)
+                self.once(f"{item}/lines/{first}", console.log, name, part, first=first)
         for start in range(0, len(record.files), files.MAX_FILES):
             entries = record.files[start : start + files.MAX_FILES]
-            self._once(f"{item}/files/{start}", self._put_run_files, name, entries)
+            self.once(f"{item}/files/{start}", self._put_run_files, name, entries)
         changes: dict[str, Any] = {}
         if record.summary:
             changes["summary"] = restored(record.summary)
         if not record.started:
             changes["started"] = 0
         if changes:
-            self._once(f"{item}/update", lifecycle.update, name, **changes)
+            self.once(f"{item}/update", lifecycle.update, name, **changes)
         if record.state != "running":
-            self._once(f"{item}/state", lifecycle.set_state, name, record.state, finished=record.finished)
+            self.once(f"{item}/state", lifecycle.set_state, name, record.state, finished=record.finished)
 
     def _create(self, store: Store, ctx: Context, name: str, record: RunRecord) -> None:
         lifecycle.create(
@@ -210,15 +233,15 @@ class _Import:
             goals=record.goals,
             info=restored(record.info),
             started=record.started,
-            fork=f"{self._name}/{record.parent}" if record.parent else "",
+            fork=f"{self.name}/{record.parent}" if record.parent else "",
             step=record.forked,
         )
 
     def _put_run_files(self, store: Store, ctx: Context, name: str, entries: tuple[FileEntry, ...]) -> None:
-        self._put_bytes(entries)
+        self.put_bytes(entries)
         files.put(store, ctx, name, entries)
 
-    def _put_bytes(self, entries: tuple[FileEntry, ...]) -> None:
+    def put_bytes(self, entries: tuple[FileEntry, ...]) -> None:
         """Takes in the bytes of files; raises :class:`Corrupt` when they changed since they were checked."""
         held = manifests.held(manifests.checked(entries))
         wanted = [digest.hex() for digest in held]
@@ -233,7 +256,7 @@ class _Import:
 
     def _collections(self) -> None:
         for record in self._bundle.collections():
-            self._once(f"collection/{record.name}", self._collection, record)
+            self.once(f"collection/{record.name}", self._collection, record)
         for version in self._bundle.versions():
             self._version(version)
             self._advance()
@@ -241,14 +264,12 @@ class _Import:
             self._alias(alias)
         for labelled in self._bundle.labels():
             self._labels(labelled)
-        for version in self._bundle.versions():
-            self._settle(version)
 
     def _collection(self, store: Store, ctx: Context, record: CollectionRecord) -> None:
         collections.create(
             store,
             ctx,
-            f"{self._name}/{record.name}",
+            f"{self.name}/{record.name}",
             type=record.type,
             description=record.description,
             tags=record.tags,
@@ -256,10 +277,10 @@ class _Import:
         )
 
     def _version(self, record: VersionRecord) -> None:
-        name = f"{self._name}/{record.collection}"
+        name = f"{self.name}/{record.collection}"
 
         def commit(store: Store, ctx: Context) -> None:
-            self._put_bytes(record.files)
+            self.put_bytes(record.files)
             made = versions.commit(
                 store,
                 ctx,
@@ -276,28 +297,28 @@ class _Import:
                     f"somebody else puts versions to {name}; delete it and import the bundle again"
                 )
 
-        self._once(f"version/{record.collection}/{record.number}", commit)
+        self.once(f"version/{record.collection}/{record.number}", commit)
 
     def _alias(self, record: AliasRecord) -> None:
-        name = f"{self._name}/{record.collection}"
+        name = f"{self.name}/{record.collection}"
         for place, step in enumerate(record.history):
             item = f"alias/{record.collection}/{record.alias}/{place}"
             options: dict[str, Any] = {"expected": step.previous, "reason": step.reason}
             if not step.version:
-                self._once(item, aliases.delete, name, record.alias, **options)
+                self.once(item, aliases.delete, name, record.alias, **options)
                 continue
             if place == len(record.history) - 1:
                 options["fallback"] = record.fallback
-            self._once(item, aliases.move, f"{name}@v{step.version}", record.alias, **options)
+            self.once(item, aliases.move, f"{name}@v{step.version}", record.alias, **options)
 
     def _settle(self, record: VersionRecord) -> None:
         """Deletes what was deleted, which aliases may have pointed at before, and puts holds on the rest."""
-        name = f"{self._name}/{record.collection}@v{record.number}"
+        name = f"{self.name}/{record.collection}@v{record.number}"
         item = f"version/{record.collection}/{record.number}"
         if record.state == "deleted":
-            self._once(f"{item}/delete", versions.delete, name, reason=record.reason)
+            self.once(f"{item}/delete", versions.delete, name, reason=record.reason)
         elif record.hold:
-            self._once(f"{item}/hold", versions.update, name, hold=record.hold)
+            self.once(f"{item}/hold", versions.update, name, hold=record.hold)
 
     def _labels(self, record: LabelsRecord) -> None:
         label: dict[str, Callable[..., None]] = {
@@ -306,16 +327,16 @@ class _Import:
             "version": labels.label_version,
         }
         subject = record.subject
-        name = f"{self._name}/{subject.name}" if subject.name else self._name
+        name = f"{self.name}/{subject.name}" if subject.name else self.name
         item = f"labels/{subject.kind}/{subject.name}/{record.kind}"
-        self._once(item, label[subject.kind], name, record.labels, kind=record.kind)
+        self.once(item, label[subject.kind], name, record.labels, kind=record.kind)
 
     def _documents(self) -> None:
         for record in self._bundle.documents():
-            self._once(
+            self.once(
                 f"document/{record.kind}/{record.name}",
                 documents.create,
-                self._name,
+                self.name,
                 record.kind,
                 record.name,
                 restored(record.spec),
@@ -329,14 +350,14 @@ class _Import:
         if "outside" in (record.source.kind, record.target.kind):
             return False
         source, target = self._end(record.source), self._end(record.target)
-        self._once(f"edge/{source}/{record.relation}/{target}", lineage.link, source, record.relation, target)
+        self.once(f"edge/{source}/{record.relation}/{target}", lineage.link, source, record.relation, target)
         return True
 
     def _end(self, end: End) -> str:
         if end.kind == "run":
-            return f"run:{self._name}/{end.name}"
+            return f"run:{self.name}/{end.name}"
         if end.kind == "version":
-            return f"{self._name}/{end.name}"
+            return f"{self.name}/{end.name}"
         return f"{end.kind.removeprefix('node-')}:{self._namespace}/{end.name}"
 
 

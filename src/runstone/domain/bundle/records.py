@@ -182,6 +182,214 @@ class DocumentRecord(Record, frozen=True):
     by: str
 
 
+class ArtifactRecord(Record, frozen=True):
+    """What is known of a live ``version`` (``collection@v3``) beside its record.
+
+    ``digest`` is the MD5 of its manifest as wandb takes it, ``step`` that of the run which logged it. ``source`` is the version that it is a
+    link to; ``outside`` says that this one is in another project, and no more. ``metadata`` took the place of the version's if it was
+    ``amended``.
+    """
+
+    version: str
+    digest: str
+    step: int | None
+    source: str
+    outside: bool
+    amended: bool
+    metadata: Any
+
+
+class ExtrasRecord(Record, frozen=True):
+    """What clients keep beside files of a ``version``, by path: a page of it. ``ref`` is the reference as given, ``extra`` a map."""
+
+    version: str
+    page: int
+    extras: dict[str, Any]
+
+
+class DatasetRecord(Record, frozen=True):
+    """A dataset that runs of the project read, which lies anywhere, in the words of whoever logged it first."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str
+    profile: str
+    created: int
+
+
+class UseRecord(Record, frozen=True):
+    """That a run reads a dataset of the project, and the labels of that use."""
+
+    name: str
+    digest: str
+    labels: dict[str, str]
+
+
+class ModelRecord(Record, frozen=True):
+    """That a run reads a model, by the name that clients know it by, or (``output``) makes it at a step."""
+
+    model: str
+    output: bool
+    step: int
+
+
+class InputsRecord(Record, frozen=True):
+    """What a run reads and makes beside versions: at most 1,000 datasets and models a record."""
+
+    run: str
+    datasets: tuple[UseRecord, ...]
+    models: tuple[ModelRecord, ...]
+
+
+class AlertRecord(Record, frozen=True):
+    """An alert of a run; ``told`` says whether webhooks were told of it."""
+
+    run: str
+    title: str
+    text: str
+    severity: str
+    time: int
+    told: bool
+    by: str
+
+
+class SweepRecord(Record, frozen=True):
+    """A sweep; its method chose the parameters of ``drawn`` of its runs."""
+
+    name: str
+    display_name: str
+    state: str
+    config: dict[str, Any]
+    drawn: int
+    created: int
+    updated: int
+    by: str
+
+
+class SweptRun(Record, frozen=True):
+    """A run of a sweep, which need not have begun: ``waiting`` for an agent, ``prior`` to the sweep, ``stopped`` at a time or 0."""
+
+    run: str
+    params: dict[str, Any]
+    prior: bool
+    waiting: bool
+    stopped: int
+
+
+class SweepRunsRecord(Record, frozen=True):
+    """Runs that a sweep gave out, from number ``first`` on: at most 100 a record."""
+
+    sweep: str
+    first: int
+    runs: tuple[SweptRun, ...]
+
+
+class AssessmentRecord(Record, frozen=True):
+    """What a trace, or one of its spans, was judged as; ``value`` and ``error`` are JSON texts. Times are milliseconds."""
+
+    id: str
+    name: str
+    kind: str
+    source_type: str
+    source: str
+    created: int
+    updated: int
+    value: str
+    error: str
+    span: str
+    rationale: str | None
+    metadata: dict[str, str]
+    overrides: str
+    valid: bool
+
+
+class TraceRecord(Record, frozen=True):
+    """A trace as a whole, with what it was judged as; ``time`` and ``duration`` are milliseconds. Its spans are in ``spans.jsonl``."""
+
+    name: str
+    time: int
+    state: str
+    duration: int | None
+    title: str | None
+    session: str | None
+    client_request: str | None
+    request: str | None
+    response: str | None
+    tags: dict[str, str]
+    metadata: dict[str, str]
+    usage: dict[str, int]
+    cost: dict[str, Any]
+    final: bool
+    runs: tuple[str, ...]
+    prompts: tuple[str, ...]
+    assessments: tuple[AssessmentRecord, ...]
+    files: tuple[FileEntry, ...]
+    spans: int
+    created: int
+    by: str
+
+
+class SpanRecord(Record, frozen=True):
+    """A span: times are nanoseconds, ``content`` is all of it as a JSON text."""
+
+    id: str
+    parent: str
+    name: str
+    type: str | None
+    status: str
+    start: int
+    end: int
+    content: str
+    usage: dict[str, Any] | None
+    cost: dict[str, Any] | None
+    model: str | None
+    provider: str | None
+
+
+class SpansRecord(Record, frozen=True):
+    """Spans of a trace: at most 1,000 a record."""
+
+    trace: str
+    spans: tuple[SpanRecord, ...]
+
+
+class EntityRecord(Record, frozen=True):
+    """A small object that a client keeps beside the project, such as a scorer; ``unique`` says that its name is its alone."""
+
+    kind: str
+    id: str
+    name: str
+    unique: bool
+    fields: dict[str, Any]
+    created: int
+    updated: int
+
+
+class ItemRecord(Record, frozen=True):
+    """A part of such an object."""
+
+    key: str
+    fields: dict[str, Any]
+
+
+class ItemsRecord(Record, frozen=True):
+    """Parts of an object, oldest first: at most 1,000 a record."""
+
+    kind: str
+    id: str
+    items: tuple[ItemRecord, ...]
+
+
+class GateRecord(Record, frozen=True):
+    """A collection whose files are given only to those who are let in: ``auto`` or ``manual``."""
+
+    collection: str
+    mode: str
+    by: str
+
+
 class BlobRecord(Record, frozen=True):
     """Bytes below ``files/``: their SHA-256, and so their path, and their size."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from runstone._native import points
 from runstone.domain.bundle.exporting import SECONDS
+from runstone.domain.bundle.parts import Part, all_parts
 from runstone.domain.bundle.records import End
 from runstone.domain.bundle.source import Source, objects
 from runstone.domain.context import Context
@@ -38,6 +39,7 @@ def state_of_project(store: Store, ctx: Context, project: str) -> dict[str, Any]
             "aliases": [_alias(alias) for row in collections for alias in source.aliases(row)],
             "labels": [msgspec.to_builtins(record) for record in source.labels()],
             "documents": [_kept(source.document(row)) for row in source.documents()],
+            **{part.name: _part(source, part) for part in all_parts()},
             "lineage": sorted(
                 f"{_end(edge.source)} {edge.relation} {_end(edge.target)}"
                 for edge in source.edges()
@@ -49,6 +51,11 @@ def state_of_project(store: Store, ctx: Context, project: str) -> dict[str, Any]
 def _kept(record: msgspec.Struct) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(record)
     return {name: value for name, value in found.items() if name not in _PROVENANCE}
+
+
+def _part(source: Source, part: Part) -> list[Any]:
+    found = [(part.state or _kept)(record) for record in part.read(source)]
+    return [record for record in found if record is not None]
 
 
 def _alias(record: msgspec.Struct) -> dict[str, Any]:

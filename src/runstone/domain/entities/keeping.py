@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -28,6 +28,7 @@ from runstone.storage.tables import (
 )
 
 Kind = Literal["scorer", "dataset", "label-schema", "review-queue", "issue"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_BODY = 4 << 20
 MAX_ITEM = 4 << 20
 MAX_ITEMS = 100_000
@@ -80,6 +81,32 @@ def make(
             owner = names.find_namespace(store, view, ctx, namespace, "write").id
     _submit(store, ctx, kind, entity, owner, 0, name, unique, fields, items or {})
     return get(store, ctx, kind, entity)
+
+
+def add_items(
+    store: Store, ctx: Context, kind: Kind, entity: str, project: str, items: Mapping[str, Any]
+) -> None:
+    """Adds parts to an entity of a project, after those that it has; raises :class:`Conflict` if it is changed meanwhile."""
+    held = get(store, ctx, kind, entity, "write")
+    with store.index.read() as view:
+        owner = names.find_project(store, view, ctx, names.parse_project(ctx, project), "write")[1].id
+    if held.project is None or held.project.id != owner:
+        raise Missing(f"{project} has no {kind} {entity}")
+    _submit(store, ctx, kind, entity, owner, held.revision, held.name, False, held.fields, items)
+
+
+def check(kind: str, entity: str, name: str, fields: Any, items: Mapping[str, Any]) -> None:
+    """Raises :class:`Invalid` for what cannot be an entity, or its parts."""
+    if kind not in KINDS:
+        raise Invalid(f"an entity is one of {', '.join(KINDS)}, not {kind!r:.80}")
+    limits.required_text(entity, f"the id of a {kind}", 200)
+    _text(name, f"the name of a {kind}")
+    _packed(fields, kind, MAX_BODY)
+    if len(items) > MAX_ITEMS:
+        raise Invalid(f"{len(items)} parts of a {kind} are over the limit of {MAX_ITEMS} at once")
+    for key, part in items.items():
+        ENTITY_ITEMS.key.pack(0, key)  # which takes it only if it is not too long
+        _packed(part, f"a part of a {kind}", MAX_ITEM)
 
 
 def get(store: Store, ctx: Context, kind: Kind, entity: str, action: Action = "read") -> Kept:

@@ -10,7 +10,6 @@ Kind = Literal["text", "time", "number"]
 RUN: dict[str, Kind] = {
     "id": "text",
     "name": "text",
-    "project": "text",
     "state": "text",
     "user": "text",
     "user_id": "text",
@@ -21,7 +20,6 @@ RUN: dict[str, Kind] = {
     "host": "text",
     "commit": "text",
     "command": "text",
-    "artifact_uri": "text",
     "created": "time",
     "started": "time",
     "updated": "time",
@@ -40,3 +38,6 @@ STATISTICS = ("min", "max", "mean", "first", "count", "step", "best")
 
 #: The states of a run.
 STATES = ("pending", "running", "preempting", "preempted", "finished", "failed", "crashed", "killed")
+
+#: What may be asked of a run's lineage: which version it used or produced, or a version of which collection.
+LINEAGE = ("lineage.used", "lineage.produced")

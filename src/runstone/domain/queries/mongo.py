@@ -36,7 +36,6 @@ ATTRIBUTES: dict[str, str] = {
     "run_id": "id",
     "display_name": "name",
     "displayName": "name",
-    "project": "project",
     "state": "state",
     "username": "user",
     "user": "user",
@@ -158,7 +157,7 @@ def _field(name: str) -> str:
         return "summary." + rest
     if root == "tags" and rest:
         return "tags." + rest
-    if name in attributes.RUN:
+    if name in attributes.RUN or name in attributes.LINEAGE:
         return name
     raise Invalid(
         f"{_shown(name)} is not a field of a run; use config.<key>, summary_metrics.<key>, tags, or one of {', '.join(sorted(ATTRIBUTES))}"

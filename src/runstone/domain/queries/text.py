@@ -251,6 +251,7 @@ class _Parser:
         if (
             self.known is None
             or name in self.known
+            or name in attributes.LINEAGE
             or (name.partition(".")[0] in attributes.ROOTS and name.partition(".")[2])
         ):
             return

@@ -29,6 +29,10 @@ class RaiseAlert(Command, frozen=True, kw_only=True):
     severity: str
     wait: int = 0
 
+    def erased(self, known: set[str]) -> RaiseAlert:
+        """That there was an alert."""
+        return RaiseAlert(actor="", run=self.run, title="", text="", severity=self.severity, wait=self.wait)
+
 
 @applies(117, "raise_alert", RaiseAlert, bool)
 def _raise_alert(state: State, at: Stamp, command: RaiseAlert) -> bool:
@@ -44,12 +48,61 @@ def _raise_alert(state: State, at: Stamp, command: RaiseAlert) -> bool:
     return told
 
 
+class KeepAlert(Command, frozen=True, kw_only=True):
+    """Keeps an alert that was raised in another store at ``time``; nobody is told of it."""
+
+    run: int
+    title: str
+    text: str
+    severity: str
+    time: int
+    told: bool
+
+
+@applies(122, "keep_alert", KeepAlert)
+def _keep_alert(state: State, at: Stamp, command: KeepAlert) -> None:
+    run = require(state, command.run)
+    if sum(1 for _ in state.scan(ALERTS, run.id)) >= MAX_ALERTS:
+        raise Conflict(f"run {run.name} has {MAX_ALERTS} alerts, the limit")
+    alert = Alert(command.title, command.text, command.severity, command.time, command.actor, command.told)
+    state.put(ALERTS, run.id, at.seq, alert)
+    state.touch(run.id, at.seq, 122)
+
+
+def keep(
+    store: Store, ctx: Context, run: str, title: str, text: str, *, severity: str, time: int, told: bool
+) -> None:
+    """Keeps an alert that was raised in another store, after those that the run has. Takes the right to administer the project."""
+    check(title, text, severity, time)
+    with store.index.read() as view:
+        found = finding.find(store, view, ctx, run, "admin")
+    command = KeepAlert(
+        actor=ctx.principal.name,
+        reason=ctx.reason,
+        run=found.run.id,
+        title=title,
+        text=text,
+        severity=severity,
+        time=time,
+        told=told,
+    )
+    store.submit(ctx, command)
+
+
+def check(title: str, text: str, severity: str, time: int) -> None:
+    """Raises :class:`Invalid` for what cannot be an alert."""
+    if severity not in SEVERITIES:
+        raise Invalid(f"severity {severity!r:.80} must be one of {', '.join(SEVERITIES)}")
+    limits.required_text(title, "title", MAX_TITLE)
+    limits.text(text, "text", MAX_TEXT)
+    limits.moment(time, "time")
+
+
 def raise_alert(
     store: Store, ctx: Context, run: str, title: str, text: str, *, severity: str = "info", wait: float = 0
 ) -> bool:
     """Keeps an alert of a run; whether webhooks are told, which they are not again within ``wait`` seconds of one with the same title."""
-    if severity not in SEVERITIES:
-        raise Invalid(f"severity {severity!r:.80} must be one of {', '.join(SEVERITIES)}")
+    check(title, text, severity, 0)
     if not 0 <= wait < 1e9:
         raise Invalid(f"wait must be a number of seconds from 0 on, not {wait!r:.80}")
     with store.index.read() as view:
@@ -58,8 +111,8 @@ def raise_alert(
         actor=ctx.principal.name,
         reason=ctx.reason,
         run=found.run.id,
-        title=limits.required_text(title, "title", MAX_TITLE),
-        text=limits.text(text, "text", MAX_TEXT),
+        title=title,
+        text=text,
         severity=severity,
         wait=int(wait * 1e6),
     )

@@ -12,6 +12,7 @@ from runstone.domain.collections import domain_of
 from runstone.domain.runs import keys, stats
 from runstone.errors import Conflict, Exists, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.index import View
 from runstone.storage.state import State
 from runstone.storage.tables import (
     ALERTS,
@@ -19,6 +20,7 @@ from runstone.storage.tables import (
     ARRIVED,
     BLOB_VERSIONS,
     DATASET_RUNS,
+    HISTORY,
     LAST_OBJECTS,
     LINES,
     PROJECTS,
@@ -81,6 +83,17 @@ class CreateRun(Command, frozen=True, kw_only=True):
     step: int = 0
     past: Past = Past()
 
+    def erased(self, known: set[str]) -> CreateRun:
+        """That there was a run of this name, and where it was forked."""
+        return CreateRun(
+            actor="",
+            project=self.project,
+            name=self.name,
+            resume=self.resume,
+            parent=self.parent,
+            step=self.step,
+        )
+
 
 class UpdateRun(Command, frozen=True, kw_only=True):
     """Changes a run; None leaves a field as it is.
@@ -105,6 +118,10 @@ class UpdateRun(Command, frozen=True, kw_only=True):
     remove: tuple[str, ...] = ()
     once: bytes | None = None
 
+    def erased(self, known: set[str]) -> UpdateRun:
+        """That there was a change."""
+        return UpdateRun(actor="", run=self.run)
+
 
 class SetRunState(Command, frozen=True, kw_only=True):
     """Puts a run into a state. With ``silent_since``, only if nothing was heard of it after that time."""
@@ -121,6 +138,10 @@ class RewindRun(Command, frozen=True, kw_only=True):
     run: int
     step: int
     past: Past = Past()
+
+    def erased(self, known: set[str]) -> RewindRun:
+        """Where the run was rewound to."""
+        return RewindRun(actor="", run=self.run, step=self.step)
 
 
 class UndoRewind(Command, frozen=True, kw_only=True):
@@ -142,7 +163,7 @@ class RestoreRun(Command, frozen=True, kw_only=True):
 
 
 class PurgeRun(Command, frozen=True, kw_only=True):
-    """Removes a deleted run for good, with its points, lines and files."""
+    """Removes a deleted run for good, with its points, lines and files, and erases from the log what it said."""
 
     run: int
 
@@ -343,6 +364,8 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
     doomed += [(RUN_MODELS, key) for key, _ in state.scan(RUN_MODELS, run.id)]
     for (_, dataset), _ in state.scan(RUN_DATASETS, run.id):
         doomed += [(RUN_DATASETS, (run.id, dataset)), (DATASET_RUNS, (dataset, run.id))]
+    for seq in _said(state, run):
+        state.erase(seq, at.seq)
     doomed += _stream_rows(state, run)
     files = [entry for _, entry in state.scan(RUN_FILES, run.id)]
     for table, key in doomed:
@@ -354,8 +377,8 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
             state.delete(BLOB_VERSIONS, domain, entry.sha256, run.id)
     held = state.get(RUN_MARKS, run.id)
     if held is not None:
-        state.delete(RUN_CHANGES, run.project, held.changed)
-    state.put(RUN_CHANGES, run.project, at.seq, run.id)
+        state.delete(RUN_CHANGES, run.project, held.changed, run.id)
+    state.put(RUN_CHANGES, run.project, at.seq, run.id, 1)
     state.delete(RUN_MARKS, run.id)
     state.delete(RUN_NAMES, run.project, run.name)
     state.delete(RUNS, run.id)
@@ -369,19 +392,35 @@ def _stream_rows(state: State, run: Run) -> list[tuple[Table[Any], tuple[Any, ..
     for stream in run.streams:
         for table in summaries:
             found += [(table, key) for key, _ in state.scan(table, stream)]
-    forked = [stream for stream in run.streams if next(state.scan(STREAM_FORKS, stream), None) is not None]
-    borrowed = [stream for stream, _ in run.spans if stream not in run.streams]
-    ending = [stream for stream in run.streams if stream not in forked]
-    ending += [stream for stream in borrowed if _only_user(state, stream, run.id)]
-    for stream in ending:
+    for stream in ending_streams(state, run):
         arrivals = [key for key, _ in state.scan(ARRIVALS, stream)]
         found += [(ARRIVALS, key) for key in arrivals]
         found += [(ARRIVED, (seq, stream)) for _, seq in arrivals]
         found.append((STREAMS, (stream,)))
-    return found + [(STREAM_FORKS, (stream, run.id)) for stream in borrowed]
+    return found + [(STREAM_FORKS, (stream, run.id)) for stream in _borrowed(run)]
 
 
-def _only_user(state: State, stream: int, run_id: int) -> bool:
+def _said(state: State, run: Run) -> set[int]:
+    """The log entries that say something of a run and of no other that stays."""
+    said = {seq for (_, seq), _ in state.scan(HISTORY, run.id)}
+    said |= {seq for (_, _, seq), _ in state.scan(LINES, run.id)}
+    for stream in ending_streams(state, run):
+        said |= {seq for (_, seq), _ in state.scan(ARRIVALS, stream)}
+    return said
+
+
+def ending_streams(state: State | View, run: Run) -> list[int]:
+    """The streams whose points go when a run is purged: no other run's history needs them."""
+    forked = [stream for stream in run.streams if next(state.scan(STREAM_FORKS, stream), None) is not None]
+    ending = [stream for stream in run.streams if stream not in forked]
+    return ending + [stream for stream in _borrowed(run) if _only_user(state, stream, run.id)]
+
+
+def _borrowed(run: Run) -> list[int]:
+    return [stream for stream, _ in run.spans if stream not in run.streams]
+
+
+def _only_user(state: State | View, stream: int, run_id: int) -> bool:
     """Whether a purged run's stream is kept for the history of this fork alone."""
     owner = state.get(STREAMS, stream)
     users = {fork for (_, fork), _ in state.scan(STREAM_FORKS, stream)}
@@ -401,10 +440,20 @@ def require(state: State, run_id: int, *, deleted: bool = False) -> Run:
 def mark(state: State, at: Stamp, run: Run, points: int = 0, lines: int = 0) -> None:
     """Notes in ``apply`` that a run changed: ``points`` more, and ``lines`` in all if that is more than before."""
     held = state.get(RUN_MARKS, run.id) or RunMark(0, 0)
+    _note(state, at, run, RunMark(at.seq, at.time, held.points + points, max(held.lines, lines)), held)
+
+
+def mark_affected(state: State, at: Stamp, run: Run) -> None:
+    """Notes in ``apply`` that what is known of a run changed although nothing was heard of it."""
+    held = state.get(RUN_MARKS, run.id) or RunMark(0, 0)
+    _note(state, at, run, replace(held, changed=at.seq), held)
+
+
+def _note(state: State, at: Stamp, run: Run, new: RunMark, held: RunMark) -> None:
     if held.changed:
-        state.delete(RUN_CHANGES, run.project, held.changed)
-    state.put(RUN_CHANGES, run.project, at.seq, run.id)
-    state.put(RUN_MARKS, run.id, RunMark(at.seq, at.time, held.points + points, max(held.lines, lines)))
+        state.delete(RUN_CHANGES, run.project, held.changed, run.id)
+    state.put(RUN_CHANGES, run.project, at.seq, run.id, 1)
+    state.put(RUN_MARKS, run.id, new)
 
 
 def cut(spans: tuple[tuple[int, int], ...], step: int) -> tuple[tuple[int, int], ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone._native import points
 from runstone.domain.runs import keys, stats, summarising
 from runstone.domain.runs.commands import Past
 from runstone.domain.runs.logging import LogPoints
@@ -64,9 +63,5 @@ def batches(store: Store, run: Run, step: int, low: int = LOWEST) -> Iterator[by
             ]  # fmt: skip
         for seq, highest in arrivals:
             command = store.log.command(*store.log.entry(seq))
-            assert isinstance(command, LogPoints)
-            yield command.batch if highest < stop else _before(command.batch, stop)
-
-
-def _before(batch: bytes, step: int) -> bytes:
-    return points.encode_rows([row for row in points.decode_rows(batch) if row[0] < step])
+            if isinstance(command, LogPoints):  # or it was purged in between
+                yield command.batch if highest < stop else summarising.before(command.batch, stop)

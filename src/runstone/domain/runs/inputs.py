@@ -15,7 +15,7 @@ from runstone.domain.context import Context
 from runstone.domain.runs import finding
 from runstone.domain.runs.commands import mark, require
 from runstone.domain.store import Store
-from runstone.errors import TooLarge
+from runstone.errors import Invalid, Missing, TooLarge
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
@@ -23,6 +23,7 @@ from runstone.storage.tables import (
     DATASET_NAMES,
     DATASET_RUNS,
     DATASETS,
+    PROJECTS,
     RUN_DATASETS,
     RUN_MODELS,
 )
@@ -63,6 +64,13 @@ class NoteInputs(Command, frozen=True, kw_only=True):
     models: tuple[ModelUse, ...] = ()
 
 
+class DescribeDataset(Command, frozen=True, kw_only=True):
+    """Describes a dataset of a project that no run has named yet; ``labels`` mean nothing."""
+
+    project: int
+    dataset: Used
+
+
 class Uses(NamedTuple):
     """What a run reads and makes, as noted."""
 
@@ -79,21 +87,7 @@ def _note_inputs(state: State, at: Stamp, command: NoteInputs) -> None:
     for place, used in enumerate(command.datasets):
         dataset = state.get(DATASET_NAMES, run.project, used.digest, used.name)
         if dataset is None:
-            # Several may come with one entry of the log: the number of each is told apart by its place in it.
-            dataset = at.id << 16 | place
-            described = Dataset(
-                dataset,
-                run.project,
-                used.name,
-                used.digest,
-                at.time,
-                used.source_type,
-                used.source,
-                used.schema,
-                used.profile,
-            )
-            state.put(DATASETS, dataset, described)
-            state.put(DATASET_NAMES, run.project, used.digest, used.name, dataset)
+            dataset = _described(state, at, run.project, used, place)
         if state.get(RUN_DATASETS, run.id, dataset) is None:
             state.put(RUN_DATASETS, run.id, dataset, used.labels)
             state.put(DATASET_RUNS, dataset, run.id, 1)
@@ -101,6 +95,45 @@ def _note_inputs(state: State, at: Stamp, command: NoteInputs) -> None:
         state.put(RUN_MODELS, run.id, int(use.output), use.model, use.step, 1)
     mark(state, at, run)
     state.touch(run.id, at.seq, 153)
+
+
+@applies(154, "describe_dataset", DescribeDataset)
+def _describe_dataset(state: State, at: Stamp, command: DescribeDataset) -> None:
+    if state.get(PROJECTS, command.project) is None:
+        raise Missing("the project does not exist any more")
+    used = command.dataset
+    if state.get(DATASET_NAMES, command.project, used.digest, used.name) is None:
+        _described(state, at, command.project, used, 0)
+        state.touch(command.project, at.seq, 154)
+
+
+def _described(state: State, at: Stamp, project: int, used: Used, place: int) -> int:
+    """Keeps a new dataset; its id. Several may come with one entry of the log: they are told apart by their place in it."""
+    made = at.id << 16 | place
+    described = Dataset(
+        made,
+        project,
+        used.name,
+        used.digest,
+        at.time,
+        used.source_type,
+        used.source,
+        used.schema,
+        used.profile,
+    )
+    state.put(DATASETS, made, described)
+    state.put(DATASET_NAMES, project, used.digest, used.name, made)
+    return made
+
+
+def describe(store: Store, ctx: Context, project: str, dataset: Used) -> None:
+    """Describes a dataset of a project that the principal may write, before any run reads it; one that is there stays as it is."""
+    with store.index.read() as view:
+        held = finding.project(store, view, ctx, project, "write").project
+    command = DescribeDataset(
+        actor=ctx.principal.name, reason=ctx.reason, project=held.id, dataset=checked(dataset)
+    )
+    store.submit(ctx, command)
 
 
 def note(
@@ -111,10 +144,10 @@ def note(
         found = finding.find(store, view, ctx, name, "write")
     first: dict[tuple[str, str], Used] = {}
     for used in datasets:
-        first.setdefault((used.name, used.digest), _checked(used))
+        first.setdefault((used.name, used.digest), checked(used))
     given = tuple(models)
     for use in given:
-        limits.required_text(use.model, "model", MAX_NAME)
+        checked_model(use)
     if len(first) > MAX_INPUTS or len(given) > MAX_INPUTS:
         raise TooLarge(f"a run is told of at most {MAX_INPUTS} datasets or models at a time")
     command = NoteInputs(
@@ -184,9 +217,13 @@ def _of(view: View, run: int) -> Uses:
     return Uses(datasets, models)
 
 
-def _checked(used: Used) -> Used:
+def checked(used: Used) -> Used:
+    """A dataset and its use, none of it too long; raises :class:`Invalid` and :class:`TooLarge`."""
     limits.required_text(used.name, "dataset name", MAX_NAME)
     limits.required_text(used.digest, "dataset digest", MAX_NAME)
+    DATASET_NAMES.key.pack(
+        0, used.digest, used.name
+    )  # which takes both only if they are not too long together
     limits.text(used.source_type, "dataset source type", MAX_NAME)
     limits.text(used.source, "dataset source", MAX_SOURCE)
     limits.text(used.schema, "dataset schema", MAX_PROFILE)
@@ -197,3 +234,14 @@ def _checked(used: Used) -> Used:
         limits.required_text(key, "label", MAX_NAME)
         limits.text(text, f"label {key}", MAX_SOURCE)
     return used
+
+
+def checked_model(use: ModelUse) -> ModelUse:
+    """The use of a model; raises :class:`Invalid` for a name or step that none can have."""
+    limits.required_text(use.model, "model", MAX_NAME)
+    RUN_MODELS.key.pack(0, 0, use.model, 0)  # which takes it only if it is not too long
+    if not 0 <= use.step < 1 << 63:
+        raise Invalid(
+            f"the step that model {use.model:.80} was made at must be from 0 to 2⁶³ - 1, not {use.step}"
+        )
+    return use

@@ -6,7 +6,7 @@ from typing import Any
 
 from runstone.domain import fields, limits, names, projects
 from runstone.domain.context import Context
-from runstone.domain.runs import checks, finding, history
+from runstone.domain.runs import checks, finding, history, series
 from runstone.domain.runs.commands import (
     CreatedRun,
     CreateRun,
@@ -18,6 +18,7 @@ from runstone.domain.runs.commands import (
     SetRunState,
     UndoRewind,
     UpdateRun,
+    ending_streams,
 )
 from runstone.domain.runs.finding import Found
 from runstone.domain.store import Store
@@ -214,10 +215,14 @@ def restore(store: Store, ctx: Context, name: str) -> RunInfo:
 
 
 def purge(store: Store, ctx: Context, name: str) -> None:
-    """Removes a deleted run for good. Takes the right to administer its project."""
+    """Removes a deleted run for good, also from the log. Takes the right to administer its project."""
     with store.index.read() as view:
         found = finding.find(store, view, ctx, name, "admin", deleted=True)
+        ending = ending_streams(view, found.run) if found.run.deleted else []
+    # Blocks are no part of the log. They go first, for nothing tells of them once the streams are gone; and again, if any were made since.
+    series.drop(store, ending)
     store.submit(ctx, PurgeRun(actor=ctx.principal.name, reason=ctx.reason, run=found.run.id))
+    series.drop(store, ending)
 
 
 def get(store: Store, ctx: Context, name: str, *, deleted: bool = False) -> RunInfo:

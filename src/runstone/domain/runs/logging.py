@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from msgspec.structs import replace
 
+from runstone._native import points
 from runstone.domain.collections import domain_of
 from runstone.domain.runs import keys, stats, writers
-from runstone.domain.runs.commands import mark, require
-from runstone.domain.runs.summarising import later, summarised
+from runstone.domain.runs.commands import mark, mark_affected, require
+from runstone.domain.runs.summarising import before, later, summarised
 from runstone.errors import Conflict, Invalid, Missing
 from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.series.arrivals import note_arrival
@@ -21,7 +24,9 @@ from runstone.storage.tables import (
     RUN_MARKS,
     RUNNING,
     RUNS,
+    STREAM_FORKS,
     WRITER_ROWS,
+    Arrival,
     Entry,
     LastObject,
     LineSpan,
@@ -40,6 +45,16 @@ class LogPoints(Command, frozen=True, kw_only=True):
     writer: str = ""
     held: int = 0
     total: int = 0
+
+    def erased(self, known: set[str]) -> LogPoints:
+        """The keys that the project's dictionary may have from here, each with no number; at least one, so that it is a batch."""
+        numeric, objects = summarised(self.batch)
+        names = [*numeric, *objects]
+        kept = [name for name in names if name not in known] or names[:1]
+        known.update(kept)
+        return LogPoints(
+            actor="", run=self.run, batch=points.encode_rows([(0, 0, dict.fromkeys(kept, math.nan))])
+        )
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +77,10 @@ class LogLines(Command, frozen=True, kw_only=True):
     first: int | None = None
     writer: str = ""
 
+    def erased(self, known: set[str]) -> LogLines:
+        """That there were lines."""
+        return LogLines(actor="", run=self.run, lines=(Line(0, "", "", ""),))
+
 
 class PutRunFiles(Command, frozen=True, kw_only=True):
     """Gives a run files; one of the same path is replaced."""
@@ -69,12 +88,20 @@ class PutRunFiles(Command, frozen=True, kw_only=True):
     run: int
     entries: tuple[Entry, ...]
 
+    def erased(self, known: set[str]) -> PutRunFiles:
+        """That files were put."""
+        return PutRunFiles(actor="", run=self.run, entries=())
+
 
 class RemoveRunFiles(Command, frozen=True, kw_only=True):
     """Takes files of a run away."""
 
     run: int
     paths: tuple[str, ...]
+
+    def erased(self, known: set[str]) -> RemoveRunFiles:
+        """That files were removed."""
+        return RemoveRunFiles(actor="", run=self.run, paths=())
 
 
 class Logged(msgspec.Struct, frozen=True):
@@ -91,15 +118,47 @@ def _log_points(state: State, at: Stamp, command: LogPoints) -> Logged:
         if (state.get(WRITER_ROWS, run.id, command.writer) or 0) != command.held:
             raise Conflict(f"rows of writer {command.writer} came in between; look again what is there")
         state.put(WRITER_ROWS, run.id, command.writer, command.total)
-    numeric, objects = summarised(command.batch)
-    numbers = keys.number(state, run.project, dict.fromkeys([*numeric, *objects]))
-    stats.add(state, run.stream, {numbers[name]: found for name, found in numeric.items()})
-    for name, last in objects.items():
-        _keep_last(state, run.stream, numbers[name], last)
+    _sum_up(state, run.project, [run.stream], command.batch)
     arrival = note_arrival(state, run.stream, at.seq, command.batch)
+    _tell_forks(state, at, run, arrival, command.batch)
     _revive(state, run)
     mark(state, at, run, points=arrival.points)
     return Logged(arrival.points, arrival.max_step)
+
+
+def _sum_up(state: State, project: int, streams: list[int], batch: bytes) -> None:
+    """Adds a batch to what is known in short of streams."""
+    numeric, objects = summarised(batch)
+    numbers = keys.number(state, project, dict.fromkeys([*numeric, *objects]))
+    for stream in streams:
+        stats.add(state, stream, {numbers[name]: found for name, found in numeric.items()})
+        for name, last in objects.items():
+            _keep_last(state, stream, numbers[name], last)
+
+
+def _tell_forks(state: State, at: Stamp, parent: Run, arrival: Arrival, batch: bytes) -> None:
+    """Adds what lies below the step of a fork to what is known of it: its history has these points too."""
+    late: dict[int, list[int]] = {}
+    for (_, number), _ in state.scan(STREAM_FORKS, parent.stream):
+        fork = state.get(RUNS, number)
+        affected = _borrowers(fork, parent.stream, arrival.min_step) if fork is not None else []
+        for until, borrower in affected:
+            late.setdefault(until, []).append(borrower)
+        if fork is not None and affected:
+            mark_affected(state, at, fork)
+    for until, borrowers in late.items():
+        _sum_up(state, parent.project, borrowers, batch if arrival.max_step < until else before(batch, until))
+
+
+def _borrowers(run: Run, stream: int, step: int) -> list[tuple[int, int]]:
+    """Up to where which of a fork's streams, the present one and those that it was rewound from, have another's from ``step`` on."""
+    histories = [(run.stream, run.spans), *((each.stream, each.spans) for each in run.rewinds)]
+    return [
+        (until, own)
+        for own, spans in histories
+        for borrowed, until in spans
+        if borrowed == stream and step < until
+    ]
 
 
 def _keep_last(state: State, stream: int, key: int, last: LastObject) -> None:

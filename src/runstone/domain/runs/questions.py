@@ -9,7 +9,7 @@ from runstone import query as tree
 from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.queries import mongo, text
-from runstone.domain.runs import encoded, finding
+from runstone.domain.runs import ancestry, encoded, finding
 from runstone.domain.runs.columns import tables
 from runstone.domain.runs.encoded import EncodedPage
 from runstone.domain.runs.finding import InProject
@@ -46,7 +46,7 @@ def ask(
     A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
     :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
     """
-    asked = question(filter, order, limit, after, total, deleted)
+    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, total, deleted))
     place, hidden = place_of(store, ctx, project)
     answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     with store.index.read() as view:
@@ -70,7 +70,7 @@ def ask_encoded(
     deleted: bool = False,
 ) -> EncodedPage:
     """:func:`ask`, with each run encoded as JSON or, if ``packed``, as MessagePack."""
-    asked = question(filter, order, limit, after, total, deleted)
+    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, total, deleted))
     place, hidden = place_of(store, ctx, project)
     answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     held = encoded.of(store)
@@ -92,7 +92,7 @@ def names(
     deleted: bool = False,
 ) -> list[str]:
     """The full names of the runs that :func:`ask` finds."""
-    asked = question(filter, order, limit, "", False, deleted)
+    asked = ancestry.resolved(store, ctx, question(filter, order, limit, "", False, deleted))
     place, hidden = place_of(store, ctx, project)
     answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     prefix = f"{place.namespace.name}/{place.project.name}"
@@ -115,7 +115,7 @@ def across(
     """:func:`ask` about the runs of several projects together, in one order; the last page has no ``next``, be it full."""
     from runstone.storage.columns.table import answer as answered
 
-    asked = question(filter, order, limit + 1, after, False, deleted)
+    asked = ancestry.resolved(store, ctx, question(filter, order, limit + 1, after, False, deleted))
     places = [place_of(store, ctx, project) for project in dict.fromkeys(projects)]
     parts = [(tables(store).of(place.project.id), visible(hidden)) for place, hidden in places]
     answer = answered(asked, parts)
@@ -142,7 +142,7 @@ def ids(
     deleted: bool = False,
 ) -> tuple[list[int], str]:
     """The numbers of the runs that :func:`ask` finds, and the place of the page behind them."""
-    asked = question(filter, order, limit, after, False, deleted)
+    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, False, deleted))
     place, hidden = place_of(store, ctx, project)
     answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
     return answer.ids, _next(answer, limit)
@@ -184,7 +184,7 @@ def group(
         limit=_limited(limit),
     )
     place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    answer = tables(store).of(place.project.id).execute(ancestry.resolved(store, ctx, asked), visible(hidden))
     return GroupPage(
         by=asked.group,
         figures=tuple(aggregate.name for aggregate in asked.aggregates),

@@ -14,7 +14,7 @@ from runstone.domain.runs.finding import Found
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing
 from runstone.storage.index import View
-from runstone.storage.tables import ARRIVED, RUNS, STREAM_FORKS, STREAMS, Run
+from runstone.storage.tables import ARRIVED, RUNS, SERIES_COMPACTED, STREAM_FORKS, STREAMS, Run
 from runstone.types import RowPage, SeriesPage, SeriesPicture
 
 if TYPE_CHECKING:
@@ -242,6 +242,14 @@ def compact(store: Store, *, everything: bool = False, steps: int = 1000) -> int
             break
         done += work
     return done
+
+
+def drop(store: Store, streams: Iterable[int]) -> None:
+    """Deletes the blocks of streams; of points that are still in the log they are made again."""
+    with store.index.read() as view:
+        compacted = [stream for stream in streams if view.get(SERIES_COMPACTED, stream) is not None]
+    for stream in compacted:
+        of(store).drop(stream)
 
 
 def spans(found: Found) -> list[Span]:

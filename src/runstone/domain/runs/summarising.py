@@ -52,6 +52,11 @@ def summarised(batch: bytes) -> tuple[dict[str, tuple[Stat, int]], dict[str, Las
     return numeric, objects
 
 
+def before(batch: bytes, step: int) -> bytes:
+    """A batch's rows before a step, as a batch."""
+    return points.encode_rows([row for row in points.decode_rows(batch) if row[0] < step])
+
+
 def later(new: LastObject, old: LastObject) -> bool:
     """Whether one last object comes after another."""
     return (old.step, old.time, old.value) < (new.step, new.time, new.value)

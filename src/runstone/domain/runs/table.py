@@ -26,12 +26,12 @@ class Runs:
         self._store, self._project = store, project
 
     def changes(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
-        """Up to ``limit`` (log entry, run id) pairs from just past a log entry, each run at its latest change."""
+        """About ``limit`` (log entry, run id) pairs from just past a log entry, each run at its latest change, and all of one entry."""
         found: list[tuple[int, int]] = []
-        start = (self._project, after) if after >= 0 else None
+        start = (self._project, after + 1) if after >= 0 else None
         with self._store.index.read() as view:
-            for (_, seq), run_id in view.scan(RUN_CHANGES, self._project, after=start):
-                if len(found) == limit:
+            for (_, seq, run_id), _ in view.scan(RUN_CHANGES, self._project, after=start):
+                if len(found) >= limit and seq != found[-1][0]:
                     break
                 found.append((seq, run_id))
         return found

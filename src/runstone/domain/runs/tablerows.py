@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from runstone.domain import fields
 from runstone.domain.context import Context
-from runstone.domain.runs import questions, table
+from runstone.domain.runs import ancestry, questions, table
 from runstone.domain.runs.columns import tables
 from runstone.domain.store import Store
 from runstone.errors import Invalid
@@ -43,7 +43,8 @@ def rows(
         raise Invalid(f"{len(named)} fields are over the limit of {MAX_FIELDS}; ask for those that are shown")
     place, hidden = questions.place_of(store, ctx, project)
     visible = questions.visible(hidden)
-    question = questions.question(filter, order, min(limit, MAX_LIMIT), "", total, False)
+    asked = questions.question(filter, order, min(limit, MAX_LIMIT), "", total, False)
+    question = ancestry.resolved(store, ctx, asked)
     runs = tables(store).of(place.project.id)
     answer = runs.execute(_behind(runs, question, skip, visible), visible)
     found = []

@@ -73,6 +73,25 @@ class AssignRun(Command, frozen=True, kw_only=True):
     drawn: bool = False
 
 
+class GivenRun(msgspec.Struct, frozen=True, array_like=True):
+    """A run that a sweep had in another store. ``waiting`` says that no agent has it yet."""
+
+    run: str
+    params: bytes
+    stopped: int = 0
+    prior: bool = False
+    waiting: bool = False
+
+
+class PutSweepRuns(Command, frozen=True, kw_only=True):
+    """Gives a sweep of ``held`` runs those that it had in another store; its method chose ``drawn`` more than it is said of so far."""
+
+    sweep: int
+    runs: tuple[GivenRun, ...]
+    held: int
+    drawn: int = 0
+
+
 class TakeRun(Command, frozen=True, kw_only=True):
     """Gives a run that waits to an agent."""
 
@@ -171,6 +190,29 @@ def _assign_run(state: State, at: Stamp, command: AssignRun) -> int:
     state.put(SWEEPS, sweep.id, changed)
     state.touch(sweep.id, at.seq, 113)
     return number
+
+
+@applies(121, "put_sweep_runs", PutSweepRuns)
+def _put_sweep_runs(state: State, at: Stamp, command: PutSweepRuns) -> None:
+    sweep = require(state, command.sweep)
+    names = {given.run for given in command.runs}
+    if sweep.assigned != command.held:
+        raise Conflict(f"sweep {sweep.name} was given another run in between")
+    if sweep.assigned + len(command.runs) > MAX_RUNS:
+        raise Conflict(f"sweep {sweep.name} would have more than {MAX_RUNS} runs, the limit")
+    if len(names) < len(command.runs) or any(
+        state.get(SWEEP_RUN_NAMES, sweep.id, run) is not None for run in names
+    ):
+        raise Exists(f"sweep {sweep.name} would have a run twice")
+    for number, given in enumerate(command.runs, sweep.assigned):
+        row = SweepRun(given.run, 0, given.params, at.time, given.stopped, given.prior)
+        state.put(SWEEP_RUNS, sweep.id, number, row)
+        state.put(SWEEP_RUN_NAMES, sweep.id, given.run, number)
+        if given.waiting:
+            state.put(SWEEP_WAITING, sweep.id, number, 1)
+    assigned, drawn = sweep.assigned + len(command.runs), sweep.drawn + command.drawn
+    state.put(SWEEPS, sweep.id, replace(sweep, assigned=assigned, drawn=drawn, updated=at.time))
+    state.touch(sweep.id, at.seq, 121)
 
 
 @applies(114, "take_run", TakeRun)

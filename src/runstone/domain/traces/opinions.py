@@ -27,8 +27,18 @@ def get(store: Store, ctx: Context, trace: str, assessment: str) -> Assessment:
 def add(store: Store, ctx: Context, trace: str, given: Judgement) -> Assessment:
     """Judges a trace; what the assessment overrides is not valid from then on."""
     found = recording.get(store, ctx, trace, "write")
-    limits.required_text(given.id, "the id of an assessment", MAX_ID)
+    check(given)
     _require_shown(ctx, found, given.name)
+    store.submit(
+        ctx,
+        AddAssessment(actor=ctx.principal.name, reason=ctx.reason, trace=found.trace.id, assessment=given),
+    )
+    return get(store, ctx, trace, given.id)
+
+
+def check(given: Judgement) -> None:
+    """Raises :class:`Invalid` for what cannot be an assessment."""
+    limits.required_text(given.id, "the id of an assessment", MAX_ID)
     recording.check_texts(given.metadata, "metadata")
     for text, what in (
         (given.rationale, "rationale"),
@@ -37,11 +47,6 @@ def add(store: Store, ctx: Context, trace: str, given: Judgement) -> Assessment:
         (given.error, "error"),
     ):
         recording.check_text(text, what)
-    store.submit(
-        ctx,
-        AddAssessment(actor=ctx.principal.name, reason=ctx.reason, trace=found.trace.id, assessment=given),
-    )
-    return get(store, ctx, trace, given.id)
 
 
 def change(store: Store, ctx: Context, trace: str, changed: Assessment) -> Assessment:

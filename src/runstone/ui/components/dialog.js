@@ -1,24 +1,29 @@
 /** A dialog over the page: it keeps the focus, gives it back, and is closed by Escape. */
 
-import { html, useEffect, useRef } from "../lib/html.js";
+import { html, useLayoutEffect, useRef } from "../lib/html.js";
 import { Icon } from "./icons.js";
 
 /** @param {{ title?: string, label?: string, kind?: string, close: () => void, footer?: any, children: any }} props */
 export function Dialog({ title, label, kind = "", close, footer, children }) {
   const root = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => {
+  const ending = useRef(close);
+  ending.current = close;
+  // Before anything is painted, so that no key is lost between what is seen and what is listened to.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     /** @type {HTMLElement | null | undefined} */
     const first = root.current?.querySelector("input, textarea, select, button.primary, button");
     first?.focus();
-    return () => { if (before instanceof HTMLElement) before.focus(); };
+    /** @param {KeyboardEvent} event */
+    const escape = event => { if (event.key === "Escape") ending.current(); };
+    addEventListener("keydown", escape);
+    return () => {
+      removeEventListener("keydown", escape);
+      if (before instanceof HTMLElement) before.focus();
+    };
   }, []);
   /** @param {KeyboardEvent} event */
   function onKey(event) {
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      close();
-    }
     if (event.key !== "Tab" || !root.current) return;
     const stops = /** @type {HTMLElement[]} */ ([...root.current.querySelectorAll("a[href], button:not(:disabled), input, select, textarea, [tabindex='0']")]);
     const edge = event.shiftKey ? stops[0] : stops[stops.length - 1];

@@ -5,12 +5,23 @@ const COLORS = [
   "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#4aa8d8", "#882255", "#7a6cc4", "#3c8a2e", "#c2387f", "#7d8794", "#8a5a2b", "#2aa8a8",
 ];
 
-/** The colour of a run by its name. @param {string} name */
+/** How often each colour is given out on this page, and to whom. */
+const given = COLORS.map(() => 0);
+const held = /** @type {Map<string, string>} */ (new Map());
+
+/** The colour of a run by its name: its own, or the next that fewer runs of this page have. @param {string} name */
 export function colorOf(name) {
+  const known = held.get(name);
+  if (known) return known;
   let hash = 2166136261;
   for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 16777619);
   hash ^= hash >>> 15;
-  return COLORS[(hash >>> 0) % COLORS.length];
+  const least = Math.min(...given);
+  let place = (hash >>> 0) % COLORS.length;
+  while (given[place] > least) place = (place + 1) % COLORS.length;
+  given[place]++;
+  held.set(name, COLORS[place]);
+  return COLORS[place];
 }
 
 /** Colours of a few things side by side, no two alike. @param {number} index */

@@ -29,6 +29,8 @@ export function FilterBar({ ns, project, value, error, set }) {
     if (stated) return setOffers(STATES.filter(each => each.startsWith(stated[1])).map(each => `"${each}"`));
     const word = /[\w.:`/-]*$/.exec(before)?.[0] || "";
     if (!word) return setOffers([]);
+    // What was offered for less than this may no longer fit, and must not be taken while the answer is on its way.
+    setOffers(now => now.filter(each => each.replaceAll("`", "").startsWith(word)));
     const own = [...ATTRIBUTES, ...WORDS].filter(each => each.startsWith(word) && each !== word);
     const fields = /^(config|summary|tags)\.|^[cst]/.test(word)
       ? await get(api("run-queries", ns, project, "fields") + query({ prefix: word.includes(".") ? word : "", limit: 40 })).catch(() => ({ items: [] })) : { items: [] };

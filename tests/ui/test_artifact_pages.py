@@ -283,11 +283,10 @@ def test_a_registry_and_a_withdrawn_version(page: Page, server: Background, mode
     usage = page.get_by_role("region", name="Use it")
     usage.get_by_label("Client").select_option("mlflow")
     expect(usage).to_contain_text("models:/net/1")
-    packs = sorted((tmp_path / "data" / "packs").rglob("*.pack"), key=lambda path: path.stat().st_size)
-    with packs[-1].open("r+b") as file:
-        data = file.read()
-        at = data.find(b"layer.weight")
-        file.seek(at)
+    packs = {path: path.read_bytes() for path in (tmp_path / "data" / "packs").rglob("*.pack")}
+    (pack,) = (path for path, data in packs.items() if b"layer.weight" in data)
+    with pack.open("r+b") as file:
+        file.seek(packs[pack].find(b"layer.weight"))
         file.write(b"X")
     model.scrub()
     page.reload()
