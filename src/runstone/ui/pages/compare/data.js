@@ -31,7 +31,8 @@ export function useFieldNames(ns, project) {
  * @param {string} ns @param {string} project @param {string} filter @param {string[]} fields
  */
 export function useTable(ns, project, filter, fields) {
-  const wanted = [...new Set(fields.filter(Boolean))];
+  // In whatever order they are asked for, it is the same table.
+  const wanted = [...new Set(fields.filter(Boolean))].sort();
   return useResource(async signal => {
     const found = await askRows(ns, project, { filter, order: "created desc", fields: wanted, limit: MOST_ROWS, total: true }, signal);
     const rows = found.items.map((/** @type {any} */ row) => ({ run: row.run, name: row.name, of: Object.fromEntries(wanted.map((field, at) => [field, row.values[at]])) }));

@@ -31,8 +31,7 @@ export function Parallel({ ns, project, names, filter }) {
       <div class="row wrap controls body"><${FieldSelect} label="Metric" value=${target} names=${{ config: [], summary: names.summary }} set=${set} />
         <${FieldSelect} label="Add an axis" value="" none="Choose a field" names=${names} set=${(/** @type {string} */ field) => field && setAxes([...axes.filter(each => each !== field), field])} />
         ${chosen && html`<button class="btn quiet" onClick=${() => setAxes(null)}>Axes as usual</button>`}</div>
-      ${found.loading && !chosen ? html`<div class="bone chart-bone" role="status" aria-label="Loading" />`
-        : html`<${Drawn} ...${{ ns, project, filter, target, axes: [...axes.filter(each => each !== target), target] }} remove=${(/** @type {string} */ field) => setAxes(axes.filter(each => each !== field))} />`}
+      <${Drawn} ...${{ ns, project, filter, target, axes: [...axes.filter(each => each !== target), target] }} remove=${(/** @type {string} */ field) => setAxes(axes.filter(each => each !== field))} />
     </section>
     <section class="card" aria-label="Importance of parameters"><header><h2 class="grow">Importance for ${target.replace("summary.", "")}</h2></header>
       <${Loaded} of=${found}>${(/** @type {any} */ data) => html`<${Ranking} data=${data} axes=${axes} toggle=${(/** @type {string} */ field) => setAxes(axes.includes(field) ? axes.filter(each => each !== field) : [...axes, field])} />`}</${Loaded}>
