@@ -136,7 +136,8 @@ def test_servers_are_killed(tmp_path):
         f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected"
     )
     assert hits == kills > 0
-    assert acknowledged > kills and tried > kills / 2 and compared > 20 and collected > kills / 5
+    # How much a machine gets done between two kills is its own business; that each kind of work was cut is not.
+    assert acknowledged > kills / 2 and tried > kills / 4 and compared > 20 and collected > 0
 
 
 def test_a_store_killed_while_it_is_made_can_be_opened(tmp_path):

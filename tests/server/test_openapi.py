@@ -98,7 +98,8 @@ def test_every_answer_is_as_described(described: Any, method: str, path: str, mo
     answered = 0
 
     @settings(
-        max_examples=EXAMPLES,
+        # A stream of events is waited for until nobody reads it any more.
+        max_examples=2 if "/events/" in path else EXAMPLES,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=True,
