@@ -16,7 +16,6 @@ import { ViewState } from "../workspace/view.js";
 import { Artifacts } from "./artifacts.js";
 import { Files } from "./files.js";
 import { Logs } from "./logs.js";
-import { Media } from "./media.js";
 import { Overview } from "./overview.js";
 
 const TABS = [["overview", "Overview"], ["charts", "Charts"], ["logs", "Logs"], ["system", "System"], ["media", "Media and tables"], ["files", "Files"], ["artifacts", "Artifacts"]];
@@ -27,6 +26,8 @@ export default function Run({ ns, project, run, tab = "overview" }) {
   const found = useResource(signal => get(api("runs", ns, project, run), { signal }), [ns, project, run]);
   const [live, setLive] = useState(NONE);
   const [lines, setLines] = useState(0);
+  const [Media, setMedia] = useState(/** @type {any} */ (null));
+  useEffect(() => { if (tab === "media") import("./media.js").then(module => setMedia(() => module.Media), () => {}); }, [tab]);
   const name = `${ns}/${project}/${run}`;
   useEffect(() => {
     const reload = gathered(found.reload, 1000);
@@ -50,7 +51,7 @@ export default function Run({ ns, project, run, tab = "overview" }) {
     ${tab === "charts" && html`<${Charts} key="charts" info=${info} live=${live} />`}
     ${tab === "system" && html`<${Charts} key="system" info=${info} live=${live} system />`}
     ${tab === "logs" && html`<${Logs} info=${info} turn=${lines} />`}
-    ${tab === "media" && html`<${Media} info=${info} turn=${live.turn} />`}
+    ${tab === "media" && Media && html`<${Media} info=${info} turn=${live.turn} />`}
     ${tab === "files" && html`<${Files} info=${info} />`}
     ${tab === "artifacts" && html`<${Artifacts} info=${info} />`}
   `}</${Loaded}>`;

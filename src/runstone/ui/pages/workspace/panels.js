@@ -7,7 +7,6 @@ import { Icon } from "../../components/icons.js";
 import { Menu } from "../../components/menu.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { Panel } from "./panel.js";
-import { Views } from "./views.js";
 import { ExpressionDialog, LookMenu } from "./look.js";
 
 /** Panels of a section before one asks for more. */
@@ -23,12 +22,15 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
   const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
   useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
   const [adding, setAdding] = useState(false);
+  // Saved views are not needed for the first look.
+  const [Views, setViews] = useState(/** @type {any} */ (null));
+  useEffect(() => { if (!only) import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [Boolean(only)]);
   const sections = useMemo(() => sectioned(keys.data || [], view.panels), [keys.data, view.panels]);
 
   return html`<section class="panels grow" aria-label="Panels">
     <div class="pane-head row wrap">
       <label class="row filter" style=${{ flex: "1 1 160px", maxWidth: "300px" }}><${Icon} name="search" /><input class="grow" aria-label="Find panels" placeholder="Find panels" value=${view.panels} onInput=${(/** @type {any} */ event) => state.set({ panels: event.target.value })} /></label>
-      ${!only && html`<${Views} ns=${ns} project=${project} state=${state} />`}
+      ${Views && html`<${Views} ns=${ns} project=${project} state=${state} />`}
       <span class="grow" />
       <${LookMenu} view=${view} set=${(/** @type {any} */ change) => state.set(change)} keys=${keys.data || []} />
       ${!only && html`<${Menu} label=${`${view.most} runs`} title="How many runs are drawn">

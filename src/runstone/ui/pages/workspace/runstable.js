@@ -14,7 +14,6 @@ import { Blank } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
 import { ColumnsDialog, isNumeric, show, title, useColumns, width } from "./columns.js";
 import { FilterBar, quoted } from "./filterbar.js";
-import { Groups } from "./groups.js";
 import { useRows } from "./runs.js";
 
 /** @typedef {import("./runs.js").Row} Row */
@@ -27,7 +26,10 @@ export function RunsTable({ ns, project, state, turn }) {
   const rows = useRows(ns, project, { filter: view.filter, order: view.order, fields });
   const [chosen, setChosen] = useState(/** @type {string[]} */ ([]));
   const [picking, setPicking] = useState(false);
+  const grouped = view.group.length > 0;
+  const [Groups, setGroups] = useState(/** @type {any} */ (null));
   useEffect(() => { if (turn) rows.reload(); }, [turn]);
+  useEffect(() => { if (grouped) import("./groups.js").then(module => setGroups(() => module.Groups), () => {}); }, [grouped]);
   const order = /^(?:`([^`]+)`|([\w.:]+))(?: (asc|desc))?$/.exec(view.order);
   const sort = order ? { id: order[1] || order[2], descending: order[3] === "desc" } : undefined;
 
@@ -80,7 +82,7 @@ export function RunsTable({ ns, project, state, turn }) {
       </div>
       ${chosen.length > 0 && html`<${Bulk} ns=${ns} project=${project} chosen=${chosen} clear=${() => setChosen([])} reload=${rows.reload} state=${state} />`}
     </div>
-    ${view.group.length ? html`<${Groups} ns=${ns} project=${project} state=${state} columns=${columns} turn=${turn} />` : html`<${VirtualTable} label="Runs" total=${rows.loaded ? rows.total : 12} columns=${table} row=${rows.row} need=${rows.loaded ? rows.need : undefined}
+    ${grouped ? Groups && html`<${Groups} ns=${ns} project=${project} state=${state} columns=${columns} turn=${turn} />` : html`<${VirtualTable} label="Runs" total=${rows.loaded ? rows.total : 12} columns=${table} row=${rows.row} need=${rows.loaded ? rows.need : undefined}
       rowKey=${(/** @type {Row} */ row) => row.run} open=${(/** @type {Row} */ row) => navigate(to(ns, project, "runs", row.run))} version=${rows.version}
       selected=${(/** @type {Row} */ row) => chosen.includes(row.run)} sort=${sort} onSort=${sorted} onMove=${move}
       onResize=${(/** @type {string} */ id, /** @type {number} */ size) => state.set({ widths: { ...view.widths, [id]: Math.round(size) } })}
