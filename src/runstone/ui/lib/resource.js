@@ -1,6 +1,6 @@
 /** What a page shows of the server: loaded, loading or failed, and loaded again when the server is back. */
 
-import { effect, useEffect, useRef, useState } from "./html.js";
+import { effect, useEffect, useState } from "./html.js";
 import { ApiError, online } from "./api.js";
 
 /**
@@ -19,18 +19,17 @@ import { ApiError, online } from "./api.js";
  * @returns {Resource<T>}
  */
 export function useResource(load, depends) {
-  const [state, setState] = useState(/** @type {{ data?: T, error?: Error, loading: boolean }} */ ({ loading: true }));
+  const [held, setState] = useState(/** @type {{ key?: string, data?: T, error?: Error, loading: boolean }} */ ({ loading: true }));
   const [turn, setTurn] = useState(0);
   const key = JSON.stringify(depends);
-  const shown = useRef(key);
+  // What was answered to another question is nobody's answer, not even until the next one is on its way.
+  const state = held.key === key ? held : { loading: true };
   useEffect(() => {
     const ending = new AbortController();
-    const fresh = shown.current !== key;
-    shown.current = key;
-    setState(now => ({ data: fresh ? undefined : now.data, loading: true }));
+    setState(now => ({ key, data: now.key === key ? now.data : undefined, loading: true }));
     load(ending.signal).then(
-      data => ending.signal.aborted || setState({ data, loading: false }),
-      error => ending.signal.aborted || setState(now => ({ data: now.data, error, loading: false })),
+      data => ending.signal.aborted || setState({ key, data, loading: false }),
+      error => ending.signal.aborted || setState(now => ({ key, data: now.data, error, loading: false })),
     );
     return () => ending.abort();
   }, [key, turn]);
