@@ -386,13 +386,18 @@ def test_small_content_is_written_by_the_loop_unless_it_is_cold(served, client, 
     assert client.answer().body == data[:1000]
     until(lambda: served.gauge("active") == 0)
     assert served.gauge("copied_bytes") == served.gauge("bytes") == 1000
-    drop_pages(path)
     if keeps_pages(content[0]):
         pytest.skip("this file system keeps its pages in memory")
-    client.ask("/plain/small.txt", "Range: bytes=1-10")
-    assert client.answer().body == data[1:11]
-    until(lambda: served.gauge("active") == 0)
-    assert served.gauge("copied_bytes") == 1000
+    # Whoever else is at work may bring the pages back, or hold on to them, so it is tried again.
+    for _ in range(5):
+        before = served.gauge("copied_bytes")
+        drop_pages(path)
+        client.ask("/plain/small.txt", "Range: bytes=1-10")
+        assert client.answer().body == data[1:11]
+        until(lambda: served.gauge("active") == 0)
+        if served.gauge("copied_bytes") == before:
+            break
+    assert served.gauge("copied_bytes") == before
     assert served.gauge("bytes") > 1010
 
 
