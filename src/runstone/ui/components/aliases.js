@@ -1,7 +1,7 @@
 /** Aliases through time: where each points, where it pointed, who moved it and why. */
 
 import { html, useMemo, useState } from "../lib/html.js";
-import { api, get } from "../lib/api.js";
+import { api, get, unlessMissing } from "../lib/api.js";
 import { ago, moment } from "../lib/format.js";
 import { useResource } from "../lib/resource.js";
 import { to } from "../lib/router.js";
@@ -25,7 +25,7 @@ async function everything(ns, project, collection, signal) {
   const held = await get(api("collections", ns, project, collection, "aliases"), { signal });
   for (const each of held.items) names.add(each.alias);
   const found = await Promise.all([...names].map(async alias => {
-    const page = await get(api("collections", ns, project, collection, "aliases", alias, "history") + "?limit=1000", { signal }).catch(() => ({ items: [] }));
+    const page = await unlessMissing(get(api("collections", ns, project, collection, "aliases", alias, "history") + "?limit=1000", { signal }), { items: [] });
     return page.items.map((/** @type {Step} */ step) => ({ ...step, alias }));
   }));
   return found.flat().sort((one, other) => other.seq - one.seq);

@@ -72,6 +72,14 @@ export async function call(method, path, body, options) {
   return response.status === 204 ? undefined : response.json();
 }
 
+/** What a call answers, or something else where there is no such thing; any other failure stays one. @template T @param {Promise<T>} asked @param {T} otherwise */
+export function unlessMissing(asked, otherwise) {
+  return asked.catch(error => {
+    if (error instanceof ApiError && error.status === 404) return otherwise;
+    throw error;
+  });
+}
+
 /** @param {string} path @param {Options} [options] */
 export const get = (path, options) => call("GET", path, undefined, options);
 /** @param {string} path @param {unknown} [body] @param {Options} [options] */

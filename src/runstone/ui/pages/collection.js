@@ -1,7 +1,7 @@
 /** A collection: its versions side by side, its aliases through time, and how two versions differ. */
 
 import { html, useState } from "../lib/html.js";
-import { api, get, patch, query } from "../lib/api.js";
+import { api, get, patch, query, unlessMissing } from "../lib/api.js";
 import { ago, bytes, count, date, inline, moment } from "../lib/format.js";
 import { differing, equal, flatten } from "../lib/flatten.js";
 import { useResource } from "../lib/resource.js";
@@ -89,7 +89,7 @@ async function producers(ns, project, collection, versions, signal) {
     const edge = graph.edges.find((/** @type {any} */ each) => each.relation === "produced" && sources.has(each.target));
     const run = graph.nodes.find((/** @type {any} */ node) => node.id === edge?.source && node.kind === "run");
     const parts = run?.name.split("/");
-    if (parts?.length === 3) found.set(number, await get(api("runs", ...parts), { signal }).catch(() => undefined));
+    if (parts?.length === 3) found.set(number, await unlessMissing(get(api("runs", ...parts), { signal }), undefined));
   }));
   return found;
 }
