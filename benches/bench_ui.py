@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from tests.chromium import chromium
 
 import runstone
 from benches import bench_tracking
@@ -31,7 +31,6 @@ from runstone.library import open_library
 RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
 LINES = int(os.environ.get("RUNSTONE_BENCH_LINES", "40"))
 PANELS = int(os.environ.get("RUNSTONE_BENCH_PANELS", "30"))
-CHROMIUM = os.environ.get("RUNSTONE_TEST_CHROMIUM") or shutil.which("chromium") or "chromium"
 #: When each answer that is drawn was on the screen, in the clock that this process has too.
 WATCH = """
 const fetched = window.fetch;
@@ -54,12 +53,8 @@ FRAMES = """
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.getuid() == 0 else []
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield opened
-        opened.close()
+def browser() -> Browser:
+    return chromium()
 
 
 @contextlib.contextmanager

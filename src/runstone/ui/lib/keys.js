@@ -1,6 +1,6 @@
 /** Keys: what a page does by keyboard, known to the help as well. */
 
-import { signal, useEffect } from "./html.js";
+import { signal, useLayoutEffect } from "./html.js";
 
 /**
  * @typedef {object} Binding
@@ -15,7 +15,8 @@ export const bindings = signal(/** @type {Binding[]} */ ([]));
 
 /** Holds bindings while a component is there. @param {Binding[]} given @param {unknown[]} depends */
 export function useKeys(given, depends) {
-  useEffect(() => {
+  // With the drawing, not after it: a key that is pressed at once means what is on the screen.
+  useLayoutEffect(() => {
     bindings.value = [...given, ...bindings.value];
     return () => { bindings.value = bindings.value.filter(each => !given.includes(each)); };
   }, depends);
