@@ -35,7 +35,11 @@ KERNELS: dict[str, list[str]] = {
         *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),
     ],
     "codecs": ["ext/codecs_impl.c", "ext/codecs_impl.h"],
-    "points": ["ext/points_format.c", "ext/points_format.h"],
+    "points": [
+        *("ext/points_format.c", "ext/points_format.h"),
+        *(f"ext/points_{noun}.pxi" for noun in ("batch", "objects", "frames")),
+        *(f"ext/points_{noun}.pxi" for noun in ("columns", "decoding", "gathering", "rows", "summaries")),
+    ],
     "zoom": ["ext/exactsum.h", "ext/points_format.h"],
 }
 
