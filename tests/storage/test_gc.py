@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -205,12 +206,12 @@ def test_a_reader_that_comes_in_between_keeps_it_too(blobs, clock, monkeypatch):
     condemn, readers = gc.Collector._condemn, []
     holds = blobs.held.holds
 
-    def just_before(domain, digest):
-        if not readers and blobs.stat(domain, digest).garbage:
-            answer = holds(domain, digest)
-            readers.append(blobs.open(domain, digest))
+    def just_before(digest):
+        if not readers and blobs.stat(0, digest).garbage:
+            answer = holds(digest)
+            readers.append(blobs.open(0, digest))
             return answer
-        return holds(domain, digest)
+        return holds(digest)
 
     monkeypatch.setattr(blobs.held, "holds", just_before)
     assert condemn is gc.Collector._condemn
@@ -255,13 +256,13 @@ def test_a_reference_made_after_the_look_prevents_the_mark(blobs, clock, monkeyp
     data = noise(MIB)
     blobs.put(0, "me", data)
     clock.turn(LONG)
-    live = space.Space.live
+    kept = space.Space.kept
 
     def look(self, without):
         refer(blobs, data)
-        return live(self, without)
+        return kept(self, without)
 
-    monkeypatch.setattr(space.Space, "live", look)
+    monkeypatch.setattr(space.Space, "kept", look)
     assert blobs.collect(grace_seconds=3600).marked == 0
     assert blobs.stat(0, sha(data)).garbage == 0
 
@@ -760,21 +761,31 @@ def test_uploads_that_end_while_the_live_bytes_are_looked_up_lose_nothing(blobs,
     blobs.put(0, "me", kept)
     refer(blobs, kept)
     real, ended = blobs.index.rows, []
-    for step in range(60):
-        ending, coming = noise(250_000, 2 * step + 100), noise(200_000, 2 * step + 101)
-        clock.turn(30 * 3600 if step % 4 == 3 else 3600)
+    for turn, (nth, where) in enumerate(
+        product(range(12), ("uploads", "pins", "blobs", "blob_parts", "upload_parts"))
+    ):
+        ending, coming = noise(250_000, 2 * turn + 100), noise(200_000, 2 * turn + 101)
+        clock.turn(30 * 3600 if turn % 4 == 3 else 3600)
         upload = blobs.begin(0, "me")
         send(blobs, upload, ending)
         blobs.checkpoint(upload)
-        blobs.put(0, "me", noise(200_000, 90 + step % 2))
+        blobs.put(0, "me", noise(200_000, 90 + turn % 2))
         seen = []
 
         def rows(
-            table, prefix=b"", batch=4096, step=step, upload=upload, ending=ending, coming=coming, seen=seen
+            table,
+            prefix=b"",
+            batch=4096,
+            nth=nth,
+            where=where,
+            upload=upload,
+            ending=ending,
+            coming=coming,
+            seen=seen,
         ):
             for row in (*real(table, prefix, 1), None):
-                seen.append(table)
-                if len(seen) == step and blobs.upload(upload).done == b"":
+                seen += [1] * (table.name == where)
+                if len(seen) > nth and table.name == where and blobs.upload(upload).done == b"":
                     monkeypatch.setattr(blobs.index, "rows", real)
                     blobs.finish(upload)
                     refer(blobs, ending)
