@@ -1,6 +1,5 @@
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import shutil
 import tempfile
@@ -26,7 +25,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from runstone.errors import Conflict, Gone, Missing, RunstoneError, StorageFailed
+from runstone.errors import Conflict, Missing, RunstoneError, StorageFailed
 from runstone.storage import chunks, gc, space
 from runstone.storage.backends.packs import BLOCK, LOCK, LocalPacks
 from runstone.storage.blobs import Blobs
@@ -472,52 +471,6 @@ def test_what_a_repair_lets_go_waits_for_older_uploads(blobs, clock, tmp_path):
     for content in (data, derived):
         assert blobs.read(0, sha(content)) == content
     require_sound(blobs)
-
-
-def _churn(directory, seeds, rounds):
-    with open_blobs(directory, checkpoint=MIB) as blobs:
-        base, committed = noise(2 * MIB, 0), 0
-        for n in range(rounds):
-            for seed in seeds:
-                data = base[: MIB + 1000 * n] + noise(200_000, seed)
-                # By the collector's clock every pin has expired: it may take a blob before it is referred to.
-                try:
-                    blobs.put(0, "me", data)
-                    refer(blobs, data, seed)
-                except (Conflict, Missing, Gone):
-                    continue
-                committed += 1
-                assert blobs.read(0, sha(data)) == data
-                let_go(blobs, data, seed)
-        assert committed
-
-
-def test_processes_that_upload_while_another_collects_lose_nothing(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    clock = Clock()
-    with open_blobs(tmp_path, clock=clock) as blobs:
-        kept = noise(2 * MIB, 0)
-        blobs.put(0, "me", kept)
-        refer(blobs, kept)
-        workers = [
-            spawn.Process(target=_churn, args=(tmp_path, seeds, 4)) for seeds in ((1, 2, 3), (3, 4, 5))
-        ]
-        for worker in workers:
-            worker.start()
-        runs = deleted = 0
-        while any(worker.is_alive() for worker in workers):
-            # Pins of the workers last a day, by a clock that stands still; this one has moved on.
-            report = blobs.collect(grace_seconds=0, now=clock.now + 2 * DAY)
-            runs, deleted = runs + 1, deleted + report.deleted
-        for worker in workers:
-            worker.join()
-            assert worker.exitcode == 0
-        blobs.collect(grace_seconds=0, now=clock.now + 2 * DAY)
-        assert runs > 1 and deleted > 0
-        assert blobs.read(0, sha(kept)) == kept
-        require_sound(blobs)
-        assert counts(blobs)["blobs"] == 1
-        assert stored_bytes(tmp_path) <= 3 * MIB
 
 
 BLOCKS = [noise(size, 100 + n) for n, size in enumerate((90_000, 150_000, 40_000, 200_000, 300))]
