@@ -42,7 +42,9 @@ def find(store: Store, name: str) -> Found:
         )
     if parts == 2:
         return _first(
-            lambda: store.project(path), lambda: store.collection(path), f"project or collection {path}"
+            lambda: store.project(path),
+            lambda: store.collection(path),
+            f"project or collection {path} (a run is run:namespace/project/run)",
         )
     return store.collection(path)
 
