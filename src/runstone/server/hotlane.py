@@ -1,10 +1,10 @@
-"""The hot lane: resolving a name, and the plan of a fetch, answered before aiohttp sees the request.
+"""The hot lane: the questions that are asked most, answered before aiohttp sees the request.
 
 aiohttp's parser, task and response take several times as long as the question itself. So when a connection is between requests and what
-arrived is exactly one or more plain ``GET /api/v1/resolve/…`` or ``GET /api/v1/collections/…/plan`` requests, they are answered here: by the
-same authentication, the same handler (and so the same policy), the same limits, log and counts. Only answers of 200 and 304 come from
-here, and only such as need not wait for a disk. Whatever is not understood at once, or would be refused, goes to aiohttp untouched; a test
-holds both ways to give the same answers.
+arrived is exactly one or more plain requests of a route with a ``hot`` handler (resolving a name, the plan of a fetch, a model version by its
+alias), they are answered here: by the same authentication, the same handler (and so the same policy), the same limits, log and counts. Only
+answers of 200 and 304 come from here, and only such as need not wait for a disk. Whatever is not understood at once, or would be refused,
+goes to aiohttp untouched; a test holds both ways to give the same answers.
 
 An answer is remembered, by a digest of the request as it came, until the next commit of any process, until its key expires, or for a minute.
 """
@@ -28,7 +28,13 @@ from runstone.server.core import REQUEST_ID, SECURITY, Core, new_request_id
 from runstone.server.metrics import BUCKETS, Metrics
 from runstone.server.router import segments_of
 
-PREFIX = (b"GET /api/v1/resolve/", b"GET /api/v1/collections/")
+PREFIX = (
+    b"GET /api/v1/resolve/",
+    b"GET /api/v1/collections/",
+    b"GET /api/2.0/mlflow/registered-models/",
+    b"GET /api/2.0/mlflow/model-versions/",
+    b"GET /api/2.0/mlflow/runs/get?",
+)
 _END = b"\r\n\r\n"
 _MAX_HEAD = 4096
 _MAX_ANSWERS = 8192
@@ -38,11 +44,21 @@ _MAX_BYTES = 32 << 20
 #: The longest that an answer is remembered, in microseconds: what is signed in it must be young.
 _LONGEST = 60_000_000
 _LINE = re.compile(
-    rb"GET (/api/v1/(?:resolve/[A-Za-z0-9._~/-]+|collections/[A-Za-z0-9._~/-]+/versions/[A-Za-z0-9._~-]+/plan)) HTTP/1\.1\Z"
+    rb"GET (/api/(?:v1/(?:resolve/[A-Za-z0-9._~/-]+|collections/[A-Za-z0-9._~/-]+/versions/[A-Za-z0-9._~-]+/plan)"
+    rb"|2\.0/mlflow/[a-z-]+/[a-z-]+))(?:\?([A-Za-z0-9._~%+=&@-]+))? HTTP/1\.1\Z"
 )
 _FIELD = re.compile(rb"([A-Za-z-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\Z")
-#: Fields that mean nothing to this route, beside those that are looked at.
-_IGNORED = frozenset({b"user-agent", b"accept-encoding", b"accept-language", b"traceparent", b"tracestate"})
+#: Fields that mean nothing to these routes, beside those that are looked at.
+_IGNORED = frozenset(
+    {
+        b"user-agent",
+        b"accept-encoding",
+        b"accept-language",
+        b"traceparent",
+        b"tracestate",
+        b"x-mlflow-client-version",
+    }
+)
 #: Fields that are looked at, here or by the handlers.
 _KNOWN = frozenset(
     {
@@ -52,6 +68,7 @@ _KNOWN = frozenset(
         "x-request-id",
         "x-runstone-consumer",
         "x-runstone-near",
+        "x-mlflow-workspace",
         "if-none-match",
     }
 )
@@ -221,11 +238,11 @@ class Lane:
         fields = _fields(lines)
         if target is None or fields is None:
             return None
-        core, path = self._core, target[1].decode()
+        core, path, raw = self._core, target[1].decode(), (target[2] or b"").decode()
         core.hosts.check_host(fields.get("host"))
         match = core.router.find(segments_of(path))
         route = match.endpoints["GET"].route if match is not None and "GET" in match.endpoints else None
-        if match is None or route is None or route.hot is None:
+        if match is None or route is None or route.hot is None or (raw and route.query is None):
             return None
         authorization = fields.get("authorization")
         if not core.authenticator.may_try(authorization, peer()):
@@ -235,9 +252,10 @@ class Lane:
             unquote_to_bytes(fields.get("x-runstone-consumer", "")).decode(), "X-Runstone-Consumer", 256
         )
         noting = _Noting(core)
-        packed = codec.wants_packed(fields.get("accept", "*/*"))
+        packed = route.answer is not None and codec.wants_packed(fields.get("accept", "*/*"))
+        query = codec.decode_query(raw, route.query) if raw or route.query else None
         ctx = Context(principal, consumer=consumer)
-        call = Call(core.store, ctx, noting, "GET", match.names, None, None, fields, packed=packed)
+        call = Call(core.store, ctx, noting, "GET", match.names, query, None, fields, packed=packed)
         found = route.hot(call)
         if found is None:
             return None
