@@ -280,3 +280,14 @@ def test_a_name_of_the_wrong_kind_is_told_what_it_is(run, ok, opened, tmp_path):
     assert (ran.out, ran.err) == ("", "local/p has 3 runs: see 'runstone runs local/p'\n")
     told = run("sql", "p", "SELECT loss FROM runs").err
     assert '"loss" not found' in told and '"summary.loss"' in told and "\\n" not in told
+
+
+def test_the_history_of_a_run(ok, opened):
+    head, *rows = ok("history", "run:p/r1").out.splitlines()
+    assert head.split() == ["ENTRY", "TIME", "CHANGE", "BY", "WHAT"]
+    assert [row.split()[2] for row in rows] == ["create_run", "update_run"]
+    assert 'config={"lr":0.1,' in rows[0]
+    assert ok("history", "run:p/r1", "--json").json[0]["command"]["config"] == {
+        "lr": 0.1,
+        "opt": {"name": "adam"},
+    }
