@@ -31,7 +31,8 @@ CASES = {
         {
             "main.js": 'import { wide, tall } from "./small.js";\nexport const found = [wide, tall(2)];\n',
             "small.js": 'import{one as n}from"./numbers.js";import{one as m}from"./numbers.js";'
-            'const d=n+m;export{one}from"./numbers.js";var t;function q(x){return x*d}t=5;export{t as wide,q as tall};\n//# sourceMappingURL=small.js.map',
+            'const d=n+m;export{one}from"./numbers.js";var t;function q(x){return x*d}t=5;'
+            "export{t as wide,q as tall};\n//# sourceMappingURL=small.js.map",
             "numbers.js": "export const one = 1;\n",
         },
         [5, 4],
