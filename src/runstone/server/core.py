@@ -79,7 +79,7 @@ class Core:
         self._courier: Courier | None = None
         self.router = Router()
         self.own = Own(self)
-        self.pages = Pages()
+        self.pages = Pages(self.sessions.reader)
         self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
         for dialect in self.dialects:
             self.router.add(dialect)
