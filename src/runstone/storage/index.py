@@ -23,7 +23,7 @@ import msgspec
 
 from runstone._native.digests import seal, seal_rows, unseal
 from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull, TryAgain
-from runstone.storage import filesystem, pages
+from runstone.storage import commitword, filesystem, pages
 from runstone.storage.commitmark import CommitMark
 from runstone.storage.gate import Gate
 from runstone.storage.tables import TABLES, Table
@@ -279,6 +279,15 @@ class Index:
         finally:
             self._gate.release_shared()
         return number
+
+    def commit_word(self) -> tuple[Path, int] | None:
+        """A file and the offset of eight bytes of it that equal :meth:`last_commit` at any time; None where there are none.
+
+        None also when a commit was made at this moment.
+        """
+        path = self.path / "lock.mdb"
+        offset = commitword.place_of(path, self.last_commit())
+        return None if offset is None else (path, offset)
 
     def check_readers(self) -> int:
         """Frees the slots of readers that died; how many there were."""
