@@ -51,14 +51,6 @@ def test_rows_begin_at_any_place_of_an_order(drawn: dict[str, Caller], skip: int
         assert found["total"] == COUNT
 
 
-def test_a_far_place_is_reached_in_leaps(drawn: dict[str, Caller], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("runstone.domain.runs.tablerows.MAX_LIMIT", 4)
-    found = drawn["ria"].post(
-        ROWS, {"fields": ["config.number"], "order": "config.number desc", "skip": 18, "limit": 3}
-    )
-    assert [row["values"] for row in found.expect(200)["items"]] == [[6], [5], [4]]
-
-
 def test_a_row_has_what_every_table_shows_and_long_texts_are_cut(drawn: dict[str, Caller]):
     found = (
         drawn["ria"]

@@ -81,6 +81,7 @@ ROUTES = (
         body=RowQuestion,
         answer=RunRows,
         blocking=True,
+        remembered=True,
     ),
     Route(
         "POST",
@@ -90,5 +91,6 @@ ROUTES = (
         body=DrawQuestion,
         media_type=BYTES,
         blocking=True,
+        remembered=True,
     ),
 )
