@@ -95,6 +95,7 @@ ROUTES = (
         body=RowQuestion,
         answer=RunRows,
         blocking=True,
+        remembered=True,
     ),
     Route(
         "POST",
@@ -104,5 +105,6 @@ ROUTES = (
         body=DrawQuestion,
         media_type=BYTES,
         blocking=True,
+        remembered=True,
     ),
 )
