@@ -140,7 +140,7 @@ static size_t write_answer(rs_hotlane *l, const rs_answer *a, char *out) {
 
 /* The answer to the head that `data` begins with, whose length goes to `*head`; NULL when there is none. */
 static rs_answer *answer_to(rs_hotlane *l, const char *data, size_t length, int64_t now_us, size_t *head) {
-    static const char start[] = "GET /api/v1/";
+    static const char start[] = "GET /api/";
     if (length < sizeof start || memcmp(data, start, sizeof start - 1) != 0) return NULL;
     const char *end = memmem(data, length < RS_HEAD_MAX ? length : RS_HEAD_MAX, "\r\n\r\n", 4);
     if (end == NULL) return NULL;

@@ -135,6 +135,24 @@ def test_hot_answers_come_from_the_native_thread(stored: Background, client: Cli
     assert served_natively(stored) == 2
 
 
+def test_mlflows_questions_are_answered_there_too(stored: Background, caller: Caller, client: Client):
+    mlflow = "/api/2.0/mlflow/"
+    caller.post(mlflow + "registered-models/create", {"name": "m"}).expect(200)
+    caller.post(mlflow + "model-versions/create", {"name": "m", "source": "s3://b/x"}).expect(200)
+    caller.post(
+        mlflow + "registered-models/alias", {"name": "m", "alias": "champion", "version": "1"}
+    ).expect(200)
+    path = mlflow + "registered-models/alias?name=m&alias=champion"
+    until_native(stored, client, path)
+    assert json.loads(client.ask(path)[1])["model_version"]["version"] == "1"
+    assert served_natively(stored) == 1
+    caller.post(mlflow + "model-versions/create", {"name": "m", "source": "s3://b/y"}).expect(200)
+    caller.post(
+        mlflow + "registered-models/alias", {"name": "m", "alias": "champion", "version": "2"}
+    ).expect(200)
+    assert json.loads(client.ask(path)[1])["model_version"]["version"] == "2"
+
+
 def test_pipelined_and_fragmented(stored: Background, client: Client):
     until_native(stored, client)
     first = client.ask()
