@@ -13,7 +13,7 @@ from runstone.domain.context import LOCAL, Context
 
 UI = Path(__file__).parents[2] / "src" / "runstone" / "ui"
 #: A colour of the theme that a script asks for.
-DRAWN = re.compile(r'"(--[a-z0-9-]+)"')
+DRAWN = re.compile(r'"(--[a-z][a-z0-9-]*)"')
 
 
 def test_an_empty_server_says_how_to_connect_each_client(page, server, accessible):
