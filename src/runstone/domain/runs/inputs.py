@@ -179,7 +179,7 @@ def of(store: Store, ctx: Context, name: str) -> Uses:
     """What a run, also a deleted one, reads and makes."""
     with store.index.read() as view:
         run = finding.find(store, view, ctx, name, deleted=True).run
-        return _of(view, run.id)
+        return noted(view, run.id)
 
 
 def used_in(
@@ -220,7 +220,8 @@ def readers(
     return list(found)
 
 
-def _of(view: View, run: int) -> Uses:
+def noted(view: View, run: int) -> Uses:
+    """What is noted of a run by its id; no policy is asked."""
     datasets = [
         (row, labels)
         for (_, dataset), labels in view.scan(RUN_DATASETS, run)
