@@ -12,7 +12,7 @@ from typing import Any
 import lmdb
 
 from runstone.errors import Corrupt, Invalid, RunstoneError, StorageFailed, StorageFull
-from runstone.storage import filesystem, pages
+from runstone.storage import commitword, filesystem, pages
 from runstone.storage.commitmark import CommitMark
 from runstone.storage.gate import Gate
 from runstone.storage.index.failures import is_full, opening_error, wrap
@@ -166,6 +166,15 @@ class Index:
         finally:
             self.gate.release_shared()
         return number
+
+    def commit_word(self) -> tuple[Path, int] | None:
+        """A file and the offset of eight bytes of it that equal :meth:`last_commit` at any time; None where there are none.
+
+        None also when a commit was made at this moment.
+        """
+        path = self.path / "lock.mdb"
+        offset = commitword.place_of(path, self.last_commit())
+        return None if offset is None else (path, offset)
 
     def check_readers(self) -> int:
         """Frees the slots of readers that died; how many there were."""
