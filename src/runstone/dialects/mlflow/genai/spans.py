@@ -9,7 +9,8 @@ from typing import Any
 
 from runstone.dialects.mlflow import validation
 from runstone.dialects.mlflow.genai import conventions, otlp, previews
-from runstone.dialects.mlflow.genai.conventions import INPUTS, OUTPUTS, TYPE, clean, figures, loads
+from runstone.dialects.mlflow.genai.conventions import INPUTS, OUTPUTS, TYPE
+from runstone.dialects.mlflow.genai.texts import clean, figures, loads
 from runstone.domain.traces.spans import CACHED_TOKENS, COSTS, TOKENS, Span, Told
 from runstone.errors import RunstoneError
 
@@ -56,8 +57,19 @@ def _attributes(span: dict[str, Any], name: str) -> dict[str, str]:
     service = span["resource"].get("service.name")
     if not span.get("parent_span_id") and isinstance(service, str) and service in _SERVICES:
         found["service.name"] = json.dumps(service)
-    conventions.translate(found)
+    conventions.translate(found, _events(span))
     return found
+
+
+def _events(span: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": event.get("name", ""),
+            "time_unix_nano": event.get("time_unix_nano", 0),
+            "attributes": otlp.attributes(event),
+        }
+        for event in span.get("events", ())
+    ]
 
 
 def _once(text: str) -> str:
@@ -128,14 +140,7 @@ def _kept(span: dict[str, Any], attributes: dict[str, str]) -> Span:
         "name": span.get("name", ""),
         "start_time_unix_nano": start,
         "end_time_unix_nano": end,
-        "events": [
-            {
-                "name": event.get("name", ""),
-                "time_unix_nano": event.get("time_unix_nano", 0),
-                "attributes": otlp.attributes(event),
-            }
-            for event in span.get("events", ())
-        ],
+        "events": _events(span),
         "status": {"code": _CODES[state], "message": span.get("status", {}).get("message") or None},
         "attributes": attributes,
         "links": [
