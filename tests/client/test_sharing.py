@@ -2,12 +2,10 @@
 
 import os
 import random
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
+from benches.xfs import Unavailable, xfs
 
 from runstone.client import partial
 from runstone.client.cache import Cache
@@ -17,32 +15,14 @@ from runstone.client.remote import Remote
 SIZE = 24 << 20
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
 def disk():
-    """A mounted XFS; what is in it is gone afterwards."""
-    if os.geteuid() != 0 or not all(map(shutil.which, ("mkfs.xfs", "mount", "umount"))):
-        pytest.skip("needs root and mkfs.xfs")
-    home = Path(tempfile.mkdtemp(prefix="sharing-"))
-    where, image = home / "disk", home / "image"
-    where.mkdir()
-    with image.open("wb") as file:
-        file.truncate(400 << 20)
+    """A file system whose files can share blocks."""
     try:
-        try:
-            run("mkfs.xfs", "-q", "-m", "reflink=1", image)
-            run("mount", "-t", "xfs", "-o", "loop", image, where)
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no XFS on a loop device here: {error.stderr.strip()}")
-        try:
+        with xfs(400) as where:
             yield where
-        finally:
-            run("umount", "-l", where)
-    finally:
-        shutil.rmtree(home)
+    except Unavailable as why:
+        pytest.skip(str(why))
 
 
 def put(remote: Remote, folder: Path, data: bytes):
