@@ -290,6 +290,13 @@ class RunRows(Value, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class RunsChanged(Value, frozen=True, kw_only=True):
+    """What one change of many runs did: how many runs were meant, and the names of those that it changed."""
+
+    matched: int
+    runs: tuple[str, ...]
+
+
 class FieldImportance(Value, frozen=True, kw_only=True):
     """How a field of the config goes with a metric; ``kind`` is ``number`` or ``category``, ``runs`` how many have the field.
 
