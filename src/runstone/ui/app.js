@@ -3,13 +3,13 @@
 import { html, render, useEffect, useState } from "./lib/html.js";
 import { Bones, Blank, Failure } from "./components/states.js";
 import { Mark, Shell } from "./components/shell.js";
+import { Lazy } from "./components/lazy.js";
 import { useCommands } from "./components/palette.js";
 import { theme } from "./lib/prefs.js";
 import { online } from "./lib/api.js";
 import { useResource, whenBack } from "./lib/resource.js";
 import { followLinks, match, navigate, path } from "./lib/router.js";
 import { resume, session } from "./lib/session.js";
-import { SignIn } from "./pages/signin.js";
 import { ROUTES } from "./routes.js";
 
 function App() {
@@ -23,7 +23,7 @@ function App() {
   ], []);
   if (session.value === undefined && asked.loading) return html`<div class="shell"><header class="bar"><span class="brand"><${Mark} /><span>runstone</span></span></header><div class="boot" role="status" aria-label="Loading" /></div>`;
   if (session.value === undefined && asked.error) return html`<div class="page"><${Failure} error=${asked.error} retry=${asked.reload} /></div>`;
-  if (!session.value) return html`<${SignIn} />`;
+  if (!session.value) return html`<${Lazy} load=${() => import("./pages/signin.js").then(module => module.SignIn)} />`;
   return html`<${Page} key=${session.value.name} />`;
 }
 

@@ -8,16 +8,22 @@ import { useResource } from "../lib/resource.js";
 import { to } from "../lib/router.js";
 import { session } from "../lib/session.js";
 import { Recipes } from "../components/recipes.js";
+import { isPrinted, Printed } from "./links.js";
 import { Blank, Bones, Failure, Loaded, State } from "../components/states.js";
 
 /** Projects whose runs are asked after. */
 const ASKED = 12;
 
 export default function Home() {
+  if (isPrinted(location.hash)) return html`<${Printed} hash=${location.hash} />`;
+  return html`<${Overview} />`;
+}
+
+function Overview() {
   const overview = useResource(load, []);
   return html`<div class="page">
     <div class="page-head"><div class="grow"><h1>${session.value?.local ? "Projects" : `Projects of ${session.value?.name}`}</h1></div></div>
-    <${Loaded} of=${overview} lines=${6}>${(/** @type {Overview} */ found) => found.projects.length === 0 ? html`<${Begin} />` : html`<div class="split">
+    <${Loaded} of=${overview} lines=${6}>${(/** @type {Found} */ found) => found.projects.length === 0 ? html`<${Begin} />` : html`<div class="split">
       <div class="stack"><${Projects} projects=${found.projects} /><${Recent} runs=${found.recent} /></div>
       <div class="stack"><${Health} /><h2>Connect a client</h2><${Recipes} /></div>
     </div>`}</${Loaded}>
@@ -26,10 +32,10 @@ export default function Home() {
 
 /**
  * @typedef {{ namespace: string, name: string, kind: string, description: string, updated: number, total?: number, last?: number }} Project
- * @typedef {{ projects: Project[], recent: any[] }} Overview
+ * @typedef {{ projects: Project[], recent: any[] }} Found
  */
 
-/** @param {AbortSignal} signal @returns {Promise<Overview>} */
+/** @param {AbortSignal} signal @returns {Promise<Found>} */
 async function load(signal) {
   const who = await get("/api/v1/whoami", { signal });
   /** @type {{ items: Project[] }[]} */

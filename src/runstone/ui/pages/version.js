@@ -15,11 +15,19 @@ import { Markdown } from "../components/markdown.js";
 import { Promote } from "../components/promote.js";
 import { Blank, Loaded, State } from "../components/states.js";
 import { Usage } from "../components/usage.js";
+import { Artifact } from "./links.js";
 
 const TABS = ["overview", "files", "metadata", "lineage", "usage", "history"];
 
 /** @param {{ ns: string, project: string, collection: string, version: string, tab?: string }} props */
-export default function Version({ ns, project, collection, version, tab = "overview" }) {
+export default function Version(props) {
+  const { ns, project, version, tab = "overview" } = props;
+  // type/name/version, as the wandb SDK prints it.
+  return TABS.includes(tab) ? html`<${Shown} ...${props} tab=${tab} />` : html`<${Artifact} ns=${ns} project=${project} collection=${version} version=${tab} />`;
+}
+
+/** @param {{ ns: string, project: string, collection: string, version: string, tab: string }} props */
+function Shown({ ns, project, collection, version, tab }) {
   const found = useResource(async signal => {
     const [info, about] = await Promise.all([get(api("collections", ns, project, collection, "versions", version), { signal }), get(api("projects", ns, project), { signal })]);
     return { info, registry: about.kind === "registry" };

@@ -14,7 +14,7 @@ const FIRST = 300;
 /** @param {{ info: any, reload: () => void }} props */
 export function Overview({ info, reload }) {
   const told = useMemo(() => describe(info.info), [info.info]);
-  return html`<div class="page"><div class="split even">
+  return html`<div class="page wide"><div class="split even">
     <div class="stack">
       <${Values} title="Config" value=${info.config} nothing="Nothing is configured." />
       <section class="card" aria-label="Environment"><header><h2>Environment</h2></header><div class="body">
