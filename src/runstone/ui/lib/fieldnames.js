@@ -45,3 +45,8 @@ function foremost(names, patterns) {
   }
   return names[0];
 }
+
+/** Tags that people gave: mlflow keeps what it knows of a run among its tags as well. @param {Record<string, string>} tags @returns {Record<string, string>} */
+export function ownTags(tags) {
+  return Object.fromEntries(Object.entries(tags).filter(([name]) => !name.startsWith("mlflow.")));
+}

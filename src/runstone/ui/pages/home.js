@@ -43,7 +43,7 @@ async function load(signal) {
   const projects = pages.flatMap(page => page.items).sort((one, other) => other.updated - one.updated);
   const recent = /** @type {any[]} */ ([]);
   await Promise.all(projects.filter(project => project.kind === "project").slice(0, ASKED).map(async project => {
-    const found = await post(api("run-queries", project.namespace, project.name, "query"), { order: "updated desc", limit: 8, total: true }, { signal });
+    const found = await post(api("run-queries", project.namespace, project.name, "query"), { filter: "not job_type = \"logged model\"", order: "updated desc", limit: 8, total: true }, { signal });
     project.total = found.total;
     project.last = found.items[0]?.updated || project.updated;
     recent.push(...found.items);

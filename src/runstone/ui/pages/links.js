@@ -1,13 +1,12 @@
 /** Addresses that clients print, led to the pages here that show the same: those of mlflow behind a hash, sweeps and artifacts as wandb has them. */
 
 import { html, useEffect, useState } from "../lib/html.js";
-import { api, get, query } from "../lib/api.js";
+import { get, query } from "../lib/api.js";
 import { navigate, to } from "../lib/router.js";
 import { Blank, Bones } from "../components/states.js";
 
-/** Where mlflow keeps registered models without a registry in their name, and runs without an experiment. */
+/** Where mlflow keeps registered models without a registry in their name. */
 const MODELS = "models";
-const DEFAULT = "Default";
 const EXPERIMENT = /^#\/experiments\/(\d+)(?:\/runs\/(\w+))?/;
 const MODEL = /^#\/models\/([^/?]+)(?:\/versions\/(\d+))?/;
 
@@ -63,16 +62,10 @@ async function ofMlflow(hash) {
     return to(namespaces[0], registry, "artifacts", name, ...(model[2] ? [`v${model[2]}`] : []));
   }
   const [, id, run] = EXPERIMENT.exec(hash) || [];
-  for (const ns of namespaces.slice(0, 50)) {
-    let after = "";
-    do {
-      const page = await get(api("namespaces", ns, "projects") + query({ limit: 1000, after }));
-      const found = page.items.find((/** @type {any} */ project) => (id === "0" ? project.name === DEFAULT : String(project.id) === id));
-      if (found) return to(ns, found.name, ...(run ? ["runs", run] : []));
-      after = page.next;
-    } while (after);
-  }
-  return "";
+  // Only that dialect knows a project by its number.
+  const { experiment } = await get("/api/2.0/mlflow/experiments/get" + query({ experiment_id: id }));
+  const workspace = experiment.workspace && experiment.workspace !== "default" ? experiment.workspace : namespaces[0];
+  return to(workspace, experiment.name, ...(run ? ["runs", run] : []));
 }
 
 /** A registered model of mlflow is of the registry before the dot, if there is one. @param {string} name */

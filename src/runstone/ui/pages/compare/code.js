@@ -27,7 +27,7 @@ export function Code({ runs }) {
 /** @param {{ one: any, other: any }} props */
 function Texts({ one, other }) {
   const parts = useMemo(() => {
-    const [left, right] = [describe(one.info), describe(other.info)];
+    const [left, right] = [describe(one), describe(other)];
     const lines = (/** @type {[string, string][]} */ pairs, /** @type {string} */ between) => pairs.map(([name, value]) => `${name}${between}${value}`).join("\n");
     return [
       { title: "Command, commit and machine", steps: lineDiff(lines(left.facts, ": "), lines(right.facts, ": ")) },

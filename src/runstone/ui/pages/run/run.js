@@ -9,13 +9,12 @@ import { useResource } from "../../lib/resource.js";
 import { navigate, search, to } from "../../lib/router.js";
 import { attempt, tell } from "../../lib/toasts.js";
 import { Icon } from "../../components/icons.js";
+import { Lazy } from "../../components/lazy.js";
 import { Item, Menu } from "../../components/menu.js";
 import { Loaded, State } from "../../components/states.js";
+import { useTitle } from "../../components/title.js";
 import { Panels } from "../workspace/panels.js";
 import { ViewState } from "../workspace/view.js";
-import { Artifacts } from "./artifacts.js";
-import { Files } from "./files.js";
-import { Logs } from "./logs.js";
 import { Overview } from "./overview.js";
 
 const TABS = [["overview", "Overview"], ["charts", "Charts"], ["logs", "Logs"], ["system", "System"], ["media", "Media and tables"], ["files", "Files"], ["artifacts", "Artifacts"]];
@@ -26,8 +25,6 @@ export default function Run({ ns, project, run, tab = "overview" }) {
   const found = useResource(signal => get(api("runs", ns, project, run), { signal }), [ns, project, run]);
   const [live, setLive] = useState(NONE);
   const [lines, setLines] = useState(0);
-  const [Media, setMedia] = useState(/** @type {any} */ (null));
-  useEffect(() => { if (tab === "media") import("./media.js").then(module => setMedia(() => module.Media), () => {}); }, [tab]);
   const name = `${ns}/${project}/${run}`;
   useEffect(() => {
     const reload = gathered(found.reload, 1000);
@@ -50,10 +47,10 @@ export default function Run({ ns, project, run, tab = "overview" }) {
     ${tab === "overview" && html`<${Overview} info=${info} reload=${found.reload} />`}
     ${tab === "charts" && html`<${Charts} key="charts" info=${info} live=${live} />`}
     ${tab === "system" && html`<${Charts} key="system" info=${info} live=${live} system />`}
-    ${tab === "logs" && html`<${Logs} info=${info} turn=${lines} />`}
-    ${tab === "media" && Media && html`<${Media} info=${info} turn=${live.turn} />`}
-    ${tab === "files" && html`<${Files} info=${info} />`}
-    ${tab === "artifacts" && html`<${Artifacts} info=${info} />`}
+    ${tab === "logs" && html`<${Lazy} key="logs" load=${() => import("./logs.js").then(module => module.Logs)} info=${info} turn=${lines} />`}
+    ${tab === "media" && html`<${Lazy} key="media" load=${() => import("./media.js").then(module => module.Media)} info=${info} turn=${live.turn} />`}
+    ${tab === "files" && html`<${Lazy} key="files" load=${() => import("./files.js").then(module => module.Files)} info=${info} />`}
+    ${tab === "artifacts" && html`<${Lazy} key="artifacts" load=${() => import("./artifacts.js").then(module => module.Artifacts)} info=${info} />`}
   `}</${Loaded}>`;
 }
 
@@ -61,6 +58,7 @@ export default function Run({ ns, project, run, tab = "overview" }) {
 function Head({ info, reload }) {
   const path = api("runs", info.namespace, info.project, info.name);
   const shown = info.display_name || info.name;
+  useTitle(shown);
   async function rename() {
     const name = prompt("Name of the run", shown);
     if (name && name !== shown && await attempt(() => patch(path, { display_name: name }))) reload();

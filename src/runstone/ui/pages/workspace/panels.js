@@ -1,7 +1,7 @@
 /** Panels: one for each key that was logged, together by the prefix of their names. Only those in sight are there and ask the server. */
 
 import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
-import { api, get, query } from "../../lib/api.js";
+import { ApiError, api, get, query } from "../../lib/api.js";
 import { useResource } from "../../lib/resource.js";
 import { Icon } from "../../components/icons.js";
 import { Lazy } from "../../components/lazy.js";
@@ -25,6 +25,8 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
   const asked = useResource(async signal => only || allKeys(ns, project, signal), [ns, project, only]);
   const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
   useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
+  // A project that is not there yet is made by its first run.
+  const missing = keys.error instanceof ApiError && keys.error.status === 404;
   const [adding, setAdding] = useState(false);
   // Saved views are not needed for the first look.
   const [Views, setViews] = useState(/** @type {any} */ (null));
@@ -48,7 +50,7 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
       </${Menu}>`}
       <button class="btn quiet" onClick=${() => setAdding(true)} title="A panel of an expression over keys"><${Icon} name="plus" />Expression</button>
     </div>
-    <${Loaded} of=${keys}>${(/** @type {string[]} */ all) => html`<div class="sections">
+    <${Loaded} of=${missing ? { ...keys, error: undefined, data: [] } : keys}>${(/** @type {string[]} */ all) => html`<div class="sections">
       ${view.added.length > 0 && html`<${Section} name="Expressions" keys=${view.added.map(each => each.id)} state=${state}>
         ${(/** @type {string[]} */ _, /** @type {any} */ place) => view.added.map(each => html`<${Panel} key=${each.id} ns=${ns} project=${project} id=${each.id} y=${each.y} state=${state} shown=${shown} live=${live} place=${place(each.id)} remove=${() => state.set({ added: view.added.filter(other => other.id !== each.id) })} />`)}
       </${Section}>`}

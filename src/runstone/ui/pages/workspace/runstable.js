@@ -3,6 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../../lib/html.js";
 import { ApiError, api, patch } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
+import { ownTags } from "../../lib/fieldnames.js";
 import { count } from "../../lib/format.js";
 import { navigate, to } from "../../lib/router.js";
 import { attempt } from "../../lib/toasts.js";
@@ -15,13 +16,16 @@ import { isNumeric, show, title, useColumns, width } from "./columns.js";
 import { FilterBar, quoted } from "./filterbar.js";
 import { useRows } from "./runs.js";
 
+/** The job type of what mlflow keeps of a logged model, which is a run of its own. */
+const LOGGED = "logged model";
+
 /** @typedef {import("./runs.js").Row} Row */
 
 /** @param {{ ns: string, project: string, state: import("./view.js").ViewState, turn: number }} props */
 export function RunsTable({ ns, project, state, turn }) {
   const view = state.now.value;
   const columns = useColumns(ns, project, view.columns);
-  const fields = useMemo(() => columns.filter(field => field !== "tags" && field !== "notes"), [columns]);
+  const fields = useMemo(() => [...new Set([...columns.filter(field => field !== "tags" && field !== "notes"), "job_type"])], [columns]);
   const rows = useRows(ns, project, { filter: view.filter, order: view.order, fields });
   const [chosen, setChosen] = useState(/** @type {string[]} */ ([]));
   // All that fit the filter, also those that were never in sight.
@@ -107,7 +111,7 @@ function Name({ ns, project, row, hidden, toggle, chosen, choose }) {
     <input type="checkbox" class="check" aria-label=${`Choose ${row.name}`} checked=${chosen} onChange=${choose} />
     <button class="eye" aria-pressed=${!hidden} aria-label=${`${hidden ? "Draw" : "Do not draw"} ${row.name}`} onClick=${() => toggle(row.run)}><${Icon} name=${hidden ? "hidden" : "eye"} /></button>
     <span class="dot" style=${{ background: hidden ? "transparent" : colorOf(row.run), boxShadow: `inset 0 0 0 2px ${colorOf(row.run)}` }} title=${row.state} />
-    <a class="cut" href=${to(ns, project, "runs", row.run)} title=${row.name}>${row.name}</a>
+    <a class="cut" href=${to(ns, project, "runs", row.run)} title=${row.name}>${row.name}</a>${row.of.job_type === LOGGED && html`<span class="tag">model</span>`}
   </span>`;
 }
 
@@ -122,7 +126,7 @@ function Notes({ row, edit }) {
 /** @param {{ row: Row, edit: (row: Row, change: any) => void }} props */
 function Tags({ row, edit }) {
   const [open, setOpen] = useState(false);
-  const names = Object.keys(row.tags);
+  const names = Object.keys(ownTags(row.tags));
   if (!open) {
     return html`<button class="inplace row" aria-label=${`Tags of ${row.name}`} title=${names.join(", ") || "Tag it"} onClick=${() => setOpen(true)}>
       ${names.length ? names.slice(0, 5).map(name => html`<span class="tag" key=${name}>${row.tags[name] ? `${name}: ${row.tags[name]}` : name}</span>`) : html`<span class="muted">–</span>`}</button>`;
@@ -130,7 +134,7 @@ function Tags({ row, edit }) {
   const done = (/** @type {string} */ text) => {
     setOpen(false);
     const wanted = text.split(",").map(each => each.trim()).filter(Boolean);
-    const tags = Object.fromEntries(wanted.map(name => [name, row.tags[name] ?? ""]));
+    const tags = Object.fromEntries([...Object.entries(row.tags).filter(([name]) => !names.includes(name)), ...wanted.map(name => [name, row.tags[name] ?? ""])]);
     const gone = names.filter(name => !wanted.includes(name)).map(name => `tags.${name}`);
     if (gone.length || wanted.length !== names.length) edit(row, { tags, ...(gone.length ? { remove: gone } : {}) });
   };
