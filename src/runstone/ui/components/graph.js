@@ -47,9 +47,12 @@ function Drawing({ graph }) {
   useEffect(() => {
     if (!placed || !root.current) return;
     const box = root.current.getBoundingClientRect();
-    const scale = Math.min(1.15, box.width / (placed.width + 40), (innerHeight * 0.66 - 90) / placed.height);
+    const scale = Math.max(0.62, Math.min(1.15, box.width / (placed.width + 40), (innerHeight * 0.66 - 90) / placed.height));
+    const wide = placed.width * scale;
+    const middle = placed.nodes.find(node => node.id === graph.root)?.x ?? placed.width / 2;
     setHigh(Math.max(220, Math.min(720, innerHeight * 0.66, placed.height * scale + 90)));
-    setView({ x: (box.width - placed.width * scale) / 2, y: 40, scale: Math.max(0.15, scale) });
+    // What does not fit at a size that can be read is moved to; the thing that was asked after is in the middle.
+    setView({ x: wide <= box.width ? (box.width - wide) / 2 : box.width / 2 - middle * scale, y: 40, scale });
   }, [placed]);
   if (!placed) return html`<div class="body"><${Bones} /></div>`;
   /** @param {number} factor @param {number} x @param {number} y */

@@ -1,19 +1,23 @@
-/** Which fields of a project tell something: not what clients keep for themselves, nor the parts of a logged file. */
+/** Which fields of a project tell something: not what clients keep for themselves. */
 
 /** @typedef {{ field: string, runs: number }} Field */
 
 const OWN = /^[a-z]+\.(_|system\/)|\/_/;
 
 /**
- * Fields that tell something, those of most runs first.
+ * Fields that tell something, figures and those of most runs first.
  * @param {Field[]} found as the server lists them, with the statistics of keys (`summary.loss:min`) among them
  * @returns {string[]}
  */
 export function telling(found) {
-  const files = new Set(found.filter(each => each.field.endsWith("._type")).map(each => each.field.slice(0, -"._type".length)));
-  const part = (/** @type {string} */ field) => files.size > 0 && field.split(".").some((_, at, parts) => files.has(parts.slice(0, at).join(".")));
-  return found.filter(({ field }) => !field.includes(":") && !OWN.test(field) && !part(field))
-    .sort((one, other) => other.runs - one.runs).map(each => each.field);
+  const logged = figures(found);
+  return found.filter(({ field }) => !field.includes(":") && !OWN.test(field))
+    .sort((one, other) => Number(logged.has(other.field)) - Number(logged.has(one.field)) || other.runs - one.runs).map(each => each.field);
+}
+
+/** Of fields of the summary those that numbers were logged as, which are those that have a mean. @param {Field[]} found @returns {Set<string>} */
+export function figures(found) {
+  return new Set(found.filter(each => each.field.endsWith(":mean")).map(each => each.field.slice(0, -":mean".length)));
 }
 
 const ATTRIBUTES = /** @type {Record<string, string>} */ ({ job_type: "Job type" });

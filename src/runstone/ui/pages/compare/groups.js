@@ -99,8 +99,12 @@ function grouped(pairs) {
   const groups = [...found].map(([name, values]) => ({ name, values }));
   if (many) return edges.slice(1).map((_, at) => groups.find(group => group.name === named(edges, at))).filter(group => group !== undefined);
   if (groups.length > MOST_GROUPS) return groups.sort((one, other) => other.values.length - one.values.length);
+  if (isNumeric(keys)) return groups.sort((one, other) => sizeOf(one.name) - sizeOf(other.name));
   return groups.sort((one, other) => one.name.localeCompare(other.name, "en", { numeric: true }));
 }
+
+/** The number that a name was written from. @param {string} name */
+const sizeOf = name => Number(name.replaceAll(",", ""));
 
 /** Ranges with as many runs in each as can be. @param {number[]} values */
 function edgesOf(values) {

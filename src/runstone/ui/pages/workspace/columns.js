@@ -2,7 +2,7 @@
 
 import { html, useMemo } from "../../lib/html.js";
 import { api, get, query } from "../../lib/api.js";
-import { telling, title } from "../../lib/fieldnames.js";
+import { figures, telling, title } from "../../lib/fieldnames.js";
 import { ago, duration, inline, moment, number } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { State } from "../../components/states.js";
@@ -18,7 +18,9 @@ const MOST_USUAL = 12;
 export function useColumns(ns, project, chosen) {
   const found = useResource(async signal => {
     const lists = await Promise.all(["summary.", "config."].map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 1000 }), { signal })));
-    return lists.map(list => telling(list.items).slice(0, MOST_USUAL));
+    // Files and tables that were logged say nothing in a cell.
+    const numbers = figures(lists[0].items);
+    return lists.map((list, at) => telling(list.items).filter(field => at > 0 || numbers.has(field)).slice(0, MOST_USUAL));
   }, [ns, project]);
   return useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
 }
