@@ -78,7 +78,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     # What is never completed is given up soon.
     common = {
         "header_seconds": 0.5,
-        "body_seconds": 0.5,
+        "body_seconds": 1.5,
         "idle_seconds": 1.0,
         "port": 0,
         "log_format": "off",
@@ -464,3 +464,100 @@ def test_it_can_be_switched_off(background: Callable[..., Background]):
     caller.put_version("local/p/m", {"a": b"1"}, aliases=["prod"])
     caller.get(PATH.decode()).expect(200)
     assert "runstone_hot_requests_total 0" in caller.get("/metrics").content.decode()
+
+
+MLFLOW = "/api/2.0/mlflow/"
+
+
+@pytest.fixture(scope="module")
+def model(pair: Pair) -> str:
+    """The id of a run; beside it there is a model ``m`` with two versions and an alias."""
+    with Caller(pair.hot.url, pair.key.decode()) as caller:
+        caller.post(MLFLOW + "registered-models/create", {"name": "m"}).expect(200)
+        for _ in range(2):
+            caller.post(MLFLOW + "model-versions/create", {"name": "m", "source": "s3://b/x"}).expect(200)
+        pointed = {"name": "m", "alias": "champion", "version": "1"}
+        caller.post(MLFLOW + "registered-models/alias", pointed).expect(200)
+        made = caller.post(MLFLOW + "runs/create", {"experiment_id": "0"}).expect(200)
+        assert Caller(pair.cold.url, pair.key.decode()).get("/version").status == 200
+        return str(made["run"]["info"]["run_id"])
+
+
+QUESTIONS = [
+    "registered-models/alias?name=m&alias=champion",
+    "registered-models/alias?alias=champion&name=m",
+    "registered-models/alias?name=m&alias=latest",
+    "registered-models/alias?name=m&alias=none",
+    "registered-models/alias?name=none&alias=champion",
+    "registered-models/alias?name=m",
+    "registered-models/alias?name=m&alias=",
+    "registered-models/alias?name=m&name=m&alias=champion",
+    "registered-models/alias?name=m&alias=champion&more=x",
+    "registered-models/alias?name=%6d&alias=champion",
+    "registered-models/alias?name=%ff&alias=champion",
+    "registered-models/alias?name=m&alias=a+b",
+    "registered-models/alias?name=m/x&alias=champion",
+    "registered-models/alias?",
+    "registered-models/alias",
+    "registered-models/get?name=m",
+    "registered-models/get?name=none",
+    "registered-models/search",
+    "model-versions/get?name=m&version=1",
+    "model-versions/get?name=m&version=9",
+    "model-versions/get?name=m&version=x",
+    "model-versions/get-download-uri?name=m&version=2",
+    "runs/get?run_id=RUN",
+    "runs/get?run_uuid=RUN&run_id=RUN",
+    "runs/get?run_id=00000000000000000000000000000000",
+    "runs/get",
+    "none/get?name=m",
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_mlflows_questions(pair: Pair, model: str, question: str):
+    target = (MLFLOW + question.replace("RUN", model)).encode()
+    for fields in ((), (PACKED,), (b"X-MLFLOW-WORKSPACE: none",), (b"X-MLFLOW-WORKSPACE: local",)):
+        ask = request(pair.key, target, *fields, close=False)
+        answer = pair.both(ask, ask, request(pair.key, target, *fields))
+        assert answer.count(b"HTTP/1.1 ") == 3
+
+
+@pytest.mark.parametrize(
+    "question", [each for each in QUESTIONS if each.startswith(("runs/get?run_uuid", "registered-models/get?name=m"))]
+    + ["registered-models/alias?name=m&alias=champion", "model-versions/get?name=m&version=1"]
+)  # fmt: skip
+def test_the_unmodified_client_is_answered_on_the_lane(pair: Pair, model: str, question: str):
+    sent = {
+        "User-Agent": "mlflow-python-client/3.17.2",
+        "Accept-Encoding": "gzip, deflate",
+        "Accept": "*/*",
+        "Connection": "keep-alive",
+        "X-MLflow-Client-Version": "3.17.2",
+    }
+    with Caller(pair.hot.url, pair.key.decode()) as caller:
+        path = MLFLOW + question.replace("RUN", model)
+        first = caller.get(path, headers=sent).expect(200)
+        before = pair.hot_requests()
+        assert caller.get(path, headers=sent).expect(200) == first
+        assert pair.hot_requests() == before + 1
+
+
+def test_what_is_remembered_of_a_run_ends_with_the_next_commit(pair: Pair, model: str):
+    path = f"{MLFLOW}runs/get?run_id={model}"
+    with Caller(pair.hot.url, pair.key.decode()) as caller:
+        for value in ("a", "b", "c"):
+            tag = {"run_id": model, "key": "k", "value": value}
+            caller.post(MLFLOW + "runs/set-tag", tag).expect(200)
+            for _ in range(3):
+                told = caller.get(path).expect(200)["run"]["data"]["tags"]
+                assert {"key": "k", "value": value} in told
+
+
+def test_mlflows_answers_are_not_told_to_others(pair: Pair, model: str):
+    eve = keys.create(pair.hot.store, Context(), "eve", "mlflow").key.encode()
+    for question in ("runs/get?run_id=" + model, "registered-models/get?name=m"):
+        target = (MLFLOW + question).encode()
+        ask = (target, b"X-MLFLOW-WORKSPACE: local")
+        assert pair.both(request(pair.key, *ask, close=False), request(pair.key, *ask)).count(b" 200 OK") == 2
+        assert pair.both(request(eve, *ask, close=False), request(eve, *ask)).count(b" 404 ") == 2

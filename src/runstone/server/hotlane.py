@@ -1,12 +1,14 @@
-"""The hot lane: resolving a name, and the plan of a fetch, answered before aiohttp sees the request.
+"""The hot lane: the questions that are asked most, answered before aiohttp sees the request.
 
 aiohttp's parser, task and response take several times as long as the question itself. So when a connection is between requests and what
-arrived is exactly one or more plain ``GET /api/v1/resolve/…`` or ``GET /api/v1/collections/…/plan`` requests, they are answered here: by the
-same authentication, the same handler (and so the same policy), the same limits, log and counts. Only answers of 200 and 304 come from
-here, and only such as need not wait for a disk. Whatever is not understood at once, or would be refused, goes to aiohttp untouched; a test
-holds both ways to give the same answers.
+arrived is exactly one or more plain requests of a route with a ``hot`` handler (resolving a name, the plan of a fetch, a model version by its
+alias), they are answered here: by the same authentication, the same handler (and so the same policy), the same limits, log and counts. Only
+answers of 200 and 304 come from here, and only such as need not wait for a disk. Whatever is not understood at once, or would be refused,
+goes to aiohttp untouched; a test holds both ways to give the same answers.
 
 An answer is remembered, by a digest of the request as it came, until the next commit of any process, until its key expires, or for a minute.
+While it is, a native thread gives it on the connections that have asked for it (see :mod:`nativelane`), and Python sees those requests only
+in their counts.
 """
 
 from __future__ import annotations
@@ -24,11 +26,19 @@ from runstone.dialects.routing import JSON, MSGPACK, Call, Raw
 from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.server import codec
-from runstone.server.core import REQUEST_ID, SECURITY, Core, new_request_id
+from runstone.server.access import AccessLog
+from runstone.server.core import ID_PREFIX, REQUEST_ID, SECURITY, Core, new_request_id
 from runstone.server.metrics import BUCKETS, Metrics
+from runstone.server.nativelane import NativeLane
 from runstone.server.router import segments_of
 
-PREFIX = (b"GET /api/v1/resolve/", b"GET /api/v1/collections/")
+PREFIX = (
+    b"GET /api/v1/resolve/",
+    b"GET /api/v1/collections/",
+    b"GET /api/2.0/mlflow/registered-models/",
+    b"GET /api/2.0/mlflow/model-versions/",
+    b"GET /api/2.0/mlflow/runs/get?",
+)
 _END = b"\r\n\r\n"
 _MAX_HEAD = 4096
 _MAX_ANSWERS = 8192
@@ -38,11 +48,21 @@ _MAX_BYTES = 32 << 20
 #: The longest that an answer is remembered, in microseconds: what is signed in it must be young.
 _LONGEST = 60_000_000
 _LINE = re.compile(
-    rb"GET (/api/v1/(?:resolve/[A-Za-z0-9._~/-]+|collections/[A-Za-z0-9._~/-]+/versions/[A-Za-z0-9._~-]+/plan)) HTTP/1\.1\Z"
+    rb"GET (/api/(?:v1/(?:resolve/[A-Za-z0-9._~/-]+|collections/[A-Za-z0-9._~/-]+/versions/[A-Za-z0-9._~-]+/plan)"
+    rb"|2\.0/mlflow/[a-z-]+/[a-z-]+))(?:\?([A-Za-z0-9._~%+=&@-]+))? HTTP/1\.1\Z"
 )
 _FIELD = re.compile(rb"([A-Za-z-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\Z")
-#: Fields that mean nothing to this route, beside those that are looked at.
-_IGNORED = frozenset({b"user-agent", b"accept-encoding", b"accept-language", b"traceparent", b"tracestate"})
+#: Fields that mean nothing to these routes, beside those that are looked at.
+_IGNORED = frozenset(
+    {
+        b"user-agent",
+        b"accept-encoding",
+        b"accept-language",
+        b"traceparent",
+        b"tracestate",
+        b"x-mlflow-client-version",
+    }
+)
 #: Fields that are looked at, here or by the handlers.
 _KNOWN = frozenset(
     {
@@ -52,6 +72,7 @@ _KNOWN = frozenset(
         "x-request-id",
         "x-runstone-consumer",
         "x-runstone-near",
+        "x-mlflow-workspace",
         "if-none-match",
     }
 )
@@ -92,6 +113,23 @@ class Answer(msgspec.Struct, frozen=True):
     route: str
     status: int
     fetches: tuple[tuple[Context, int], ...]
+
+    def write_log(
+        self, log: AccessLog, request_id: str, peer: str, size: int, seconds: float, moment: float = 0.0
+    ) -> None:
+        """Logs that this was answered."""
+        log.write(
+            moment,
+            id=request_id,
+            principal=self.principal,
+            peer=peer,
+            method="GET",
+            path=self.path,
+            status=self.status,
+            bytes=size,
+            duration_ms=round(seconds * 1000, 3),
+            consumer=self.consumer or None,
+        )
 
 
 class _Noting:
@@ -136,20 +174,25 @@ class Lane:
         self._bytes = 0
         self._counts: dict[tuple[str, int], _Count] = {}
         self._hot = 0
+        self.native: NativeLane | None = None
+        self._native_tried = False
         core.metrics.watch(lambda: self._tell(core.metrics))
 
-    def answer(self, data: bytes, peer: Callable[[], str]) -> tuple[list[bytes], bytes]:
-        """The responses to the hot requests that ``data`` begins with, and what is left of it; ``peer`` tells the client's address."""
+    def answer(self, data: bytes, peer: Callable[[], str]) -> tuple[list[bytes], bytes, bool]:
+        """The responses to the hot requests that ``data`` begins with, what is left of it, and whether the native thread knows the last one.
+
+        ``peer`` tells the client's address.
+        """
         sent: list[bytes] = []
-        core, at = self._core, 0
+        core, at, known = self._core, 0, False
         if core.draining or core.metrics.active >= core.options.max_requests:
-            return sent, data
+            return sent, data, known
         while data.startswith(PREFIX, at):
             end = data.find(_END, at, at + _MAX_HEAD) + 4
             if end < 4:
                 break
             began = time.perf_counter()
-            found = self._find(data[at:end], peer)
+            found, known = self._find(data[at:end], peer)
             if found is None:
                 break
             request_id = found.request_id or new_request_id()
@@ -159,8 +202,8 @@ class Lane:
             seconds = time.perf_counter() - began
             self._count(found, seconds, len(response))
             if core.log.enabled:
-                self._write_log(found, request_id, peer(), len(response), seconds)
-        return sent, data[at:]
+                found.write_log(core.log, request_id, peer(), len(response), seconds)
+        return sent, data[at:], known
 
     def _count(self, found: Answer, seconds: float, size: int) -> None:
         self._hot += 1
@@ -179,13 +222,18 @@ class Lane:
         counts, self._counts = self._counts, {}
         for (route, status), count in counts.items():
             metrics.observe_many(route, "GET", status, count.requests, count.seconds, count.sent)
+        for (route, status), (requests, seconds, size) in (
+            self.native.taken() if self.native else {}
+        ).items():
+            self._hot += int(requests)
+            metrics.observe_many(route, "GET", status, int(requests), seconds, int(size))
         return {"hot_requests": self._hot}
 
-    def _find(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
+    def _find(self, head: bytes, peer: Callable[[], str]) -> tuple[Answer | None, bool]:
         commit = self._last_commit()
         if commit != self._commit:
-            self._forget()
             self._commit = commit
+            self._forget()
         # A digest, because the head holds the key, which is kept nowhere.
         digest = blake3(head)
         found = self._answers.get(digest)
@@ -193,19 +241,21 @@ class Lane:
             if found is None or found.until <= time.time_ns() // 1000:
                 found = self._make(head, peer)
                 if found is None:
-                    return None
+                    return None, False
                 self._remember(digest, found)
             self._core.throttle.take(found.principal)
         except Exception:
             # Whatever is wrong, the other way meets it again, and tells the client. The throttle counts no request that it refuses.
-            return None
+            return None, False
         for ctx, version in found.fetches:
             self._core.fetched(ctx, version)
-        return found
+        return found, self.native is not None and digest in self.native.told
 
     def _forget(self) -> None:
         self._answers.clear()
         self._bytes = 0
+        if self.native is not None:
+            self.native.forget(self._commit)
 
     def _remember(self, digest: bytes, found: Answer) -> None:
         if found.request_id:
@@ -214,6 +264,17 @@ class Lane:
             self._forget()
         self._answers[digest] = found
         self._bytes += len(found.after)
+        if self.native is None and not self._native_tried:
+            self._start_native()
+        if self.native is not None:
+            self.native.remember(digest, found)
+
+    def _start_native(self) -> None:
+        self._native_tried = True
+        self.native = NativeLane.start(self._core, ID_PREFIX)
+        if self.native is not None:
+            self.native.forget(self._commit)
+            self._core.fetches.before_flush.append(self.native.settle)
 
     def _make(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         line, *lines = head[:-4].split(b"\r\n")
@@ -221,11 +282,11 @@ class Lane:
         fields = _fields(lines)
         if target is None or fields is None:
             return None
-        core, path = self._core, target[1].decode()
+        core, path, raw = self._core, target[1].decode(), (target[2] or b"").decode()
         core.hosts.check_host(fields.get("host"))
         match = core.router.find(segments_of(path))
         route = match.endpoints["GET"].route if match is not None and "GET" in match.endpoints else None
-        if match is None or route is None or route.hot is None:
+        if match is None or route is None or route.hot is None or (raw and route.query is None):
             return None
         authorization = fields.get("authorization")
         if not core.authenticator.may_try(authorization, peer()):
@@ -235,9 +296,10 @@ class Lane:
             unquote_to_bytes(fields.get("x-runstone-consumer", "")).decode(), "X-Runstone-Consumer", 256
         )
         noting = _Noting(core)
-        packed = codec.wants_packed(fields.get("accept", "*/*"))
+        packed = route.answer is not None and codec.wants_packed(fields.get("accept", "*/*"))
+        query = codec.decode_query(raw, route.query) if raw or route.query else None
         ctx = Context(principal, consumer=consumer)
-        call = Call(core.store, ctx, noting, "GET", match.names, None, None, fields, packed=packed)
+        call = Call(core.store, ctx, noting, "GET", match.names, query, None, fields, packed=packed)
         found = route.hot(call)
         if found is None:
             return None
@@ -260,19 +322,6 @@ class Lane:
             route=route.path,
             status=found.status,
             fetches=tuple(noting.noted),
-        )
-
-    def _write_log(self, found: Answer, request_id: str, peer: str, size: int, seconds: float) -> None:
-        self._core.log.write(
-            id=request_id,
-            principal=found.principal,
-            peer=peer,
-            method="GET",
-            path=found.path,
-            status=found.status,
-            bytes=size,
-            duration_ms=round(seconds * 1000, 3),
-            consumer=found.consumer or None,
         )
 
 

@@ -28,6 +28,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     reason: str = ""
 
+    def asked(self) -> Command:
+        """What was asked for, without what was found out to carry it out: two arrivals of one change are alike in this."""
+        return self
+
     def erased(self, known: set[str]) -> Command | None:
         """What replay applies in its place once its payload is erased; None for a kind whose payload always stays.
 

@@ -53,9 +53,9 @@ class Sdk:
             text=True,
         )
 
-    def run(self, program: str, *, fails: bool = False, **environment: str) -> list:
+    def run(self, program: str, *, fails: bool = False, timeout: float = 100, **environment: str) -> list:
         process = self.start(program, **environment)
-        out, _ = process.communicate(timeout=100)
+        out, _ = process.communicate(timeout=timeout)
         assert (process.returncode != 0) == fails, out
         self.output = out
         return [json.loads(line[5:]) for line in out.splitlines() if line.startswith("SAID ")]

@@ -333,7 +333,7 @@ ROUTES = (
         "Makes a registered model.",
         {**_NAME, "tags": (ARRAY,), "description": (STRING,)},
     ),
-    *wire.routes("GET", "registered-models/get", get, "A registered model.", _NAME),
+    *wire.routes("GET", "registered-models/get", get, "A registered model.", _NAME, hot=True),
     *wire.routes(
         "GET",
         "registered-models/search",

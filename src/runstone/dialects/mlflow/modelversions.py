@@ -249,9 +249,15 @@ ROUTES = (
             "model_id": (STRING,),
         },
     ),
-    *wire.routes("GET", "model-versions/get", get, "A version.", _ONE),
+    *wire.routes("GET", "model-versions/get", get, "A version.", _ONE, quick=True, hot=True),
     *wire.routes(
-        "GET", "model-versions/get-download-uri", download_uri, "Where a version's files are.", _ONE
+        "GET",
+        "model-versions/get-download-uri",
+        download_uri,
+        "Where a version's files are.",
+        _ONE,
+        quick=True,
+        hot=True,
     ),
     *wire.routes(
         "PATCH", "model-versions/update", update, "Describes a version.", {**_ONE, "description": (STRING,)}
@@ -278,7 +284,9 @@ ROUTES = (
     *wire.routes(
         "POST", "registered-models/alias", set_alias, "Points an alias.", {**_ALIAS, "version": (REQUIRED,)}
     ),
-    *wire.routes("GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS, quick=True),
+    *wire.routes(
+        "GET", "registered-models/alias", by_alias, "The version of an alias.", _ALIAS, quick=True, hot=True
+    ),
     *(
         Route(
             "GET", path, get_artifact, "A file of a version.", query=Pairs, media_type=BYTES, also=(206, 304)

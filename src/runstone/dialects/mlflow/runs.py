@@ -316,7 +316,7 @@ ROUTES = (
         "Makes a run.",
         {"experiment_id": (STRING,), "start_time": (INTEGER,), "run_name": (STRING,)},
     ),
-    *wire.routes("GET", "runs/get", get, "A run by id.", _ID),
+    *wire.routes("GET", "runs/get", get, "A run by id.", _ID, hot=True),
     *wire.routes(
         "POST",
         "runs/update",

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runstone.dialects.mlflow.problem import invalid
+from runstone.dialects.mlflow.remembered import answers, question
 from runstone.dialects.routing import Call, Pairs, Route
 
 PREFIXES = ("/api/{version}/mlflow/", "/ajax-api/{version}/mlflow/")
@@ -31,10 +32,12 @@ def routes(
     version: str = "2.0",
     quick: bool = False,
     large: bool = False,
+    hot: bool = False,
 ) -> Iterator[Route]:
     """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``.
 
-    A ``quick`` one needs no thread; ``large`` allows a large body.
+    A ``quick`` one needs no thread; ``large`` allows a large body. A ``hot`` one is for the server's hot lane: at once if it is quick, and if
+    not, from the second time on that it is asked between two commits.
     """
 
     def answered(call: Call) -> Any:
@@ -42,16 +45,23 @@ def routes(
         _check(fields, schema or {})
         return handler(call, fields)
 
+    def remembered(call: Call) -> Any:
+        return answers(call.store).make(question(call, path), lambda: answered(call))
+
+    def known(call: Call) -> Any:
+        return answers(call.store).get(question(call, path))
+
     for prefix in PREFIXES:
         yield Route(
             method,
             prefix.format(version=version) + path,
-            answered,
+            remembered if hot and not quick else answered,
             summary,
             body=None if method == "GET" else Any,
             query=Pairs,
             blocking=not quick,
             manifest=large,
+            hot=None if not hot else answered if quick else known,
         )
 
 

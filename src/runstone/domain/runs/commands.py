@@ -83,6 +83,10 @@ class CreateRun(Command, frozen=True, kw_only=True):
     step: int = 0
     past: Past = Past()
 
+    def asked(self) -> CreateRun:
+        """The run without the past that was found when it was forked."""
+        return replace(self, past=Past())
+
     def erased(self, known: set[str]) -> CreateRun:
         """That there was a run of this name, and where it was forked."""
         return CreateRun(
@@ -138,6 +142,10 @@ class RewindRun(Command, frozen=True, kw_only=True):
     run: int
     step: int
     past: Past = Past()
+
+    def asked(self) -> RewindRun:
+        """The rewind without the past that was found."""
+        return replace(self, past=Past())
 
     def erased(self, known: set[str]) -> RewindRun:
         """Where the run was rewound to."""

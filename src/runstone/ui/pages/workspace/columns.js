@@ -9,12 +9,11 @@ import { State } from "../../components/states.js";
 
 /** @typedef {import("../../lib/fieldnames.js").Field} Field */
 
-export { title };
 const TIMES = new Set(["created", "started", "updated", "heartbeat", "ended"]);
 const USUAL = ["state", "created", "duration", "tags", "notes"];
 const MOST_USUAL = 12;
 
-/** The columns of a view: those that were chosen, or else what most runs have. @param {string} ns @param {string} project @param {string[] | null} chosen */
+/** The columns of a view: those that were chosen, or else what most runs have; and whether that is known already. @param {string} ns @param {string} project @param {string[] | null} chosen */
 export function useColumns(ns, project, chosen) {
   const found = useResource(async signal => {
     const lists = await Promise.all(["summary.", "config."].map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 1000 }), { signal })));
@@ -22,7 +21,8 @@ export function useColumns(ns, project, chosen) {
     const numbers = figures(lists[0].items);
     return lists.map((list, at) => telling(list.items).filter(field => at > 0 || numbers.has(field)).slice(0, MOST_USUAL));
   }, [ns, project]);
-  return useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
+  const columns = useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
+  return { columns, known: Boolean(chosen || found.data || found.error) };
 }
 
 /** @param {string} field */

@@ -1,6 +1,6 @@
 /** A panel: a key of the runs that are shown, as lines. It asks the server when it comes into sight, and forgets when it has been out of sight. */
 
-import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { ApiError } from "../../lib/api.js";
 import { parse } from "../../lib/expression.js";
 import { along, band, combine, ordered, smoothed } from "../../lib/lines.js";
@@ -131,7 +131,7 @@ function useDrawn(shown, keys, view, range, live, buckets) {
     const bounds = range && !asked.x && view.axis !== "relative" ? bound(range, timed) : {};
     return draw({ ...asked, ...bounds, runs: wanted }, signal);
   }
-  useEffect(() => {
+  useLayoutEffect(() => {
     const ending = new AbortController();
     setState(now => ({ ...now, loading: true }));
     load(runs, ending.signal).then(

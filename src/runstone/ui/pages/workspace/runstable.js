@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../../lib/html.js";
 import { ApiError, api, patch } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
-import { ownTags } from "../../lib/fieldnames.js";
+import { ownTags, title } from "../../lib/fieldnames.js";
 import { count } from "../../lib/format.js";
 import { navigate, to } from "../../lib/router.js";
 import { attempt } from "../../lib/toasts.js";
@@ -12,7 +12,7 @@ import { Lazy } from "../../components/lazy.js";
 import { Item, Menu } from "../../components/menu.js";
 import { Blank } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
-import { isNumeric, show, title, useColumns, width } from "./columns.js";
+import { isNumeric, show, useColumns, width } from "./columns.js";
 import { FilterBar, quoted } from "./filterbar.js";
 import { useRows } from "./runs.js";
 
@@ -24,9 +24,9 @@ const LOGGED = "logged model";
 /** @param {{ ns: string, project: string, state: import("./view.js").ViewState, turn: number }} props */
 export function RunsTable({ ns, project, state, turn }) {
   const view = state.now.value;
-  const columns = useColumns(ns, project, view.columns);
+  const { columns, known } = useColumns(ns, project, view.columns);
   const fields = useMemo(() => [...new Set([...columns.filter(field => field !== "tags" && field !== "notes"), "job_type"])], [columns]);
-  const rows = useRows(ns, project, { filter: view.filter, order: view.order, fields });
+  const rows = useRows(ns, project, known ? { filter: view.filter, order: view.order, fields } : null);
   const [chosen, setChosen] = useState(/** @type {string[]} */ ([]));
   // All that fit the filter, also those that were never in sight.
   const [every, setEvery] = useState(false);
@@ -34,7 +34,7 @@ export function RunsTable({ ns, project, state, turn }) {
   const [picking, setPicking] = useState(false);
   const grouped = view.group.length > 0;
   useEffect(() => { if (turn) rows.reload(); }, [turn]);
-  const missing = rows.error instanceof ApiError && rows.error.status === 404;
+  const { missing, wrong } = told(rows.error);
   const some = every || chosen.length > 0;
   const order = /^(?:`([^`]+)`|([\w.:]+))(?: (asc|desc))?$/.exec(view.order);
   const sort = order ? { id: order[1] || order[2], descending: order[3] === "desc" } : undefined;
@@ -77,7 +77,7 @@ export function RunsTable({ ns, project, state, turn }) {
   }
 
   return html`<section class="runs-pane" aria-label="Runs">
-    <div class="pane-head"><${FilterBar} ns=${ns} project=${project} value=${view.filter} error=${rows.error && !missing && !rows.error.message.includes("does not answer") ? rows.error : null} set=${(/** @type {string} */ filter) => state.set({ filter })} />
+    <div class="pane-head"><${FilterBar} ns=${ns} project=${project} value=${view.filter} error=${wrong} set=${(/** @type {string} */ filter) => state.set({ filter })} />
       <div class="row">
         ${!grouped && rows.total > 0 && html`<input type="checkbox" class="check" aria-label="Choose all runs that match" title="Choose all that match" checked=${every} onChange=${() => { setEvery(!every); setChosen([]); }} />`}
         <b class="num" aria-live="polite">${rows.loaded ? count(rows.total, "run") : "…"}</b>
@@ -97,6 +97,12 @@ export function RunsTable({ ns, project, state, turn }) {
     ${picking && html`<${Lazy} load=${() => import("./columnsdialog.js").then(module => module.ColumnsDialog)} ns=${ns} project=${project} chosen=${columns} set=${(/** @type {string[] | null} */ given) => state.set({ columns: given })}
       pinned=${view.pinned} pin=${(/** @type {string} */ field) => state.set({ pinned: view.pinned.includes(field) ? view.pinned.filter(each => each !== field) : [...view.pinned, field] })} close=${() => setPicking(false)} />`}
   </section>`;
+}
+
+/** What an error says: that there is no project, or that the filter is wrong; a server that is away is told elsewhere. @param {Error | null} error */
+function told(error) {
+  const missing = error instanceof ApiError && error.status === 404;
+  return { missing, wrong: error && !missing && !error.message.includes("does not answer") ? error : null };
 }
 
 /** @param {{ project: string, filter: string, clear: () => void }} props */
