@@ -8,6 +8,7 @@ import { ago, count, duration } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { navigate, search, to } from "../../lib/router.js";
 import { attempt, tell } from "../../lib/toasts.js";
+import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
 import { Lazy } from "../../components/lazy.js";
 import { Item, Menu } from "../../components/menu.js";
@@ -59,10 +60,7 @@ function Head({ info, reload }) {
   const path = api("runs", info.namespace, info.project, info.name);
   const shown = info.display_name || info.name;
   useTitle(shown);
-  async function rename() {
-    const name = prompt("Name of the run", shown);
-    if (name && name !== shown && await attempt(() => patch(path, { display_name: name }))) reload();
-  }
+  const [naming, setNaming] = useState(false);
   async function remove() {
     if (!await attempt(() => del(path))) return;
     navigate(to(info.namespace, info.project));
@@ -75,10 +73,28 @@ function Head({ info, reload }) {
     <span class="muted small num">${ago(info.started)} by ${info.by} · ${duration((until - info.started) / 1e6)} · ${count(info.points, "point")}${info.parent ? html` · forked from <a href=${to(info.namespace, info.project, "runs", info.parent.split("/").pop())}>${info.parent.split("/").pop()}</a> at step ${info.forked}` : ""}</span>
     <span class="grow" />
     <${Menu} title="What to do with the run" kind="quiet icon" label=${html`<${Icon} name="more" />`}>${(/** @type {() => void} */ close) => html`
-      <${Item} onClick=${() => { close(); rename(); }}>Rename</${Item}>
+      <${Item} onClick=${() => { close(); setNaming(true); }}>Rename</${Item}>
       <hr /><${Item} danger onClick=${() => { close(); remove(); }}>Delete</${Item}>`}
     </${Menu}>
+    ${naming && html`<${Rename} path=${path} name=${shown} done=${reload} close=${() => setNaming(false)} />`}
   </div>`;
+}
+
+/** @param {{ path: string, name: string, done: () => void, close: () => void }} props */
+function Rename({ path, name, done, close }) {
+  const [typed, setTyped] = useState(name);
+  /** @param {Event} event */
+  async function save(event) {
+    event.preventDefault();
+    const wanted = typed.trim();
+    if (!wanted) return;
+    if (wanted !== name && !await attempt(() => patch(path, { display_name: wanted }))) return;
+    close();
+    done();
+  }
+  return html`<${Dialog} title="Rename the run" close=${close}><form class="stack" onSubmit=${save}>
+    <label class="field"><span>Name</span><input class="input" maxlength="1024" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /></label>
+    <div class="row"><button class="btn primary" disabled=${!typed.trim()}>Rename</button></div></form></${Dialog}>`;
 }
 
 /** @param {{ info: any, live: import("../workspace/workspace.js").Live, system?: boolean }} props */
