@@ -81,7 +81,7 @@ def test_what_a_purged_run_said_is_erased_and_the_rest_stands(library, tmp_path)
     assert after == before / 2 > 5 and smaller < size
     assert library.series("p/two", "shared").values == [0.0, 0.5]
     head = library.store.log.head()
-    bundle = audit.prove_entries(library.store, library.ctx, list(range(head.size)))
+    bundle = audit.bundle(library.store, list(range(head.size)))
     (tmp_path / "proof.json").write_text(json.dumps(bundle))
     command = [sys.executable, "-I", "-S", VERIFIER, tmp_path / "proof.json", "--key", library.log_key()]
     done = subprocess.run(command, capture_output=True, text=True)
