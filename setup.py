@@ -34,8 +34,16 @@ KERNELS: dict[str, list[str]] = {
         *(f"ext/pump_{name}.c" for name in ("cache", "impl", "lane", "load", "send")),
         *(f"ext/pump_{name}.h" for name in ("cache", "impl", "job")),
     ],
+    "hotlane": [
+        *("ext/hotlane_answers.c", "ext/hotlane_answers.h", "ext/hotlane_impl.c", "ext/hotlane_impl.h"),
+        *("ext/blake3.c", "ext/blake3.h", "ext/blake3_lanes.h", "ext/cpu.c", "ext/cpu.h"),
+    ],
     "codecs": ["ext/codecs_impl.c", "ext/codecs_impl.h"],
-    "points": ["ext/points_format.c", "ext/points_format.h"],
+    "points": [
+        *("ext/points_format.c", "ext/points_format.h"),
+        *(f"ext/points_{noun}.pxi" for noun in ("batch", "entries", "objects", "frames")),
+        *(f"ext/points_{noun}.pxi" for noun in ("columns", "decoding", "gathering", "rows", "summaries")),
+    ],
     "zoom": ["ext/exactsum.h", "ext/points_format.h"],
 }
 

@@ -2,8 +2,11 @@
 
 The server is a process of its own; a client keeps one connection. RUNSTONE_BENCH_RUNS is how many runs of 50 fields the project has
 (made through the log, as they would be), RUNSTONE_BENCH_STORE a folder in which a store of as many runs is kept from one measurement to the
-next, RUNSTONE_BENCH_TURNS how often each question is asked, RUNSTONE_BENCH_CLIENTS how many ask at once, and RUNSTONE_BENCH_POINTS how many
-points are sent in each form.
+next, RUNSTONE_BENCH_TURNS how often each question is asked, RUNSTONE_BENCH_CLIENTS how many ask at once, RUNSTONE_BENCH_SECONDS for how long
+``wrk`` asks where it is installed, RUNSTONE_BENCH_STARTS how often a server is started, and RUNSTONE_BENCH_POINTS how many points are sent
+in each form.
+
+A question is asked unchanged again and again, as a page that is looked at does, and *varied*: another each time, of which nothing is remembered.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import http.client
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import threading
@@ -25,7 +29,7 @@ import msgspec
 import pytest
 
 import runstone
-from benches import clients
+from benches import clients, driving
 from benches.record import record
 from runstone._native.points import encode_columns, encode_rows
 from runstone.domain import names
@@ -38,6 +42,8 @@ RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
 TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
 POINTS = int(os.environ.get("RUNSTONE_BENCH_POINTS", "20000"))
 CLIENTS = int(os.environ.get("RUNSTONE_BENCH_CLIENTS", "2"))
+STARTS = int(os.environ.get("RUNSTONE_BENCH_STARTS", "1"))
+SECONDS = int(os.environ.get("RUNSTONE_BENCH_SECONDS", "1"))
 STORE = os.environ.get("RUNSTONE_BENCH_STORE", "")
 BATCH = 2000
 #: Runs and versions on each of the three hops of the lineage.
@@ -51,6 +57,46 @@ QUESTIONS: dict[str, tuple[str, dict[str, object] | None]] = {
     "three_hop_lineage": ("/api/v1/lineage?depth=3&direction=downstream&name=demo/data:v1", None),
     "distinct_keys": (ASK + "fields?limit=1000", None),
 }  # fmt: skip
+
+#: How many questions there are of each kind where they are varied.
+VARIED = 1000
+
+
+def varied(name: str) -> list[tuple[str, bytes | None]]:
+    """Questions like one of :data:`QUESTIONS`, each another one, to about the same effect."""
+    path, asked = QUESTIONS[name]
+    pick = random.Random(2)
+    if asked is None:
+        # Another greatest length, which is more than there is, makes it another question and the same answer.
+        if "limit=" in path:
+            return [(path.replace("limit=1000", f"limit={most}"), None) for most in range(201, 1001)]
+        return [(f"{path}&limit={most}", None) for most in range(1000, 1000 + VARIED)]
+    found: list[dict[str, object]] = []
+    for number in range(VARIED):
+        if name == "metric_and_param_by_metric":
+            found.append(
+                {
+                    "filter": f'summary.m1 < {pick.uniform(0.4, 0.6)} and config.opt = "{pick.choice("abcde")}"',
+                    "order": "summary.m2 desc",
+                }
+            )
+        elif name == "group_by_param":
+            found.append(
+                {
+                    "by": ["config.opt"],
+                    "figures": ["count()", f"mean(summary.m{number % 25})"],
+                    "filter": f"summary.m1 < {pick.uniform(1, 2)}",
+                }
+            )
+        elif name == "tag_and_text":
+            found.append(
+                {
+                    "filter": f'tags.x exists and name contains "{pick.randrange(100):02}" and summary.m1 < {pick.uniform(1, 2)}'
+                }
+            )
+        else:
+            found.append({"filter": f"summary.m1 < {pick.uniform(1, 2)}"})
+    return [(path, json.dumps(each).encode()) for each in found]
 
 
 def fill(path: Path, count: int) -> tuple[float, float]:
@@ -126,25 +172,37 @@ def stored(fallback: Path) -> tuple[Path, dict[str, str]]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Path], int]]:
-    """Starts a server of a directory; its port."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def begin(data: Path) -> int:
-        command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", "0"]
-        process = subprocess.Popen(
-            [*command, "--log-format", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        started.append(process)
-        assert process.stdout is not None
-        line = process.stdout.readline().decode()
-        assert "http://127.0.0.1:" in line, line
-        return int(line.rsplit(":", 1)[1].split("/")[0].split()[0])
-
-    yield begin
-    for process in started:
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The servers that a bench has started."""
+    found: list[subprocess.Popen[bytes]] = []
+    yield found
+    for process in found:
         with process:
             process.terminate()
+
+
+@pytest.fixture
+def start(started: list[subprocess.Popen[bytes]]) -> Callable[[Path], int]:
+    """Starts a server of a directory; its port."""
+
+    def begin(data: Path) -> int:
+        process, port = serving(data)
+        started.append(process)
+        return port
+
+    return begin
+
+
+def serving(data: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A server of a directory that listens, and its port."""
+    command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--log-format", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    assert "http://127.0.0.1:" in line, line
+    return process, int(line.rsplit(":", 1)[1].split("/")[0].split()[0])
 
 
 def memory(port: int) -> float:
@@ -218,6 +276,46 @@ def test_questions_over_http_while_points_arrive(tmp_path, start):
     record("questions over HTTP, 5,000 points/s arriving, one client", size=size, **alone)
     record(f"the same, {CLIENTS} clients at once", size=size, **together)
     record("the store and the server", size=size, resident=f"{memory(port):.0f} MiB", **figures)
+
+
+@pytest.mark.skipif(not driving.HAS_WRK, reason="wrk is not installed")
+def test_questions_driven_by_wrk_while_points_arrive(tmp_path, start, started):
+    data, _ = stored(tmp_path / "data")
+    port = start(data)
+    figures: dict[str, dict[str, driving.Driven]] = {}
+    with arriving(port):
+        for name, (path, asked) in QUESTIONS.items():
+            same = [(path, None if asked is None else json.dumps(asked).encode())]
+            for form, questions in (("same", same), ("varied", varied(name))):
+                for count in (1, CLIENTS):
+                    found = driving.drive(port, started[-1].pid, questions, count, SECONDS)
+                    figures.setdefault(f"{count} clients, {form}", {})[name] = found
+    for what, answers in figures.items():
+        size = f"{RUNS:,} runs of 50 fields, {SECONDS} s each"
+        record(f"questions over HTTP by wrk, 5,000 points/s arriving, {what}", size=size, **answers)
+
+
+def test_start_to_the_first_query(tmp_path):
+    """From the start of a server's process to its first page of runs, of many and of one."""
+    data, _ = stored(tmp_path / "data")
+    with runstone.open(tmp_path / "one") as library:
+        library.create_run("demo/run")
+    spent: dict[str, list[float]] = {"one": [], "many": []}
+    for _ in range(STARTS):
+        for name, where in (("one", tmp_path / "one"), ("many", data)):
+            begun = time.perf_counter()
+            process, port = serving(where)
+            with process:
+                client = Client(port)
+                assert json.loads(client.send(ASK + "query", b"{}"))["items"]
+                spent[name].append(time.perf_counter() - begun)
+                client.close()
+                process.terminate()
+    one, many = (statistics.median(spent[name]) for name in ("one", "many"))
+    figure = f"{many:.2f} s, {one:.2f} s with one run, {many / one:.2f} x"
+    record(
+        "start to the first page of runs", size=f"{RUNS:,} runs of 50 fields, {STARTS} starts", start=figure
+    )
 
 
 def test_durable_ingest_over_http(tmp_path, start):

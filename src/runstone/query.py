@@ -127,7 +127,8 @@ class Aggregate(msgspec.Struct, frozen=True):
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A question. With ``group``, rows are groups (``group`` fields, then ``aggregates``), and ``order`` may name either.
 
-    ``after`` is the place of the last row of the page before; ``limit`` is how many rows are wanted; ``total`` asks how many there are.
+    ``after`` is the place of the last row of the page before; ``skip`` is how many rows behind it are passed over, ``limit`` how many are
+    wanted after those; ``total`` asks how many there are.
     """
 
     filter: Condition = And(())
@@ -136,6 +137,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     aggregates: tuple[Aggregate, ...] = ()
     limit: int = 100
     after: str = ""
+    skip: int = 0
     total: bool = False
 
 

@@ -243,3 +243,51 @@ def test_a_question_is_asked_in_any_language(ok, run, opened, tmp_path):
     for wrong in (["config.lr <"], ['{"config.lr": {"$lt"'], ["x = 1", "--language", "mlflow"]):
         assert run("query", "p", *wrong).code in (exits.INVALID, exits.USAGE)
     assert run("query", "p", "--group", "state", "--count").code == exits.USAGE
+
+
+def test_a_field_that_no_run_has_is_told_beside_the_answer(run, ok, opened):
+    """An empty answer looks like a right one, and most often a name is another one elsewhere."""
+    for asked, near in (
+        ("summary.los < 1", "summary.loss"),
+        ("metrics.loss < 1", "summary.loss"),
+        ("params.lr < 1", "config.lr"),
+        ("loss < 1", "summary.loss"),
+    ):
+        field = asked.split()[0]
+        for command in ("runs", "query"):
+            ran = run(command, "p", *(["--filter"] if command == "runs" else []), asked)
+            assert (ran.code, ran.out) == (0, "")
+            assert ran.err == f"no run of p has the field {field}; there is {near}\n"
+    assert run("runs", "p", "--order", "zzz").err == "no run of p has the field zzz\n"
+    for right in (
+        "summary.loss < 0",
+        "config.opt.name = 'x'",
+        "summary.loss:min < 0",
+        "notes = 'x'",
+        "summary.bad < 0",
+    ):
+        assert run("runs", "p", "--filter", right).err == ""
+    assert run("runs", "p", "--filter", "summary.los < 1", "--json").err == ""
+
+
+def test_a_name_of_the_wrong_kind_is_told_what_it_is(run, ok, opened, tmp_path):
+    ran = run("export", "p", "p.tar")
+    assert ran.code == exits.INVALID and "runstone export p --bundle DIR" in ran.err
+    assert not (tmp_path / "p.tar").exists()
+    assert "is not the name of a run: use namespace/project/run" in run("tail", "p").err
+    assert "a run is run:namespace/project/run" in run("show", "p/r0").err
+    ran = ok("ls", "p")
+    assert (ran.out, ran.err) == ("", "local/p has 3 runs: see 'runstone runs local/p'\n")
+    told = run("sql", "p", "SELECT loss FROM runs").err
+    assert '"loss" not found' in told and '"summary.loss"' in told and "\\n" not in told
+
+
+def test_the_history_of_a_run(ok, opened):
+    head, *rows = ok("history", "run:p/r1").out.splitlines()
+    assert head.split() == ["ENTRY", "TIME", "CHANGE", "BY", "WHAT"]
+    assert [row.split()[2] for row in rows] == ["create_run", "update_run"]
+    assert 'config={"lr":0.1,' in rows[0]
+    assert ok("history", "run:p/r1", "--json").json[0]["command"]["config"] == {
+        "lr": 0.1,
+        "opt": {"name": "adam"},
+    }

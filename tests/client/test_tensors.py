@@ -21,6 +21,7 @@ from runstone.client.fetch import StaleWarning
 from runstone.client.tensors import safetensors, views
 from runstone.client.tensors.load import load
 from runstone.errors import Corrupt, Invalid, Missing, StorageFailed
+from runstone.storage.backends.packs import LocalPacks
 
 NAME = "local/demo/tensors@prod"
 ROWS, COLUMNS = 1000, 1500
@@ -193,6 +194,20 @@ def test_who_cannot_read_the_servers_files_gets_them_sent(server, stored, weight
     monkeypatch.setattr(near, "token_for", lambda origin: "0" * 64)
     with load(NAME, url=server.url, cache=cache) as found:
         assert not found.near and found["embed"].tobytes() == weights["embed"].tobytes()
+
+
+def test_what_was_freed_before_it_could_be_locked_is_not_mapped(tmp_path):
+    packs = LocalPacks(tmp_path)
+    packs.path(7).parent.mkdir()
+    packs.path(7).write_bytes(os.urandom(100_000))
+    file = near.PlannedFile(path="a", size=40_000, places=((str(packs.path(7)), 10_000, 40_000),))
+    handle, offset = near.hold(file)
+    assert offset == 10_000
+    with pytest.raises(BlockingIOError):
+        packs.punch(7, 0, 60_000)
+    os.close(handle)
+    assert packs.punch(7, 45_000, 20_000)
+    assert near.hold(file) is None
 
 
 def test_a_pinned_key_is_asked_for_on_the_same_machine_too(server, remote, stored, cache):

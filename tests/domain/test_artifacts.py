@@ -6,6 +6,7 @@ from concurrent.futures import wait
 import pytest
 
 from runstone.domain import (
+    abandoned,
     artifacts,
     collections,
     digested,
@@ -19,7 +20,7 @@ from runstone.domain import (
 from runstone.domain.context import Context
 from runstone.domain.webhooks import events
 from runstone.errors import Conflict, DigestMismatch, Invalid, Missing
-from runstone.storage.tables import MD5S
+from runstone.storage.tables import ARTIFACT_KEYS, DRAFTS, MD5S, PINS
 
 CTX = Context()
 
@@ -107,3 +108,52 @@ def test_a_draft_is_nobodys_version(library, put):
     assert isinstance(artifacts.by_id(library.store, CTX, number), artifacts.DraftInfo)
     with pytest.raises(Missing):
         artifacts.name_of(library.store, CTX, number)
+
+
+def test_abandoned_drafts_are_purged_and_their_bytes_freed(library, put):
+    store = library.store
+    make = {"digest": b"d" * 16, "aliases": ("latest",)}
+    given_up, _ = drafts.create(store, CTX, "local/p/model", client="c1", distributed="d1", **make)
+    assert drafts.create(store, CTX, "local/p/model", client="c2", distributed="d1", **make)[0] == given_up
+    going_on, _ = drafts.create(store, CTX, "local/p/model", client="c3", **make)
+    with store.index.read() as view:
+        assert view.count(PINS) == 0
+    sent = gathering.of(store).put(
+        CTX, "local", b"never committed", hashlib.md5(b"never committed").hexdigest()
+    )
+    sent.result(timeout=60)
+    key = {("local", hashlib.md5(b"never committed").digest())}
+    week, began = int(abandoned.PATIENCE * 1e6), store.blobs.clock()
+    assert abandoned.purge(store) == 0
+    drafts.put_manifest(
+        store, CTX, going_on, "m", "full", versions.files(store, CTX, "local/p/model@v1")[0].sha256
+    )
+    with store.index.read() as view:
+        late = abandoned._abandoned(store, began + week)
+    assert {number for number, _ in late} == {given_up, going_on}
+    # Something came for one of them after it was looked at.
+    stale = abandoned.PurgeDrafts(
+        actor="a", drafts=((going_on, late[1][1] - 1), (given_up, late[0][1])), clients=("c1", "c2", "c3")
+    )
+    assert store.submit(CTX, stale).result == 1
+    assert [drafts.resolved(store, name) for name in ("c1", "c2", "c3")] == [None, None, going_on]
+    with pytest.raises(Missing):
+        drafts.put_manifest(store, CTX, given_up, "m", "full", "0" * 64)
+    again, _ = drafts.create(store, CTX, "local/p/model", client="c1", distributed="d1", **make)
+    assert again not in (given_up, going_on)
+    store.blobs.clock, held = (lambda: began + 2 * week), store.blobs.clock
+    try:
+        assert abandoned.purge(store) == 2
+        assert abandoned.purge(store) == 0
+        store.blobs.uploads.sweep(store.blobs.clock())
+    finally:
+        store.blobs.clock = held
+    with store.index.read() as view:
+        assert (view.count(DRAFTS), list(view.scan(ARTIFACT_KEYS, 0, drafts.CLIENT))) == (0, [])
+    assert digested.held(store, CTX, key) == key
+    store.blobs.collect(grace_seconds=0, now=began + 3 * week)
+    store.blobs.collect(grace_seconds=0, now=began + 4 * week)
+    assert digested.held(store, CTX, key) == set()
+    assert library.files("local/p/model@v1")
+    with store.index.read() as view:
+        assert view.count(PINS) == 0

@@ -9,7 +9,18 @@ import runstone._native.digests as digests
 
 KERNELS = [
     f"runstone._native.{name}"
-    for name in ("codecs", "columns", "digests", "frames", "ingest", "keys", "points", "pump", "zoom")
+    for name in (
+        "codecs",
+        "columns",
+        "digests",
+        "frames",
+        "hotlane",
+        "ingest",
+        "keys",
+        "points",
+        "pump",
+        "zoom",
+    )
 ]
 
 

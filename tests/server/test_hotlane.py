@@ -78,7 +78,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     # What is never completed is given up soon.
     common = {
         "header_seconds": 0.5,
-        "body_seconds": 0.5,
+        "body_seconds": 1.5,
         "idle_seconds": 1.0,
         "port": 0,
         "log_format": "off",

@@ -17,7 +17,18 @@ from runstone.storage.intervals import Intervals
 from runstone.storage.openpacks import faults
 from runstone.storage.parts import PLACE, Run, extents, placed
 from runstone.storage.state import State
-from runstone.storage.tables import BLOB_PARTS, BLOB_VERSIONS, BLOBS, CHUNKS, PACKS, UPLOAD_PARTS, UPLOADS
+from runstone.storage.tables import (
+    BLOB_PARTS,
+    BLOB_VERSIONS,
+    BLOBS,
+    CHUNKS,
+    DAMAGES,
+    PACKS,
+    PINS,
+    SETTINGS,
+    UPLOAD_PARTS,
+    UPLOADS,
+)
 from runstone.storage.uploads import UploadLimits
 
 DAY = 24 * 3600 * 1_000_000
@@ -144,3 +155,66 @@ def require_sound(blobs: Blobs) -> None:
         finally:
             for handle in handles.values():
                 os.close(handle)
+
+
+def explain(blobs: Blobs, data: bytes, found: bytes, contents: list[bytes], domain: int = 0) -> str:
+    """What there is to know of a blob that did not read back right: which bytes, where they lie, whose they are, and what the rows say."""
+    lines, at = [f"blob {sha(data).hex()} of {len(data)} bytes, of which {len(found)} were read"], 0
+    for pack, offset, length in extents_of(blobs, data, domain):
+        path = LocalPacks.path(blobs.backend, pack)
+        stored = b""
+        with suppress(OSError), path.open("rb") as file:
+            file.seek(offset)
+            stored = file.read(length)
+        lines.append(
+            f"  {at}+{length} in pack {pack:016x} at {offset}, on the disk: {_judge(stored, data[at : at + length])}"
+        )
+        at += length
+    lines += _differences(data, found, contents)
+    with blobs.index.read() as view:
+        lines.append(f"  row {view.get(BLOBS, domain, sha(data))}")
+        lines.append(f"  versions {[key[2] for key, _ in view.scan(BLOB_VERSIONS, domain, sha(data))]}")
+        for table, prefix in (
+            (PINS, (domain, sha(data))),
+            (DAMAGES, (domain, sha(data))),
+            (UPLOADS, ()),
+            (PACKS, ()),
+        ):
+            lines += [f"  {table.name} {key[-1]!r} {row}" for key, row in view.scan(table, *prefix)]
+        for key, row in view.scan(SETTINGS):
+            lines.append(f"  {key[0]} {int.from_bytes(row, 'little')}")
+    lines.append(f"  read in this process or another: {blobs.held.holds(sha(data))}")
+    return "\n".join(lines)
+
+
+def _judge(found: bytes, right: bytes) -> str:
+    if found == right:
+        return "right"
+    return (
+        "zeros"
+        if not any(found)
+        else f"{sum(a != b for a, b in zip(found, right, strict=False))} bytes differ"
+    )
+
+
+def _differences(right: bytes, found: bytes, contents: list[bytes], step: int = 512) -> list[str]:
+    lines, last = [], ""
+    for place in range(0, len(right), step):
+        piece = found[place : place + step]
+        if piece == right[place : place + step]:
+            what = ""
+        elif not any(piece):
+            what = "zeros" if piece else "nothing"
+        else:
+            owners = [
+                f"{number} shifted by {content.find(piece) - place}"
+                for number, content in enumerate(contents)
+                if piece in content
+            ]
+            what = f"bytes of contents {', '.join(owners)}" if owners else "bytes of nobody"
+        if what != last and what:
+            lines.append(f"  from {place} on {what}")
+        elif what != last:
+            lines.append(f"  from {place} on right again")
+        last = what
+    return lines

@@ -149,13 +149,13 @@ def test_a_mapping_costs_no_copy_and_outlives_the_reader(blobs):
     mapped = blobs.map(0, sha(data), 4096, 8192)
     assert mapped == data[4096:8192] and mapped.readonly
     assert type(mapped.obj).__name__ == "mmap"
-    assert blobs.held.holds(0, sha(data))
+    assert blobs.held.holds(sha(data))
     part = mapped[10:20]
     del mapped
-    assert blobs.held.holds(0, sha(data)), "a slice keeps it"
+    assert blobs.held.holds(sha(data)), "a slice keeps it"
     assert part == data[4106:4116]
     del part
-    assert not blobs.held.holds(0, sha(data))
+    assert not blobs.held.holds(sha(data))
 
 
 def test_a_blob_in_several_places_is_not_mapped(blobs):

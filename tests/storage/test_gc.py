@@ -1,9 +1,9 @@
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import shutil
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from runstone.errors import Conflict, Gone, Missing, RunstoneError, StorageFailed
+from runstone.errors import Conflict, Missing, RunstoneError, StorageFailed
 from runstone.storage import chunks, gc, space
 from runstone.storage.backends.packs import BLOCK, LOCK, LocalPacks
 from runstone.storage.blobs import Blobs
@@ -205,12 +205,12 @@ def test_a_reader_that_comes_in_between_keeps_it_too(blobs, clock, monkeypatch):
     condemn, readers = gc.Collector._condemn, []
     holds = blobs.held.holds
 
-    def just_before(domain, digest):
-        if not readers and blobs.stat(domain, digest).garbage:
-            answer = holds(domain, digest)
-            readers.append(blobs.open(domain, digest))
+    def just_before(digest):
+        if not readers and blobs.stat(0, digest).garbage:
+            answer = holds(digest)
+            readers.append(blobs.open(0, digest))
             return answer
-        return holds(domain, digest)
+        return holds(digest)
 
     monkeypatch.setattr(blobs.held, "holds", just_before)
     assert condemn is gc.Collector._condemn
@@ -255,13 +255,13 @@ def test_a_reference_made_after_the_look_prevents_the_mark(blobs, clock, monkeyp
     data = noise(MIB)
     blobs.put(0, "me", data)
     clock.turn(LONG)
-    live = space.Space.live
+    kept = space.Space.kept
 
     def look(self, without):
         refer(blobs, data)
-        return live(self, without)
+        return kept(self, without)
 
-    monkeypatch.setattr(space.Space, "live", look)
+    monkeypatch.setattr(space.Space, "kept", look)
     assert blobs.collect(grace_seconds=3600).marked == 0
     assert blobs.stat(0, sha(data)).garbage == 0
 
@@ -471,52 +471,6 @@ def test_what_a_repair_lets_go_waits_for_older_uploads(blobs, clock, tmp_path):
     for content in (data, derived):
         assert blobs.read(0, sha(content)) == content
     require_sound(blobs)
-
-
-def _churn(directory, seeds, rounds):
-    with open_blobs(directory, checkpoint=MIB) as blobs:
-        base, committed = noise(2 * MIB, 0), 0
-        for n in range(rounds):
-            for seed in seeds:
-                data = base[: MIB + 1000 * n] + noise(200_000, seed)
-                # By the collector's clock every pin has expired: it may take a blob before it is referred to.
-                try:
-                    blobs.put(0, "me", data)
-                    refer(blobs, data, seed)
-                except (Conflict, Missing, Gone):
-                    continue
-                committed += 1
-                assert blobs.read(0, sha(data)) == data
-                let_go(blobs, data, seed)
-        assert committed
-
-
-def test_processes_that_upload_while_another_collects_lose_nothing(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    clock = Clock()
-    with open_blobs(tmp_path, clock=clock) as blobs:
-        kept = noise(2 * MIB, 0)
-        blobs.put(0, "me", kept)
-        refer(blobs, kept)
-        workers = [
-            spawn.Process(target=_churn, args=(tmp_path, seeds, 4)) for seeds in ((1, 2, 3), (3, 4, 5))
-        ]
-        for worker in workers:
-            worker.start()
-        runs = deleted = 0
-        while any(worker.is_alive() for worker in workers):
-            # Pins of the workers last a day, by a clock that stands still; this one has moved on.
-            report = blobs.collect(grace_seconds=0, now=clock.now + 2 * DAY)
-            runs, deleted = runs + 1, deleted + report.deleted
-        for worker in workers:
-            worker.join()
-            assert worker.exitcode == 0
-        blobs.collect(grace_seconds=0, now=clock.now + 2 * DAY)
-        assert runs > 1 and deleted > 0
-        assert blobs.read(0, sha(kept)) == kept
-        require_sound(blobs)
-        assert counts(blobs)["blobs"] == 1
-        assert stored_bytes(tmp_path) <= 3 * MIB
 
 
 BLOCKS = [noise(size, 100 + n) for n, size in enumerate((90_000, 150_000, 40_000, 200_000, 300))]
@@ -760,21 +714,31 @@ def test_uploads_that_end_while_the_live_bytes_are_looked_up_lose_nothing(blobs,
     blobs.put(0, "me", kept)
     refer(blobs, kept)
     real, ended = blobs.index.rows, []
-    for step in range(60):
-        ending, coming = noise(250_000, 2 * step + 100), noise(200_000, 2 * step + 101)
-        clock.turn(30 * 3600 if step % 4 == 3 else 3600)
+    for turn, (nth, where) in enumerate(
+        product(range(12), ("uploads", "pins", "blobs", "blob_parts", "upload_parts"))
+    ):
+        ending, coming = noise(250_000, 2 * turn + 100), noise(200_000, 2 * turn + 101)
+        clock.turn(30 * 3600 if turn % 4 == 3 else 3600)
         upload = blobs.begin(0, "me")
         send(blobs, upload, ending)
         blobs.checkpoint(upload)
-        blobs.put(0, "me", noise(200_000, 90 + step % 2))
+        blobs.put(0, "me", noise(200_000, 90 + turn % 2))
         seen = []
 
         def rows(
-            table, prefix=b"", batch=4096, step=step, upload=upload, ending=ending, coming=coming, seen=seen
+            table,
+            prefix=b"",
+            batch=4096,
+            nth=nth,
+            where=where,
+            upload=upload,
+            ending=ending,
+            coming=coming,
+            seen=seen,
         ):
             for row in (*real(table, prefix, 1), None):
-                seen.append(table)
-                if len(seen) == step and blobs.upload(upload).done == b"":
+                seen += [1] * (table.name == where)
+                if len(seen) > nth and table.name == where and blobs.upload(upload).done == b"":
                     monkeypatch.setattr(blobs.index, "rows", real)
                     blobs.finish(upload)
                     refer(blobs, ending)

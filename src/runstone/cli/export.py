@@ -19,7 +19,8 @@ from runstone.cli import bundles, names, text
 from runstone.cli.command import Command
 from runstone.cli.progress import Progress
 from runstone.cli.session import Session
-from runstone.types import FileEntry, Value, VersionInfo
+from runstone.errors import Invalid
+from runstone.types import FileEntry, NamespaceInfo, ProjectInfo, Value, VersionInfo
 
 if TYPE_CHECKING:
     from runstone.cli.session import Store
@@ -63,6 +64,7 @@ def export_command(
     if str(file) == "-" and sys.stdout.isatty():
         raise click.UsageError("A tar is not for a terminal: give FILE, or lead standard output elsewhere.")
     with session.open() as store, Progress("exporting") as progress, _target(file) as stream:
+        _require_version(store, name)
         counted = _Counted(stream)
         version = write_tar(store, name, counted, progress, proof=not no_proof)
     if str(file) != "-":
@@ -74,6 +76,19 @@ def export_command(
         }
         line = f"{version.name} in {file}: {text.size(counted.size)}, sha256 {answer['sha256']}"
         session.answer(answer, lambda: [text.printable(line)])
+
+
+def _require_version(store: Store, name: str) -> None:
+    """Raises :class:`Invalid` for a project, which is written in another way."""
+    path, version = names.split(name)
+    if version or path.count("/") > 1:
+        return
+    found = names.find(store, name)
+    if isinstance(found, NamespaceInfo | ProjectInfo):
+        what = "project" if isinstance(found, ProjectInfo) else "namespace"
+        raise Invalid(
+            f"{name} is a {what}: a project is written whole by 'runstone export {name} --bundle DIR'"
+        )
 
 
 @contextmanager

@@ -14,7 +14,19 @@ from runstone.types import AliasStep, LogRecord
 
 #: What the table shows in columns of its own, and numbers and digests that mean something only inside the store.
 _UNTOLD = frozenset(
-    {"actor", "reason", "namespace", "project", "collection", "manifest", "metadata", "digest"}
+    {
+        "actor",
+        "reason",
+        "namespace",
+        "project",
+        "collection",
+        "manifest",
+        "metadata",
+        "digest",
+        "info",
+        "batch",
+        "past",
+    }
 )
 _LONGEST = 60
 
@@ -26,8 +38,8 @@ _LONGEST = 60
 def history_command(session: Session, name: str, limit: int | None) -> None:
     """List every change of an alias or object.
 
-    Of collection@alias: each version that the alias pointed at, from when on, by whom and why. Of anything else: its changes as the log
-    has them.
+    Of collection@alias: each version that the alias pointed at, from when on, by whom and why. Of anything else, such as
+    run:namespace/project/run: its changes as the log has them; --json shows them whole.
     """
     collection, alias = names.alias_in(name)
     with session.open() as store:
@@ -70,7 +82,7 @@ def _told(record: LogRecord) -> str:
     values = {
         name: value
         for name, value in record.command.items()
-        if name not in _UNTOLD and isinstance(value, str | int) and value not in ("", None)
+        if name not in _UNTOLD and isinstance(value, str | int | dict | list) and value not in ("", {}, [])
     }
     words = " ".join(f"{name}={output.encode(value)}" for name, value in values.items())
     reason = record.command.get("reason")

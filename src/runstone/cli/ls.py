@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runstone.cli import names, text
+from runstone.cli import names, output, text
 from runstone.cli.command import Command
 from runstone.cli.session import Session
 from runstone.types import CollectionInfo, FileEntry, NamespaceInfo, ProjectInfo, Value, VersionInfo
@@ -28,7 +28,18 @@ def ls_command(session: Session, name: str | None, long: bool) -> None:
     """
     with session.open() as store:
         found = list(_listed(store, name))
+        if name is not None and not found and not session.json:
+            _note_runs(store, name)
     session.answer(found, lambda: _table(found) if long else (text.printable(_name(item)) for item in found))
+
+
+def _note_runs(store: Store, name: str) -> None:
+    """Says of a project without collections that it has runs."""
+    there = names.find(store, name)
+    if isinstance(there, ProjectInfo):
+        total = store.runs(there.path, limit=1, total=True).total or 0
+        if total:
+            output.note(f"{there.path} has {text.count(total, 'run')}: see 'runstone runs {there.path}'")
 
 
 def _listed(store: Store, name: str | None) -> Iterable[Value]:

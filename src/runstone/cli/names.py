@@ -42,7 +42,9 @@ def find(store: Store, name: str) -> Found:
         )
     if parts == 2:
         return _first(
-            lambda: store.project(path), lambda: store.collection(path), f"project or collection {path}"
+            lambda: store.project(path),
+            lambda: store.collection(path),
+            f"project or collection {path} (a run is run:namespace/project/run)",
         )
     return store.collection(path)
 
@@ -65,7 +67,9 @@ def split(name: str) -> tuple[str, str]:
 
 
 def alias_in(name: str) -> tuple[str, str]:
-    """The collection and the alias of a name; the alias is empty when the version is a number or there is none."""
+    """The collection and the alias of a name; the alias is empty when the version is a number or there is none, and of a run."""
+    if name.startswith("run:"):
+        return name, ""
     path, version = split(name)
     return path, "" if _NUMBER.match(version) else version
 

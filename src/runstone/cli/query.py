@@ -80,6 +80,7 @@ def query_command(
             sheet.write(session, pieces, file)
             return
         found = runs.listed(store, project, condition, order, limit, deleted)
+        runs.note_unknown(session, store, project, found, condition, order)
     session.answer(found, lambda: runs.table(found, fields, condition, order))
 
 

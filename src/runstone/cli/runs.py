@@ -55,6 +55,7 @@ def runs_command(
             sheet.write(session, pieces, file)
             return
         found = listed(store, project, condition, order, limit, deleted)
+        note_unknown(session, store, project, found, condition, order)
     session.answer(found, lambda: table(found, fields, condition, order))
 
 
@@ -72,6 +73,43 @@ def listed(
         if not after:
             break
     return found
+
+
+def note_unknown(
+    session: Session, store: Store, project: str, found: list[RunInfo], condition: str, order: str
+) -> None:
+    """Says beside the answer which fields that were asked about no run of the project has: most likely a slip."""
+    if session.json:
+        return
+    rows = [row_of(run) for run in found]
+    for field in _asked(condition, order):
+        if not any(row.get(field) is not None for row in rows) and not _is_field(store, project, field):
+            near = _near(store, project, field)
+            output.note(f"no run of {project} has the field {field}" + (f"; there is {near}" if near else ""))
+
+
+def _is_field(store: Store, project: str, field: str) -> bool:
+    from runstone.domain.queries.attributes import LINEAGE, RUN
+
+    if field in RUN or field in LINEAGE or field == "deleted":
+        return True
+    there = store.run_fields(project, prefix=field, limit=1)
+    return bool(there) and there[0].field.removeprefix(field)[:1] in ("", ".", ":")
+
+
+def _near(store: Store, project: str, field: str) -> str:
+    """The field that somebody may have meant: as other tools call it, or spelled nearly so."""
+    root, _, rest = field.partition(".")
+    renamed = {"metrics": "summary", "summary_metrics": "summary", "params": "config", "attributes": ""}
+    if root in renamed:
+        other = f"{renamed[root]}.{rest}".removeprefix(".")
+        if _is_field(store, project, other):
+            return other
+    import difflib
+
+    there = [each.field for each in store.run_fields(project, limit=PAGE)]
+    ends = [name for name in there if name.endswith(f".{field}")]
+    return next(iter(ends or difflib.get_close_matches(field, there, 1)), "")
 
 
 def row_of(run: RunInfo) -> dict[str, Any]:

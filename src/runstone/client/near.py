@@ -46,7 +46,8 @@ def hold(file: PlannedFile) -> tuple[int, int] | None:
         return None
     try:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, offset, length, 0))
-        if os.fstat(handle).st_size >= offset + length:
+        # A hole is what a collector has freed before the range was locked: what it frees is never written to again.
+        if os.lseek(handle, offset, os.SEEK_HOLE) >= offset + length:
             return handle, offset
     except OSError:
         pass

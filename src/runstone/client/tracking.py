@@ -1,4 +1,4 @@
-"""The half of the remote twin that tracks runs: :class:`runstone.tracking.Tracking` over HTTP."""
+"""The half of the remote twin that tracks runs: :class:`runstone.library.tracking.Tracking` over HTTP."""
 
 from __future__ import annotations
 
@@ -59,9 +59,13 @@ class RemoteTracking(Calls):
     """Runs of a server's store."""
 
     def _run_parts(self, name: str) -> Name:
-        parsed = self._name(name)
+        wrong = Invalid(f"{name!r:.200} is not the name of a run: use namespace/project/run")
+        try:
+            parsed = self._name(name)
+        except Invalid:
+            raise wrong from None
         if parsed.version:
-            raise Invalid(f"{name!r:.200} is not the name of a run: use namespace/project/run")
+            raise wrong
         return parsed
 
     def _run(self, name: str) -> str:

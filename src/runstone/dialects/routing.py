@@ -156,6 +156,8 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     media_type: str = JSON
     blocking: bool = False
+    #: A blocking handler whose answer depends on the store, the path, the query, the body and the principal, and on nothing else.
+    remembered: bool = False
     streams: bool = False
     open: bool = False
     signed: bool = False

@@ -22,7 +22,11 @@ from runstone.types import LogRecord
 
 MAX_BUNDLE = 10_000
 #: Fields of commands that hold documents, in which single fields may be hidden from a reader.
-_DOCUMENTS = frozenset({"metadata", "config", "summary", "info", "tags", "notes", "past", "batch", "goals"})
+_DOCUMENTS = frozenset(
+    {"metadata", "config", "once", "summary", "info", "tags", "notes", "past", "batch", "goals"}
+)
+#: Fields of commands that are maps packed on their own.
+_PACKED = frozenset({"config", "once", "summary", "info"})
 #: What an entry that is shown here may hold.
 VOCABULARY = vocabulary.MODULES
 
@@ -124,13 +128,20 @@ def record(header: Header, stored: Stored, without: frozenset[str] = frozenset()
 
 
 def readable(value: Any) -> Any:
-    """A decoded payload with bytes as hexadecimal text, for JSON."""
+    """A decoded payload with packed maps unpacked, and other bytes as hexadecimal text, for JSON."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):
-        return {key: readable(item) for key, item in value.items()}
+        return {key: readable(_unpacked(item) if key in _PACKED else item) for key, item in value.items()}
     if isinstance(value, list):
         return [readable(item) for item in value]
+    return value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, bytes):
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.msgpack.decode(value)
     return value
 
 
@@ -153,12 +164,6 @@ def prove_object(store: Store, ctx: Context, name: str) -> dict[str, Any]:
     with store.index.read() as view:
         seqs = [seq for (_, seq), _ in view.scan(HISTORY, subject.id)]
     return bundle(store, seqs, masked=subject.masked)
-
-
-def prove_entries(store: Store, ctx: Context, seqs: list[int]) -> dict[str, Any]:
-    """A bundle for any entries. Only an administrator may ask, since entries of all projects are in one log."""
-    policy.require_admin(ctx, "take proofs of any log entry")
-    return bundle(store, seqs)
 
 
 def bundle(store: Store, seqs: list[int], *, masked: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ downstream, from what was there to what came of it: ``version -used_by-> run``, 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -23,10 +24,12 @@ from runstone.storage.index import View
 from runstone.storage.state import State
 from runstone.storage.tables import (
     ARTIFACTS,
+    COLLECTIONS,
     DOWNSTREAM,
     NAMESPACES,
     NODE_NAMES,
     NODES,
+    PROJECTS,
     RUNS,
     UPSTREAM,
     VERSION_IDS,
@@ -205,22 +208,78 @@ def _find_end(store: Store, view: View, ctx: Context, text: str) -> int:
     return held
 
 
+class Ends:
+    """Ends of edges as one reader may see them; what many of them lie in is looked up once."""
+
+    def __init__(self, store: Store, view: View, ctx: Context) -> None:
+        self._store, self._view, self._ctx = store, view, ctx
+        self._projects: dict[int, str | None] = {}
+
+    def shown(self, end: int, *, active: bool = False) -> LineageNode | None:
+        """An end, or None when the principal may not read it; ``active`` says that it is more likely a run or a consumer than a version."""
+        looks = (self._run, self._node, self._version)
+        for look in looks if active else looks[::-1]:
+            found = look(end)
+            if found is not None:
+                return found if found.name else None
+        return None
+
+    # Each answers None when the end is another thing, and one without a name when the principal may not read it.
+
+    def _version(self, end: int) -> LineageNode | None:
+        key = self._view.get(VERSION_IDS, end)
+        collection = self._view.get(COLLECTIONS, key[0]) if key else None
+        if key is None or collection is None:
+            return None
+        return _node(end, "version", self._project(collection.project), f"{collection.name}:v{key[1]}")
+
+    def _run(self, end: int) -> LineageNode | None:
+        run = self._view.get(RUNS, end)
+        return _node(end, "run", self._project(run.project), run.name) if run else None
+
+    def _node(self, end: int) -> LineageNode | None:
+        node = self._view.get(NODES, end)
+        namespace = self._view.get(NAMESPACES, node.namespace) if node else None
+        if node is None or namespace is None:
+            return None
+        allowed = self._store.policy.allows(self._view, self._ctx, "read", namespace, None)
+        return _node(end, node.kind, namespace.name if allowed else None, node.name)
+
+    def _project(self, number: int) -> str | None:
+        """The full name of a project; None when the principal may not read it."""
+        if number not in self._projects:
+            project = self._view.get(PROJECTS, number)
+            namespace = self._view.get(NAMESPACES, project.namespace) if project else None
+            allowed = (
+                project is not None
+                and namespace is not None
+                and self._store.policy.allows(self._view, self._ctx, "read", namespace, project)
+            )
+            self._projects[number] = f"{namespace.name}/{project.name}" if allowed else None  # type: ignore[union-attr]
+        return self._projects[number]
+
+
+def _node(end: int, kind: str, within: str | None, name: str) -> LineageNode:
+    return LineageNode(id=end, kind=kind, name=f"{within}/{name}" if within else "")
+
+
 class _Walk:
     """A breadth-first walk over edges that leaves out what the principal may not read."""
 
     def __init__(self, store: Store, view: View, ctx: Context, limit: int) -> None:
-        self._store, self._view, self._ctx, self._limit = store, view, ctx, limit
+        self._view, self._ctx, self._limit = view, ctx, limit
+        self._ends = Ends(store, view, ctx)
         self.nodes: dict[int, LineageNode | None] = {}
         self.edges: dict[tuple[int, str, int], LineageEdge] = {}
         self.truncated = False
 
-    def add(self, end: int) -> bool:
+    def add(self, end: int, *, active: bool = False) -> bool:
         """Takes a node in; says whether it may be seen."""
         if end not in self.nodes:
             if len(self.nodes) >= self._limit:
                 self.truncated = True
                 return False
-            self.nodes[end] = shown(self._store, self._view, self._ctx, end)
+            self.nodes[end] = self._ends.shown(end, active=active)
         return self.nodes[end] is not None
 
     def follow(self, root: int, depth: int, *, down: bool) -> None:
@@ -229,47 +288,30 @@ class _Walk:
         while queue:
             end, distance = queue.popleft()
             for (source, relation, target), edge in self._edges(end, down):
+                if distance == depth:
+                    self.truncated = True
+                    break
                 other = target if down else source
-                if distance == depth or not self.add(other):
-                    self.truncated = self.truncated or distance == depth
+                if not self.add(other, active=relation in CONSUMING if down else relation == "produced"):
                     continue
                 self._keep(source, relation, target, edge)
                 if other not in seen:
                     seen.add(other)
                     queue.append((other, distance + 1))
 
-    def _edges(self, end: int, down: bool) -> list[tuple[tuple[int, str, int], Edge | None]]:
+    def _edges(self, end: int, down: bool) -> Iterator[tuple[tuple[int, str, int], Edge | None]]:
         self._ctx.check_deadline()
         if down:
-            return list(self._view.scan(DOWNSTREAM, end))  # type: ignore[arg-type]
-        found = [(source, relation, end) for (_, relation, source), _ in self._view.scan(UPSTREAM, end)]
-        return [(key, self._view.get(DOWNSTREAM, *key)) for key in found]
+            yield from self._view.scan(DOWNSTREAM, end)
+            return
+        for (_, relation, source), _ in self._view.scan(UPSTREAM, end):
+            yield (source, relation, end), self._view.get(DOWNSTREAM, source, relation, end)
 
     def _keep(self, source: int, relation: str, target: int, edge: Edge | None) -> None:
         if edge is not None:
             self.edges[source, relation, target] = LineageEdge(
                 source=source, target=target, relation=relation, time=edge.time, by=edge.by, count=edge.count
             )
-
-
-def shown(store: Store, view: View, ctx: Context, end: int) -> LineageNode | None:
-    """A lineage end as it is shown, or None when the principal may not read it."""
-    found = names.version_by_id(view, end)
-    if found is not None:
-        place, version = found
-        if not store.policy.allows(view, ctx, "read", place.namespace, place.project):
-            return None
-        return LineageNode(id=end, kind="version", name=f"{place}:v{version.number}")
-    run = finding.by_id(view, end)
-    if run is not None:
-        if not store.policy.allows(view, ctx, "read", run.namespace, run.project):
-            return None
-        return LineageNode(id=end, kind="run", name=str(run))
-    node = view.get(NODES, end)
-    namespace = view.get(NAMESPACES, node.namespace) if node else None
-    if node is None or namespace is None or not store.policy.allows(view, ctx, "read", namespace, None):
-        return None
-    return LineageNode(id=end, kind=node.kind, name=f"{namespace.name}/{node.name}")
 
 
 def maker(store: Store, ctx: Context, version_id: int) -> Maker | None:

@@ -1,6 +1,7 @@
 """Every command there is. Whoever folds a log imports this, since a log may hold any of them."""
 
 from runstone.domain import (
+    abandoned,
     accounts,
     aliases,
     archiving,
@@ -30,7 +31,7 @@ from runstone.domain.traces import judging
 from runstone.domain.webhooks import hooks
 
 MODULES = (
-    accounts, alerts, aliases, archiving, artifacts, automations, beside, cataloguing, collections, commands, documents, drafts, entities,
+    abandoned, accounts, alerts, aliases, archiving, artifacts, automations, beside, cataloguing, collections, commands, documents, drafts, entities,
     fields, gates, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces,
     versions,
 )  # fmt: skip

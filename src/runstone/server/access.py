@@ -28,8 +28,8 @@ class AccessLog:
         self._thread: threading.Thread | None = None
         self._second, self._stamp = -1, ""
 
-    def write(self, **fields: Any) -> None:
-        """Takes a line in; ``time`` is added, and fields that are empty are left out."""
+    def write(self, moment: float = 0.0, **fields: Any) -> None:
+        """Takes a line in; ``time`` is added (of now, or of a Unix time), and fields that are empty are left out."""
         if not self.enabled:
             return
         if self._lines.qsize() >= MAX_WAITING:
@@ -38,7 +38,7 @@ class AccessLog:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
             self._thread.start()
-        self._lines.put((time.time(), fields))
+        self._lines.put((moment or time.time(), fields))
 
     def close(self) -> None:
         """Writes what is waiting; gives up on whoever does not take it."""

@@ -21,6 +21,7 @@ from runstone.domain import integrity, limits
 from runstone.domain.context import ANONYMOUS, Context, Principal
 from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
+from runstone.server.answers import Answers
 from runstone.server.core import SECURITY, Core
 from runstone.server.requests import Request, inflated
 from runstone.server.router import Endpoint, Match
@@ -43,6 +44,7 @@ class App:
         self.streamer = Streamer(
             on_damage=self._on_damage, stall_seconds=options.stall_seconds, stall_bytes=options.stall_bytes
         )
+        self.answers = Answers(core.store.index.last_commit, core.in_thread)
         self.metrics.watch(self._gauges)
 
     async def close(self) -> None:
@@ -140,6 +142,8 @@ class App:
             finally:
                 self.metrics.uploads -= 1
                 self.metrics.count("received_bytes", request.taken)
+        elif route.remembered:
+            found = await self.answers.of(route, call)
         elif route.blocking:
             found = await self.core.in_thread(route.handler, call)
         else:
@@ -323,7 +327,7 @@ class App:
         streams: dict[str, float] = {
             f"streams_{name}": value for name, value in self.streamer.gauges().items()
         }
-        return streams | {"log_dropped": self.core.log.dropped}
+        return streams | {"log_dropped": self.core.log.dropped, "answers_again": self.answers.again}
 
 
 _NOBODY = Principal("")

@@ -16,6 +16,7 @@ from runstone.errors import AddressTooLong, HeaderTooLarge, Malformed, RequestTi
 from runstone.server.app import App
 from runstone.server.core import SECURITY, Core, new_request_id
 from runstone.server.hotlane import PREFIX, Lane
+from runstone.server.nativelane import NativeLane
 from runstone.server.requests import Request
 
 _BUSY = (
@@ -34,7 +35,7 @@ _log = logging.getLogger("runstone.server")
 class Connection(web.RequestHandler):
     """One connection. A header that does not come, or comes too slowly, ends it."""
 
-    __slots__ = ("body", "header_bytes", "header_since", "host", "last", "mixed")
+    __slots__ = ("body", "header_bytes", "header_since", "host", "last", "loan", "mixed")
 
     def __init__(self, host: Server, **settings: Any) -> None:
         super().__init__(host, **settings)
@@ -46,6 +47,8 @@ class Connection(web.RequestHandler):
         self.mixed = False
         #: The client sends no more.
         self.last = False
+        #: Of this connection to the native lane, or 0. While it lasts, uvloop reads nothing.
+        self.loan = 0
         #: Of the last request that was read.
         self.body: StreamReader | None = None
 
@@ -59,6 +62,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forgets the connection."""
+        self.host.loans.take(self)
         self.host.release(self)
         super().connection_lost(exc)
 
@@ -73,10 +77,13 @@ class Connection(web.RequestHandler):
         """Takes bytes in: to the hot lane if it has an answer to them, and to aiohttp if not."""
         lane = self.host.lane
         if lane is not None and not self.mixed and data.startswith(PREFIX) and self._may_be_hot():
-            sent, data = lane.answer(data, self.peer)
+            sent, data, known = lane.answer(data, self.peer)
             if sent:
                 self._send_hot(sent)
                 if not data:
+                    if known:
+                        # Not yet: what was written goes out at the end of this turn of the loop.
+                        self._loop.call_soon(self._lend)
                     return
         # Where a header ended, the next request begins; anywhere else aiohttp's parser may hold a part of it.
         self.mixed = not data.endswith(b"\r\n\r\n")
@@ -91,6 +98,29 @@ class Connection(web.RequestHandler):
         self.transport.write(sent[0] if len(sent) == 1 else b"".join(sent))
         self.header_since, self.header_bytes = 0.0, 0
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+    def _lend(self) -> None:
+        transport = self.transport
+        if self.loan or self.mixed or self.last or transport is None or transport.is_closing():
+            return
+        if self._may_be_hot() and not transport.get_write_buffer_size():
+            self.host.loans.lend(self, transport)
+
+    def come_back(self, data: bytes, unsent: bytes) -> None:
+        """Goes on where the native lane stopped: with what it has not sent, and what it has not answered."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if unsent:
+            transport.write(unsent)
+        transport.resume_reading()
+        if data:
+            self.data_received(data)
+
+    def _process_keepalive(self) -> None:
+        last = self.host.loans.last_answer(self)
+        self._next_keepalive_close_time = max(self._next_keepalive_close_time, last + self._keepalive_timeout)
+        super()._process_keepalive()
 
     def peer(self) -> str:
         """The address of the client."""
@@ -159,6 +189,69 @@ class Connection(web.RequestHandler):
         _log.error(*args, **details)
 
 
+class Loans:
+    """The connections that the native lane has, if there is one."""
+
+    def __init__(self, lane: Lane | None) -> None:
+        self._lane = lane
+        self._native: NativeLane | None = None
+        self._lent: dict[int, Connection] = {}
+        self._ended = False
+
+    def lend(self, connection: Connection, transport: asyncio.Transport) -> None:
+        """Lends a connection that waits for a request and has nothing to send."""
+        native = self._native or self._start()
+        if native is None:
+            return
+        handle = transport.get_extra_info("socket").fileno()
+        transport.pause_reading()
+        try:
+            connection.loan = native.lane.lend(handle, connection.peer().encode())
+        except OSError:
+            transport.resume_reading()
+        else:
+            self._lent[connection.loan] = connection
+
+    def _start(self) -> NativeLane | None:
+        if self._lane is not None and self._lane.native is not None and not self._ended:
+            self._native = self._lane.native
+            asyncio.get_running_loop().add_reader(self._native.lane.fileno(), self._take_back)
+        return self._native
+
+    def take(self, connection: Connection) -> None:
+        """Takes a connection back that ends."""
+        loan, connection.loan = connection.loan, 0
+        if loan and self._native is not None:
+            self._native.lane.take(loan)
+            self._lent.pop(loan, None)
+
+    def last_answer(self, connection: Connection) -> float:
+        """When a connection was last answered while it was lent, in the loop's time; or 0."""
+        if not connection.loan or self._native is None:
+            return 0.0
+        return self._native.lane.last_answer(connection.loan)
+
+    def _take_back(self) -> None:
+        assert self._native is not None
+        for loan, data, unsent in self._native.lane.returned():
+            connection = self._lent.pop(loan, None)
+            if connection is not None:
+                connection.loan = 0
+                connection.come_back(data, unsent)
+        if self._native.has_records:
+            self._native.settle()
+
+    def end(self) -> None:
+        """Takes every connection back, for good. A second call does nothing."""
+        native, self._ended = self._native, True
+        if native is not None:
+            native.lane.close()
+            asyncio.get_running_loop().remove_reader(native.lane.fileno())
+            self._take_back()
+            native.settle()
+            self._native = None
+
+
 class Server(web.Server):
     """The connections of a worker."""
 
@@ -179,6 +272,7 @@ class Server(web.Server):
             read_bufsize=256 << 10,
         )
         self.app, self.core, self.lane = app, app.core, lane
+        self.loans = Loans(lane)
         self._settings = self._kwargs
         self._open: set[Connection] = set()
 
@@ -205,6 +299,7 @@ class Server(web.Server):
 
     async def drain(self, seconds: float) -> bool:
         """Ends connections as they have nothing more to answer; whether all had within ``seconds``."""
+        self.loans.end()
         until = self._loop.time() + seconds
         while self._open and self._loop.time() < until:
             for connection in list(self._open):

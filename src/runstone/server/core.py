@@ -50,12 +50,13 @@ SECURITY = (
 )
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _numbers = itertools.count(1)
-_prefix = f"{os.getpid():x}-{time.time_ns() & 0xFFFF_FFFF:08x}-"
+#: What every request id of this process begins with.
+ID_PREFIX = f"{os.getpid():x}-{time.time_ns() & 0xFFFF_FFFF:08x}-"
 
 
 def new_request_id() -> str:
     """An id for a request that came without one: unique over processes and restarts of one machine."""
-    return f"{_prefix}{next(_numbers):x}"
+    return f"{ID_PREFIX}{next(_numbers):x}"
 
 
 class Core:
@@ -79,7 +80,7 @@ class Core:
         self._courier: Courier | None = None
         self.router = Router()
         self.own = Own(self)
-        self.pages = Pages()
+        self.pages = Pages(self.sessions.reader)
         self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
         for dialect in self.dialects:
             self.router.add(dialect)

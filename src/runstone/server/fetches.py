@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -23,6 +24,8 @@ class Fetches:
         self._store = store
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str, int], Context] = {}
+        #: Called before what was noted is written: what others have noted and not told.
+        self.before_flush: list[Callable[[], None]] = []
 
     def add(self, ctx: Context, version: int) -> None:
         """Takes note of a fetch by the context's consumer; again and again counts once until it is written."""
@@ -33,6 +36,8 @@ class Fetches:
 
     def flush(self) -> int:
         """Writes what was noted; how much. Blocking."""
+        for tell in self.before_flush:
+            tell()
         with self._lock:
             taken, self._waiting = self._waiting, {}
         written = 0

@@ -75,7 +75,7 @@ class Waiting(asyncio.Protocol):
         assert self._transport is not None
         lane = self._front.lane
         if lane is not None and not self._held and data.startswith(PREFIX):
-            sent, data = lane.answer(data, self._peer)
+            sent, data, _ = lane.answer(data, self._peer)
             self._transport.writelines(sent)
         self._held += data
         if len(self._held) > ROOM:

@@ -7,6 +7,8 @@ answers of 200 and 304 come from here, and only such as need not wait for a disk
 goes to aiohttp untouched; a test holds both ways to give the same answers.
 
 An answer is remembered, by a digest of the request as it came, until the next commit of any process, until its key expires, or for a minute.
+While it is, a native thread gives it on the connections that have asked for it (see :mod:`nativelane`), and Python sees those requests only
+in their counts.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from runstone.dialects.routing import JSON, MSGPACK, Call, Raw
 from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.server import codec
-from runstone.server.core import REQUEST_ID, SECURITY, Core, new_request_id
+from runstone.server.access import AccessLog
+from runstone.server.core import ID_PREFIX, REQUEST_ID, SECURITY, Core, new_request_id
 from runstone.server.metrics import BUCKETS, Metrics
+from runstone.server.nativelane import NativeLane
 from runstone.server.router import segments_of
 
 PREFIX = (
@@ -110,6 +114,23 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     fetches: tuple[tuple[Context, int], ...]
 
+    def write_log(
+        self, log: AccessLog, request_id: str, peer: str, size: int, seconds: float, moment: float = 0.0
+    ) -> None:
+        """Logs that this was answered."""
+        log.write(
+            moment,
+            id=request_id,
+            principal=self.principal,
+            peer=peer,
+            method="GET",
+            path=self.path,
+            status=self.status,
+            bytes=size,
+            duration_ms=round(seconds * 1000, 3),
+            consumer=self.consumer or None,
+        )
+
 
 class _Noting:
     """The services of a handler whose answer is remembered: what it has noted is noted again with each answer."""
@@ -153,20 +174,25 @@ class Lane:
         self._bytes = 0
         self._counts: dict[tuple[str, int], _Count] = {}
         self._hot = 0
+        self.native: NativeLane | None = None
+        self._native_tried = False
         core.metrics.watch(lambda: self._tell(core.metrics))
 
-    def answer(self, data: bytes, peer: Callable[[], str]) -> tuple[list[bytes], bytes]:
-        """The responses to the hot requests that ``data`` begins with, and what is left of it; ``peer`` tells the client's address."""
+    def answer(self, data: bytes, peer: Callable[[], str]) -> tuple[list[bytes], bytes, bool]:
+        """The responses to the hot requests that ``data`` begins with, what is left of it, and whether the native thread knows the last one.
+
+        ``peer`` tells the client's address.
+        """
         sent: list[bytes] = []
-        core, at = self._core, 0
+        core, at, known = self._core, 0, False
         if core.draining or core.metrics.active >= core.options.max_requests:
-            return sent, data
+            return sent, data, known
         while data.startswith(PREFIX, at):
             end = data.find(_END, at, at + _MAX_HEAD) + 4
             if end < 4:
                 break
             began = time.perf_counter()
-            found = self._find(data[at:end], peer)
+            found, known = self._find(data[at:end], peer)
             if found is None:
                 break
             request_id = found.request_id or new_request_id()
@@ -176,8 +202,8 @@ class Lane:
             seconds = time.perf_counter() - began
             self._count(found, seconds, len(response))
             if core.log.enabled:
-                self._write_log(found, request_id, peer(), len(response), seconds)
-        return sent, data[at:]
+                found.write_log(core.log, request_id, peer(), len(response), seconds)
+        return sent, data[at:], known
 
     def _count(self, found: Answer, seconds: float, size: int) -> None:
         self._hot += 1
@@ -196,13 +222,18 @@ class Lane:
         counts, self._counts = self._counts, {}
         for (route, status), count in counts.items():
             metrics.observe_many(route, "GET", status, count.requests, count.seconds, count.sent)
+        for (route, status), (requests, seconds, size) in (
+            self.native.taken() if self.native else {}
+        ).items():
+            self._hot += int(requests)
+            metrics.observe_many(route, "GET", status, int(requests), seconds, int(size))
         return {"hot_requests": self._hot}
 
-    def _find(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
+    def _find(self, head: bytes, peer: Callable[[], str]) -> tuple[Answer | None, bool]:
         commit = self._last_commit()
         if commit != self._commit:
-            self._forget()
             self._commit = commit
+            self._forget()
         # A digest, because the head holds the key, which is kept nowhere.
         digest = blake3(head)
         found = self._answers.get(digest)
@@ -210,19 +241,21 @@ class Lane:
             if found is None or found.until <= time.time_ns() // 1000:
                 found = self._make(head, peer)
                 if found is None:
-                    return None
+                    return None, False
                 self._remember(digest, found)
             self._core.throttle.take(found.principal)
         except Exception:
             # Whatever is wrong, the other way meets it again, and tells the client. The throttle counts no request that it refuses.
-            return None
+            return None, False
         for ctx, version in found.fetches:
             self._core.fetched(ctx, version)
-        return found
+        return found, self.native is not None and digest in self.native.told
 
     def _forget(self) -> None:
         self._answers.clear()
         self._bytes = 0
+        if self.native is not None:
+            self.native.forget(self._commit)
 
     def _remember(self, digest: bytes, found: Answer) -> None:
         if found.request_id:
@@ -231,6 +264,17 @@ class Lane:
             self._forget()
         self._answers[digest] = found
         self._bytes += len(found.after)
+        if self.native is None and not self._native_tried:
+            self._start_native()
+        if self.native is not None:
+            self.native.remember(digest, found)
+
+    def _start_native(self) -> None:
+        self._native_tried = True
+        self.native = NativeLane.start(self._core, ID_PREFIX)
+        if self.native is not None:
+            self.native.forget(self._commit)
+            self._core.fetches.before_flush.append(self.native.settle)
 
     def _make(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         line, *lines = head[:-4].split(b"\r\n")
@@ -278,19 +322,6 @@ class Lane:
             route=route.path,
             status=found.status,
             fetches=tuple(noting.noted),
-        )
-
-    def _write_log(self, found: Answer, request_id: str, peer: str, size: int, seconds: float) -> None:
-        self._core.log.write(
-            id=request_id,
-            principal=found.principal,
-            peer=peer,
-            method="GET",
-            path=found.path,
-            status=found.status,
-            bytes=size,
-            duration_ms=round(seconds * 1000, 3),
-            consumer=found.consumer or None,
         )
 
 

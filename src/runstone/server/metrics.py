@@ -163,6 +163,10 @@ _HELP = {
     ),
     "hot_requests": ("counter", "Requests answered by the hot lane."),
     "log_dropped": ("counter", "Lines of the access log that were lost because nobody took them."),
+    "answers_again": (
+        "counter",
+        "Questions whose answer had been made already, and nothing was changed since.",
+    ),
     "columns_behind": ("gauge", "Log entries that the columns of runs which are being made are behind."),
     "streams_active": ("gauge", "Downloads being sent."),
     "streams_waiting": ("gauge", "Downloads that wait for a slow peer."),

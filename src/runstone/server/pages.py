@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import gzip
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from runstone.dialects.native.problem import problem
-from runstone.dialects.routing import Call, Pairs, Raw, Route
+from runstone.dialects.routing import Call, Pairs, Raw, Reply, Route
 from runstone.errors import Missing, RunstoneError
 from runstone.server.router import Endpoint, Match
 
@@ -28,7 +31,9 @@ class Pages:
     name = "ui"
     prefixes: tuple[str, ...] = ("/ui/",)
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Callable[[Mapping[str, str]], Reply]) -> None:
+        """``reader`` answers who is signed in, of a request's header fields; null for nobody."""
+        self._reader = reader
         self._assets: Assets | None = None
         route = Route("GET", "/{page...}", self.page, "The web application.", query=Pairs, open=True)
         endpoint = Endpoint(route, self, -1)
@@ -50,9 +55,20 @@ class Pages:
 
     def page(self, call: Call) -> Raw:
         """Answers any page."""
-        held = self._held(edited=True)
-        headers = {"Content-Security-Policy": held.policy, "Cache-Control": "no-cache"}
-        return _sent(held.page_at(f"/{call.path['page']}"), call.headers, headers)
+        from runstone.server.assets import POLICY
+
+        reader = self._reader(call.headers)
+        content = self._held(edited=True).page_at(f"/{call.path['page']}", msgspec.json.encode(reader.value))
+        headers = {
+            "Content-Security-Policy": POLICY,
+            "Cache-Control": "private, no-cache",
+            "Vary": "Accept-Encoding, Cookie",
+            **reader.headers,
+        }
+        if "gzip" in call.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            content = gzip.compress(content, 1, mtime=0)
+        return Raw(content, "text/html; charset=utf-8", headers=headers)
 
     def asset(self, call: Call) -> Raw:
         """Answers ``GET /ui/assets/…``; a file of another version than this one's is not kept by anybody."""

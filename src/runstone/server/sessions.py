@@ -106,31 +106,45 @@ class Sessions:
 
     def show(self, call: Call) -> Reply:
         """Answers ``GET /session``, with a new cookie when half of the time is over."""
-        session = self.given(call.headers)
+        return self._shown(call.ctx.principal, self.given(call.headers), call.headers)
+
+    def reader(self, headers: Mapping[str, str]) -> Reply:
+        """Who is signed in where a page is opened, as :meth:`show` has it; None for nobody."""
+        session = self.given(headers)
+        try:
+            if session is not None:
+                return self._shown(self.principal(session, "GET", headers), session, headers)
+            if not self._authenticator.required:
+                return Reply(self._info(self._authenticator.principal(None, ""), None))
+        except Unauthenticated:
+            pass  # the key is gone: the page asks for another
+        return Reply(None)
+
+    def _shown(self, principal: Principal, session: Session | None, headers: Mapping[str, str]) -> Reply:
         if session is not None and session.expires - time.time() < SECONDS / 2:
-            return self._signed_in(call, session.key, 200)
-        return Reply(self._info(call, session))
+            return self._signed_in(principal, headers, session.key, 200)
+        return Reply(self._info(principal, session))
 
     def begin(self, call: Call) -> Reply:
         """Answers ``POST /session``."""
         if not self._authenticator.required:
-            return Reply(self._info(call, None), 201)
+            return Reply(self._info(call.ctx.principal, None), 201)
         authorization = call.headers.get("Authorization")
         if authorization is None:
             raise Invalid("to sign in, send the API key as 'Authorization: Bearer hf_…'")
-        return self._signed_in(call, keys.number_of(self._store, key_of(authorization)), 201)
+        key = keys.number_of(self._store, key_of(authorization))
+        return self._signed_in(call.ctx.principal, call.headers, key, 201)
 
     def end(self, call: Call) -> Raw:
         """Answers ``DELETE /session``; anybody may be signed out, for another site's page cannot ask."""
-        return Raw(status=204, headers={"Set-Cookie": self._set(call, "", 0)})
+        return Raw(status=204, headers={"Set-Cookie": self._set(call.headers, "", 0)})
 
-    def _signed_in(self, call: Call, key: int, status: int) -> Reply:
+    def _signed_in(self, principal: Principal, headers: Mapping[str, str], key: int, status: int) -> Reply:
         session = self._make(key)
-        headers = {"Set-Cookie": self._set(call, session.cookie, SECONDS)}
-        return Reply(self._info(call, session), status, headers)
+        cookie = {"Set-Cookie": self._set(headers, session.cookie, SECONDS)}
+        return Reply(self._info(principal, session), status, cookie)
 
-    def _info(self, call: Call, session: Session | None) -> SessionInfo:
-        principal = call.ctx.principal
+    def _info(self, principal: Principal, session: Session | None) -> SessionInfo:
         return SessionInfo(
             name=principal.name,
             admin=principal.admin,
@@ -140,8 +154,8 @@ class Sessions:
             expires=session.expires * 1_000_000 if session else 0,
         )
 
-    def _set(self, call: Call, value: str, seconds: int) -> str:
-        secure = "; Secure" if call.headers.get("Origin", "").startswith("https://") else ""
+    def _set(self, headers: Mapping[str, str], value: str, seconds: int) -> str:
+        secure = "; Secure" if headers.get("Origin", "").startswith("https://") else ""
         return f"{self.cookie}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
 
     def _make(self, key: int) -> Session:

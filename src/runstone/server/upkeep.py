@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from runstone.domain import maintenance
+from runstone.domain import abandoned, maintenance
 from runstone.domain.runs import columns, liveness, series
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
@@ -44,8 +44,8 @@ class UpkeepLock:
 
 
 async def keep_up(core: Core, lock: UpkeepLock) -> None:
-    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due, notes crashed runs and compacts
-    series."""
+    """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due, purges abandoned drafts, notes crashed
+    runs and compacts series."""
     core.metrics.watch(lambda: {"columns_behind": columns.tables(core.store).behind})
     while True:
         await asyncio.sleep(core.options.upkeep_seconds)
@@ -65,6 +65,7 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     core.store.index.check_readers()
     core.store.blobs.uploads.sweep(core.store.blobs.clock())
     maintenance.expire(core.store)
+    abandoned.purge(core.store)
     liveness.mark_crashed(core.store)
     series.compact(core.store)
     columns.tables(core.store).maintain()

@@ -51,7 +51,7 @@ class Batches:
         there, :class:`Conflict` for one that changes while it is read, :class:`StorageFull` and :class:`StorageFailed`.
         """
         buffer = memoryview(bytearray(_SLAB))
-        holder = self._uploads.announce(domain, owner, md5=md5)
+        holder = self._uploads.hold(domain, owner, md5=md5)
         lease, waiting, digests = Lease(self._pool, domain), _Waiting(), list[bytes]()
         try:
             for path in files:
@@ -78,7 +78,7 @@ class Batches:
         except BaseException:
             self.give_up(lease, holder)
             raise
-        lease.release()
+        self._end(lease, holder)
         with self._index.read() as view:
             return [describe(domain, digest, require(view, domain, digest)) for digest in digests]
 
@@ -86,7 +86,7 @@ class Batches:
         self, domain: int, owner: str, contents: Sequence[bytes], *, md5: bool = False
     ) -> list[BlobInfo]:
         """Stores contents that are in memory, durably and pinned; what they became, in their order. All of them, or none."""
-        holder = self._uploads.announce(domain, owner, md5=md5)
+        holder = self._uploads.hold(domain, owner, md5=md5)
         lease, waiting = Lease(self._pool, domain), _Waiting()
         try:
             for content in contents:
@@ -95,7 +95,7 @@ class Batches:
         except BaseException:
             self.give_up(lease, holder)
             raise
-        lease.release()
+        self._end(lease, holder)
         with self._index.read() as view:
             return [
                 describe(domain, blob.sha256, require(view, domain, blob.sha256)) for blob in waiting.blobs
@@ -132,7 +132,7 @@ class Batches:
         except BaseException:
             self.give_up(lease, holder)
             raise
-        lease.release()
+        self._end(lease, holder)
 
     def _store(
         self,
@@ -150,10 +150,12 @@ class Batches:
         with self._index.read() as view:
             row = view.get(UPLOADS, holder)
         if row is None:
-            raise Conflict("the batch took so long that it has expired; put the files in smaller ones")
+            raise _gone()
         since, indexed = row.generation, True
 
         def change(txn: Txn) -> bool:
+            if txn.get(UPLOADS, holder) is None:
+                raise _gone()  # what it looked up may have been freed since
             if chunks.generation(txn) != since:
                 raise Moved
             new = False
@@ -185,11 +187,16 @@ class Batches:
         for blob in waiting.blobs:
             holdings.index_rest(self._index, lease, blob.sha256)
 
+    def _end(self, lease: Lease, holder: bytes) -> None:
+        lease.release()
+        self._uploads.unhold(holder)
+
     def give_up(self, lease: Lease, holder: bytes) -> None:
         """Drops what was taken in under an announced upload, and the upload."""
         lease.release()
         with contextlib.suppress(RunstoneError):  # what failed is being raised, and the row expires by itself
             transact(self._index, lambda txn: txn.delete(UPLOADS, holder))
+        self._uploads.unhold(holder)
 
 
 class _Waiting:
@@ -210,6 +217,10 @@ class _Waiting:
     def parts(self) -> Iterator[tuple[int, Part]]:
         for blob in self.blobs:
             yield from blob.parts
+
+
+def _gone() -> Conflict:
+    return Conflict("the batch was ended by somebody else; put the files again")
 
 
 def _open(path: Path) -> int:

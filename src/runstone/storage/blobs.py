@@ -53,7 +53,7 @@ class Blobs:
         self.locks = Locks(directory / "packs" / "lock")
         self.pool = PackPool(index, self.backend, clock)
         self.packs = OpenPacks(self.backend, self.pool.changes)
-        self.held = Held()
+        self.held = Held(self.locks)
         self.reader = Reader(index, self.packs, self.held, clock)
         self.uploads = Uploads(index, self.pool, self.packs, self.locks, clock, limits or UploadLimits())
         self.batches = Batches(index, self.pool, self.packs, self.uploads, clock)

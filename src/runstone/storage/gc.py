@@ -11,6 +11,8 @@ make it lose no race with an upload or a commit:
   way, and may be freed at any time after the deletion is durable.
 - A repair lets go of bytes without any deletion. It begins a new epoch too, and nothing is freed until all older uploads have ended.
 - Uploads are looked at before blobs: an upload that becomes a blob in between is seen at least once.
+- Of rows of the chunk index only those are left that point into bytes of *blobs* which stay: an upload may be given up at any time.
+- A blob that anybody reads is not deleted: see :mod:`reading`. That a process is still there is told by its locks and never by the time.
 """
 
 from __future__ import annotations
@@ -171,18 +173,16 @@ class Collector:
                         candidates.append(key)
         if not candidates and not marked:
             return {}
-        live = self._space.live({*candidates, *marked})
+        live = self._space.kept({*candidates, *marked})
         with self._index.read() as view:
-            epoch = chunks.epoch(view) + 1
+            cut_off = latest > chunks.epoch(view)
         for key in candidates:
-            report.marked += self._mark_one(key, live, referenced, now, epoch)
-        if candidates or latest >= epoch:  # the latter by a collection that was cut off
+            report.marked += self._mark_one(key, live, referenced, now)
+        if candidates or cut_off:
             transact(self._index, chunks.advance_epoch)
         return live
 
-    def _mark_one(
-        self, key: Key, live: dict[int, Intervals], referenced: Referenced, now: int, epoch: int
-    ) -> bool:
+    def _mark_one(self, key: Key, live: dict[int, Intervals], referenced: Referenced, now: int) -> bool:
         after: tuple[int, bytes, int] | None = None
 
         def batch(txn: Txn) -> tuple[bool, tuple[int, bytes, int] | None]:
@@ -195,6 +195,8 @@ class Collector:
             if len(some) == _PARTS:
                 txn.put(BLOBS, *key, replace(row, indexed=False))
                 return False, some[-1][0]
+            # Read here and not before: a repair may have moved it on, and an upload begun since, which looked up what is marked now.
+            epoch = chunks.epoch(txn) + 1
             txn.put(BLOBS, *key, replace(row, garbage=now, epoch=epoch, indexed=False))
             return True, None
 
@@ -208,10 +210,13 @@ class Collector:
     ) -> None:
         oldest = self._oldest_upload()
         for key, row in self._blobs():
-            if row.dying:
-                report.deleted += self._delete_one(key, live)
+            if row.dying:  # by a collection that was cut off, perhaps before it looked for readers
+                if self._held.holds(key[1]):
+                    report.deferred += 1
+                else:
+                    report.deleted += self._delete_one(key, live)
             elif row.garbage and row.garbage <= before:
-                if row.epoch > oldest or self._held.holds(*key):
+                if row.epoch > oldest or self._held.holds(key[1]):
                     report.deferred += 1
                 elif self._condemn(key, row, referenced, now):
                     report.bytes_deleted += row.size
@@ -240,7 +245,7 @@ class Collector:
 
         if not transact(self._index, change):
             return False
-        if not self._held.holds(*key):
+        if not self._held.holds(key[1]):
             return True
         # A reader came before the row said that the blob is dying; those who come later are told that it is gone.
         transact(self._index, lambda txn: self._reprieve(txn, key))

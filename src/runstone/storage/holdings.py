@@ -122,11 +122,12 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     """
     domain = lease.domain
     row = held(txn, domain, blob.sha256)
+    whole = row is not None and complete(txn, domain, blob.sha256, row.size)
     if (
         row is not None
+        and whole
         and (blob.foreign or row.xet == blob.xet)
         and not damaged(txn, domain, blob.sha256)
-        and complete(txn, domain, blob.sha256, row.size)
     ):
         md5 = row.md5 or blob.md5
         if row.garbage or md5 != row.md5:
@@ -156,6 +157,8 @@ def keep(txn: Txn, lease: Lease, blob: Incoming, now: int) -> bool:
     _note_md5(txn, domain, blob)
     if old or row is not None:
         _let_go(txn, domain, blob.sha256, old)
+    if row is not None and not whole:
+        chunks.ask_for_audit(txn)  # of the parts that are lost nobody knows which rows point into them
     return True
 
 

@@ -15,7 +15,8 @@ LMDB's limit is 511 bytes a key.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 from runstone._native.keys import Packer
@@ -34,14 +35,24 @@ class KeyLayout:
         self.layout = layout
         self.names = tuple(name for name, _ in parts)
         self.kinds = tuple(kind for _, kind in parts)
-        self._fixed: struct.Struct | None = None
-        if "text" not in self.kinds:
-            self._fixed = struct.Struct(">" + "".join(_FIXED[kind] for kind in self.kinds))
+        self._pieces = _pieces(self.kinds)
+        self._fixed = self._pieces[0] if len(self._pieces) == 1 else None
+        sizes = bytes(_SIZES[kind] for kind in self.kinds)
         #: Encodes all the parts of a key; raises :class:`Invalid` for one that does not fit.
-        self.pack: Callable[..., bytes] = Packer(bytes(_SIZES[kind] for kind in self.kinds), self.prefix)
+        self.pack: Callable[..., bytes] = Packer(sizes, self._pack_parts)
+        # Text is ended by a NUL in a prefix and by nothing at the end of a key, which is all that a packer knows.
+        self._packers = {
+            count: Packer(sizes[:count], self._pack_parts)
+            for count in range(1, len(sizes) + 1)
+            if sizes[count - 1] or count == len(sizes)
+        }
 
     def prefix(self, *parts: Any) -> bytes:
         """Encodes the first parts of a key; raises :class:`Invalid` for one that does not fit."""
+        packer = self._packers.get(len(parts))
+        return packer(*parts) if packer is not None else self._pack_parts(*parts)
+
+    def _pack_parts(self, *parts: Any) -> bytes:
         last = len(self.kinds) - 1
         key = b"".join([self._pack_part(place, part, place == last) for place, part in enumerate(parts)])
         if len(key) > MAX_KEY:
@@ -67,16 +78,27 @@ class KeyLayout:
         """The parts of a whole key."""
         if self._fixed is not None:
             return self._fixed.unpack(key)
-        return tuple(self._unpack_parts(key))
-
-    def _unpack_parts(self, key: bytes) -> Iterator[Any]:
-        at, last = 0, len(self.kinds) - 1
-        for place, kind in enumerate(self.kinds):
-            if kind == "text":
-                end = len(key) if place == last else key.index(0, at)
-                yield key[at:end].decode()
-                at = end + (place != last)
+        found: list[Any] = []
+        at, last = 0, len(self._pieces) - 1
+        for place, piece in enumerate(self._pieces):
+            if piece is not None:
+                found += piece.unpack_from(key, at)
+                at += piece.size
+            elif place == last:
+                found.append(key[at:].decode())
             else:
-                size = struct.calcsize(_FIXED[kind])
-                yield struct.unpack_from(">" + _FIXED[kind], key, at)[0]
-                at += size
+                end = key.index(0, at)
+                found.append(key[at:end].decode())
+                at = end + 1
+        return tuple(found)
+
+
+def _pieces(kinds: tuple[str, ...]) -> list[struct.Struct | None]:
+    """The parts of a key in turn: a struct for those of fixed size that lie together, None for a text."""
+    pieces: list[struct.Struct | None] = []
+    for text, together in groupby(kinds, lambda kind: kind == "text"):
+        if text:
+            pieces += [None] * len(list(together))
+        else:
+            pieces.append(struct.Struct(">" + "".join(_FIXED[kind] for kind in together)))
+    return pieces

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from runstone.errors import RunstoneError, StorageFailed
+from runstone.storage import chunks
 from runstone.storage.backends.packs import BLOCK, PackBackend
 from runstone.storage.chunks import transact
 from runstone.storage.index import Index, Txn
@@ -212,6 +213,9 @@ class PackPool:
         if writer.broken:
             return
         if os.fstat(writer.handle).st_size > writer.accounted:
+            # The index has the last word: who was to say that a transaction is durable may have been interrupted first.
+            with self._index.read() as view:
+                writer.accounted = max(writer.accounted, chunks.pack_size(view, writer.pack))
             self.backend.cut(writer.pack, writer.handle, writer.accounted)
             self.changes.before(writer.pack, signature(os.fstat(writer.handle)))
         writer.end = writer.accounted
@@ -245,7 +249,8 @@ class PackPool:
         self._close(writer)
 
     def _seal(self, txn: Txn, writer: PackWriter) -> None:
-        txn.put(PACKS, writer.pack, Pack(writer.accounted, writer.domain, writer.created, sealed=True))
+        size = max(writer.accounted, chunks.pack_size(txn, writer.pack))
+        txn.put(PACKS, writer.pack, Pack(size, writer.domain, writer.created, sealed=True))
 
     def discard(self, writer: PackWriter) -> None:
         """Closes the writer of a pack that has been removed."""
@@ -321,6 +326,11 @@ class Lease:
         """Says that the transaction is durable."""
         if self.writer is not None:
             self.pool.accounted(self.writer)
+
+    def own_ranges(self) -> list[tuple[int, int, int]]:
+        """What was written and accounted for; the rest is cut off when the pack is given back, and may be another's from then on."""
+        end = {self.writer.pack: self.writer.accounted} if self.writer is not None else {}
+        return [(pack, start, min(stop, end.get(pack, stop))) for pack, start, stop in self.ranges]
 
     def release(self) -> None:
         """Gives the pack back, without what was not accounted for."""

@@ -1,7 +1,12 @@
 """Reading blobs: where their bytes lie, checked before they are handed out, and kept while somebody reads them.
 
-A reader holds its blob and its packs. The collector of this process deletes no blob and frees no range that is held; that of another
-process relies on the grace period, so a download must not outlast it.
+A reader holds its blob and its packs for as long as it takes: no collector, of this or any other process, deletes a blob that is read
+or frees a range that a reader may have looked up. No clock comes into it:
+
+- A reader first locks the byte of its blob (:mod:`locks`), then looks at the blob's row. A collector first writes that the blob is
+  dying, then looks at the lock. So the reader finds the blob gone, or the collector finds it read and leaves it.
+- A repair replaces the parts of a blob that lives on. So a reader locks the epoch of the last repair too, and looks whether it still is
+  the last; what a repair let go of is freed when no process reads from before it. In this process the ranges in use are known.
 """
 
 from __future__ import annotations
@@ -17,10 +22,11 @@ from typing import NamedTuple, Self
 
 from runstone._native.digests import verify_chunks
 from runstone.errors import Corrupt, Missing, RangeUnsatisfiable, RunstoneError, StorageFailed
-from runstone.storage import damages
+from runstone.storage import chunks, damages
 from runstone.storage.holdings import BlobInfo, describe, require
 from runstone.storage.index import Index, View
 from runstone.storage.intervals import Intervals
+from runstone.storage.locks import Locks, number_of_blob, number_of_repair
 from runstone.storage.openpacks import Fault, OpenPack, OpenPacks, faults
 from runstone.storage.parts import RECORD_SIZE, Run, lengths, runs
 from runstone.storage.tables import BLOB_PARTS, Part
@@ -45,17 +51,28 @@ class Chunks(NamedTuple):
 
 
 class Held:
-    """What the readers of this process hold: blobs by key, and ranges of packs."""
+    """What readers hold: blobs and repair epochs, which every process sees, and ranges of packs, which this one does."""
 
-    def __init__(self) -> None:
+    def __init__(self, locks: Locks) -> None:
+        self._locks = locks
         self._lock = threading.Lock()
-        self._blobs: Counter[tuple[int, bytes]] = Counter()
+        self._shared: Counter[int] = Counter()
         self._ranges: dict[int, dict[BlobReader, list[tuple[int, int]]]] = {}
 
-    def hold(self, domain: int, sha256: bytes) -> None:
-        """Notes a reader of a blob."""
+    def hold(self, sha256: bytes, repair: int) -> None:
+        """Notes a reader of a blob, who has yet to see that the blob is there and that the repair is the last."""
         with self._lock:
-            self._blobs[domain, sha256] += 1
+            self._share(number_of_blob(sha256))
+            try:
+                self._share(number_of_repair(repair))
+            except BaseException:
+                self._unshare(number_of_blob(sha256))
+                raise
+
+    def _share(self, number: int) -> None:
+        if not self._shared[number]:
+            self._locks.share(number)
+        self._shared[number] += 1
 
     def hold_range(self, reader: BlobReader, pack: int, start: int, stop: int) -> None:
         """Notes that a reader uses a range of a pack, until it lets go."""
@@ -64,28 +81,37 @@ class Held:
 
     def let_go(self, reader: BlobReader) -> None:
         """Notes the end of a reader."""
-        key = reader.info.domain, reader.info.sha256
         with self._lock:
-            self._release_blob(key)
+            self._release(reader.info.sha256, reader.repair)
             for pack in [pack for pack, readers in self._ranges.items() if reader in readers]:
                 del self._ranges[pack][reader]
                 if not self._ranges[pack]:
                     del self._ranges[pack]
 
-    def release_blob(self, domain: int, sha256: bytes) -> None:
+    def release(self, sha256: bytes, repair: int) -> None:
         """Takes back one :meth:`hold`."""
         with self._lock:
-            self._release_blob((domain, sha256))
+            self._release(sha256, repair)
 
-    def _release_blob(self, key: tuple[int, bytes]) -> None:
-        self._blobs[key] -= 1
-        if not self._blobs[key]:
-            del self._blobs[key]
+    def _release(self, sha256: bytes, repair: int) -> None:
+        self._unshare(number_of_repair(repair))
+        self._unshare(number_of_blob(sha256))
 
-    def holds(self, domain: int, sha256: bytes) -> bool:
-        """Whether a blob has a reader."""
+    def _unshare(self, number: int) -> None:
+        self._shared[number] -= 1
+        if not self._shared[number]:
+            del self._shared[number]
+            self._locks.release(number)
+
+    def holds(self, sha256: bytes) -> bool:
+        """Whether a blob has a reader, in any process."""
+        number = number_of_blob(sha256)
         with self._lock:
-            return (domain, sha256) in self._blobs
+            return number in self._shared or self._locks.is_held(number)
+
+    def holds_from_before(self, repair: int) -> bool:
+        """Whether another process has a reader that began before a repair. Of this one's the ranges are known."""
+        return repair > 0 and self._locks.is_held(number_of_repair(0), repair)
 
     def free(self, pack: int, start: int, stop: int, punch: Callable[[int, int], None]) -> int:
         """Calls ``punch(start, stop)`` on what of a range nobody holds, and lets nobody take hold meanwhile; bytes left out."""
@@ -103,6 +129,7 @@ class Reader:
 
     def __init__(self, index: Index, packs: OpenPacks, held: Held, clock: Callable[[], int]) -> None:
         self.index, self.packs, self.held, self.clock = index, packs, held, clock
+        self._repair = 0
 
     def stat(self, domain: int, sha256: bytes) -> BlobInfo:
         """What is known of a blob; raises :class:`Missing`."""
@@ -111,20 +138,30 @@ class Reader:
 
     def open(self, domain: int, sha256: bytes) -> BlobReader:
         """A blob to read from; raises :class:`Missing`. Close it, or use it in a ``with`` block."""
-        self.held.hold(domain, sha256)
-        try:
-            return BlobReader(self, self.stat(domain, sha256))
-        except BaseException:
-            self.held.release_blob(domain, sha256)
-            raise
+        while True:
+            repair = self._repair
+            self.held.hold(sha256, repair)
+            try:
+                with self.index.read() as view:
+                    latest = chunks.repair_epoch(view)
+                    if latest == repair:
+                        row = require(view, domain, sha256)
+                        return BlobReader(self, describe(domain, sha256, row), repair)
+            except BaseException:
+                self.held.release(sha256, repair)
+                raise
+            self.held.release(sha256, repair)
+            self._repair = latest
 
 
 class BlobReader:
     """A blob that is being read. Its descriptors stay open, and its bytes on the disk, until :meth:`close`; safe from threads."""
 
-    def __init__(self, reader: Reader, info: BlobInfo) -> None:
+    def __init__(self, reader: Reader, info: BlobInfo, repair: int) -> None:
         self._reader = reader
         self.info = info
+        #: The epoch of the last repair before this reader began.
+        self.repair = repair
         self.size = info.size
         self._lock = threading.Lock()
         self._packs: dict[int, OpenPack] = {}

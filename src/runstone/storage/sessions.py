@@ -225,15 +225,14 @@ class Session:
     def _end(self, lease: Lease, *, kept: bool) -> None:
         if kept:
             lease.accounted()
+        ranges = [] if kept else lease.own_ranges()
         self.reset()
-        if not kept:
-            # Nobody else can refer to these bytes: they were never indexed. What was not accounted for is gone already.
-            with self._index.read() as view:
-                sizes = {pack: chunks.pack_size(view, pack) for pack, _, _ in lease.ranges}
-            for pack, start, stop in lease.ranges:
-                # If this fails the collector frees them: it goes by what is referred to.
+        for pack, start, stop in ranges:
+            # Nobody else can refer to these bytes: they were never indexed, and accounted bytes are never written again.
+            # If this fails the collector frees them: it goes by what is referred to.
+            if start < stop:
                 with contextlib.suppress(RunstoneError, FileNotFoundError, BlockingIOError):
-                    self._pool.backend.punch(pack, start, min(stop, sizes[pack]) - start)
+                    self._pool.backend.punch(pack, start, stop - start)
 
     def reset(self) -> None:
         """Drops the state in memory; what was checkpointed stays."""

@@ -49,11 +49,20 @@ class Space:
     def __init__(self, index: Index, pool: PackPool, packs: OpenPacks, held: Held) -> None:
         self._index, self._pool, self._packs, self._held = index, pool, packs, held
 
-    def live(self, without: AbstractSet[tuple[int, bytes]]) -> dict[int, Intervals]:
-        """What blobs (but for some) and uploads refer to, by pack."""
+    def live(self) -> dict[int, Intervals]:
+        """What blobs and uploads refer to, by pack: what must not be freed."""
         ranges: dict[int, list[tuple[int, int]]] = {}
         for _, body in self._index.rows(UPLOAD_PARTS, batch=64):
             _collect(ranges, UPLOAD_PARTS.decode(body))
+        return self._of_blobs(ranges, frozenset())
+
+    def kept(self, without: AbstractSet[tuple[int, bytes]]) -> dict[int, Intervals]:
+        """What blobs, but for some, refer to, by pack: what rows of the chunk index may point into."""
+        return self._of_blobs({}, without)
+
+    def _of_blobs(
+        self, ranges: dict[int, list[tuple[int, int]]], without: AbstractSet[tuple[int, bytes]]
+    ) -> dict[int, Intervals]:
         for key, body in self._index.rows(BLOB_PARTS, batch=64):
             if BLOB_PARTS.key.unpack(key)[:2] not in without:
                 _collect(ranges, BLOB_PARTS.decode(body))
@@ -61,7 +70,7 @@ class Space:
 
     def free(self, report: Report, oldest_upload: Callable[[], int]) -> None:
         """Frees what nobody refers to. ``oldest_upload`` answers the epoch of the oldest upload under way."""
-        chunks.audit(self._index, partial(self.live, frozenset()))
+        chunks.audit(self._index, partial(self.kept, frozenset()))
         with self._index.read() as view:
             repaired, since = chunks.repair_epoch(view), chunks.generation(view)
             sizes = {pack: row.size for (pack,), row in view.scan(PACKS)}
@@ -71,7 +80,12 @@ class Space:
                 "an upload that began before a repair is under way; space is freed after it has ended"
             )
             return
-        live = self.live(frozenset())
+        if self._held.holds_from_before(repaired):
+            report.failures.append(
+                "a reader that began before a repair is under way; space is freed after it has ended"
+            )
+            return
+        live = self.live()
         with self._index.read() as view:
             if chunks.generation(view) != since:
                 report.failures.append(

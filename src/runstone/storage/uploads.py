@@ -81,6 +81,7 @@ class Uploads:
         self.limits = limits
         self._lock = threading.Lock()
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._held: set[bytes] = set()
         self._tidy = threading.Lock()
         self._tidied = 0
         self._tidying_now: Session | None = None
@@ -107,7 +108,33 @@ class Uploads:
         self, domain: int, owner: str, size: int | None = None, sha256: bytes = b"", *, md5: bool = False
     ) -> bytes:
         """Writes an upload's row. From then on what is garbage later stays on the disk until the upload has ended."""
-        upload, now = os.urandom(16), self._clock()
+        return self._announce(os.urandom(16), domain, owner, size, sha256, md5)
+
+    def hold(self, domain: int, owner: str, *, md5: bool = False) -> bytes:
+        """Announces an upload that this process is at work on until :meth:`unhold`: for as long as it lives it does not expire."""
+        upload = os.urandom(16)
+        with self._lock:
+            self._held.add(upload)
+        try:
+            if not self._locks.acquire(number_of(upload)):
+                raise _busy(upload)
+            return self._announce(upload, domain, owner, None, b"", md5)
+        except BaseException:
+            self.unhold(upload)
+            raise
+
+    def unhold(self, upload: bytes) -> None:
+        """Ends the hold on an upload, whose row is gone by now or may expire; a second call does nothing."""
+        with self._lock:
+            if upload not in self._held:
+                return
+            self._held.discard(upload)
+        self._locks.release(number_of(upload))
+
+    def _announce(
+        self, upload: bytes, domain: int, owner: str, size: int | None, sha256: bytes, md5: bool
+    ) -> bytes:
+        now = self._clock()
 
         def change(txn: Txn) -> None:
             row = Upload(domain, owner, now, now + self.limits.lifetime, 0, size, sha256, md5)
@@ -230,6 +257,8 @@ class Uploads:
     def _sweep_one(self, upload: bytes) -> None:
         with self._lock:
             session = self._sessions.get(upload)
+            if upload in self._held:
+                raise _busy(upload)
         if session is not None and session.owned and session.lock.acquire(blocking=False):
             # A sender that has been silent for a day is gone.
             try:

@@ -77,7 +77,7 @@ class Xorbs:
 
     def begin(self, domain: int, owner: str, digest: bytes) -> Intake:
         """Begins to take a xorb in."""
-        holder = self._uploads.announce(domain, owner)
+        holder = self._uploads.hold(domain, owner)
         return Intake(self._index, Lease(self._pool, domain), self._batches, holder, owner, digest)
 
     def get(self, view: View, domain: int, digest: bytes) -> Xorb | None:

@@ -1,19 +1,18 @@
 /** The application: who is signed in, which page the address means, and the frame around it. */
 
-import { html, render, useEffect, useState } from "./lib/html.js";
+import { html, render, useLayoutEffect, useState } from "./lib/html.js";
 import { Bones, Blank, Failure } from "./components/states.js";
-import { Mark, Shell } from "./components/shell.js";
+import { Shell } from "./components/shell.js";
 import { useCommands } from "./components/palette.js";
 import { theme } from "./lib/prefs.js";
 import { online } from "./lib/api.js";
-import { useResource, whenBack } from "./lib/resource.js";
+import { whenBack } from "./lib/resource.js";
 import { followLinks, match, navigate, path } from "./lib/router.js";
-import { resume, session } from "./lib/session.js";
+import { session } from "./lib/session.js";
 import { SignIn } from "./pages/signin.js";
 import { ROUTES } from "./routes.js";
 
 function App() {
-  const asked = useResource(async () => { await resume(); return true; }, []);
   useCommands([
     { name: "Home", act: () => navigate("/") },
     { name: "API keys", act: () => navigate("/-/keys") },
@@ -21,8 +20,6 @@ function App() {
     { name: "Theme: dark", act: () => { theme.value = "dark"; } },
     { name: "Theme: as the system", act: () => { theme.value = "system"; } },
   ], []);
-  if (session.value === undefined && asked.loading) return html`<div class="shell"><header class="bar"><span class="brand"><${Mark} /><span>runstone</span></span></header><div class="boot" role="status" aria-label="Loading" /></div>`;
-  if (session.value === undefined && asked.error) return html`<div class="page"><${Failure} error=${asked.error} retry=${asked.reload} /></div>`;
   if (!session.value) return html`<${SignIn} />`;
   return html`<${Page} key=${session.value.name} />`;
 }
@@ -41,7 +38,7 @@ function Page() {
 /** The component of a route's module. @param {import("./lib/router.js").Route | undefined} route */
 function usePage(route) {
   const [held, setHeld] = useState(/** @type {{ route?: any, show?: any, error?: Error }} */ ({}));
-  useEffect(() => {
+  useLayoutEffect(() => {
     let wanted = true;
     let stop = () => {};
     route?.load().then(
@@ -63,8 +60,6 @@ function usePage(route) {
 }
 
 followLinks();
-// The page's module comes while it is asked who is signed in.
-match(ROUTES, path.value)?.route.load().catch(() => {});
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 root.textContent = "";
 render(html`<${App} />`, root);

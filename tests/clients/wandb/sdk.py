@@ -53,21 +53,21 @@ class Sdk:
             text=True,
         )
 
-    def run(self, program: str, *, fails: bool = False, **environment: str) -> list:
+    def run(self, program: str, *, fails: bool = False, timeout: float = 100, **environment: str) -> list:
         process = self.start(program, **environment)
-        out, _ = process.communicate(timeout=100)
+        out, _ = process.communicate(timeout=timeout)
         assert (process.returncode != 0) == fails, out
         self.output = out
         return [json.loads(line[5:]) for line in out.splitlines() if line.startswith("SAID ")]
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, timeout: float = 100) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "wandb", *arguments],
             cwd=self.folder,
             env=self.environment(WANDB_SILENT="false"),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=timeout,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -7,13 +7,17 @@ import hashlib
 import http.client
 import json
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
 
 from runstone import domain
+from runstone.config import ServerOptions
 from runstone.dialects.wandb.parts import PART
 from runstone.domain.context import Context
+from runstone.server.background import Background
+from runstone.storage.tables import DRAFTS
 
 CTX = Context()
 CREATE = """mutation M($i: CreateArtifactInput!) { createArtifact(input: $i) { artifact { id state } } }"""
@@ -205,3 +209,23 @@ def test_what_is_not_there_says_so(served):
         f"/artifactsV2/default/local/byhand/x/{missing}/{missing}/{digest}/a",
     ):
         assert request(served, "GET", path)[0] == 404
+
+
+def test_an_artifact_that_is_never_committed_is_purged(tmp_path):
+    options = ServerOptions(data=str(tmp_path / "data"), port=0, log_format="off", upkeep_seconds=0.1)
+    with Background(options) as server:
+        artifact = Artifact(server, "given-up", {"a": b"bytes"})
+        assert request(server, "PUT", artifact.addresses()[0]["uploadUrl"], b"bytes")[0] == 200
+        assert artifact.put_manifest() == 200
+        clock = server.store.blobs.clock
+        server.store.blobs.clock = lambda: clock() + int(8 * 86_400e6)
+        until = time.monotonic() + 60
+        while drafts_of(server) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert "there is no artifact" in artifact.commit()
+        assert artifact.versions() == []
+
+
+def drafts_of(server):
+    with server.store.index.read() as view:
+        return view.count(DRAFTS)

@@ -245,3 +245,28 @@ def test_runs_are_listed_page_by_page_and_hidden_fields_are_not_there(people: di
     assert people["eve"].get(path).code == "missing"
     assert people["ria"].get(f"{path}?filter=lr%20%3C").code == "invalid"
     assert people["ria"].get(f"{path}?unknown=1").code == "invalid"
+
+
+def test_a_question_asked_again_knows_what_was_written_since_and_who_asks(people: dict[str, Caller]):
+    """Answers are given again while nothing changes: never to one who may see less, and never an old one."""
+    path, asked = "/api/v1/run-queries/lab/again", {"filter": 'config.user = "u1"', "order": "id"}
+    runs, by = "/api/v1/runs/lab/again", {"by": ["config.user"], "figures": ["sum(summary.m)"]}
+    ann, max_, ria = people["ann"], people["max"], people["ria"]
+    found = []
+    for number in range(4):
+        max_.post(runs, {"name": f"r{number}", "config": {"user": "u1"}}).expect(201)
+        found += [len(ann.post(f"{path}/query", asked).expect(200)["items"]) for _ in range(2)]
+        max_.post(
+            f"{runs}/r{number}/rows", {"rows": [{"step": 1, "time": 1, "values": {"m": number}}]}
+        ).expect(200)
+        grouped = ann.post(f"{path}/group", by).expect(200)
+        assert grouped["items"] == [{"key": ["u1"], "figures": [sum(range(number + 1))]}]
+    assert found == [1, 1, 2, 2, 3, 3, 4, 4]
+    field = "/api/v1/projects/lab/again/fields/config.user"
+    assert ann.put(field, {"class": "pii"}).status in (200, 204)
+    assert len(ann.post(f"{path}/query", asked).expect(200)["items"]) == 4
+    assert ria.post(f"{path}/query", asked).expect(200)["items"] == []
+    assert people["eve"].post(f"{path}/query", asked).code == "missing"
+    as_csv = ann.post(f"{path}/group", by, headers={"Accept": "text/csv"})
+    assert as_csv.content.startswith(b"config.user,")
+    assert ann.post(f"{path}/group", by).expect(200)["by"] == ["config.user"]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from runstone._native.points import encode_rows
-from runstone.domain import archiving, fields, maintenance
+from runstone.domain import archiving, audit, fields, maintenance
 from runstone.domain.runs import console, lifecycle, liveness, points
 from runstone.errors import Conflict, Denied, Exists, Gone, Invalid, Missing
 from runstone.storage.tables import RUN_CHANGES
@@ -387,3 +387,18 @@ def test_every_run_of_an_archived_project_is_back_when_it_is_restored(library):
     assert len(library.runs("p").items) == 3
     with library.store.index.read() as view:
         assert len({run for (_, _, run), _ in view.scan(RUN_CHANGES)}) == 3
+
+
+def test_the_history_of_a_config_is_told_in_clear_to_whom_may_read_all_of_it(people):
+    store, ann, ria = people.root.store, people.ann, people.ria
+    lifecycle.create(store, ann.ctx, "lab/vision/h", config={"lr": 1, "opt": {"betas": [0.9, math.nan]}})
+    lifecycle.update(store, ann.ctx, "lab/vision/h", config={"lr": 2}, summary={"best": True})
+    lifecycle.update(store, ann.ctx, "lab/vision/h", once={"seed": 7})
+    told = [each.command for each in audit.history(store, ann.ctx, "run:lab/vision/h")]
+    assert told[0]["config"]["lr"] == 1 and math.isnan(told[0]["config"]["opt"]["betas"][1])
+    assert (told[1]["config"], told[1]["summary"]) == ({"lr": 2}, {"best": True})
+    assert told[2]["once"] == {"seed": 7}
+    assert told[1:] == [each.command for each in audit.history(store, ria.ctx, "run:lab/vision/h")][1:]
+    fields.set_class(store, ann.ctx, "lab/vision", "config.seed", "secret")
+    hidden = [each.command for each in audit.history(store, ria.ctx, "run:lab/vision/h")]
+    assert len(hidden) == 3 and not any({"config", "once", "summary"} & set(command) for command in hidden)

@@ -8,10 +8,11 @@ import pytest
 import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from runstone.errors import Invalid, TooLarge
 from runstone.query import Aggregate, And, Compare, Exists, Ids, In, IsNull, Match, Not, Order, Query
-from runstone.storage.columns import bitmaps, encode, filtering, patterns
+from runstone.storage.columns import bitmaps, encode, engine, filtering, patterns
 from runstone.storage.columns import rows as rowwise
 from runstone.storage.columns.table import ColumnTable
 
@@ -80,6 +81,28 @@ def test_pages(folders, held, query, later, size, sealed):
         raise AssertionError("the pages never end")
     steady = [row_id for row_id in model.answer(held, query) if row_id not in later]
     assert [row_id for row_id in seen if row_id not in later] == steady
+
+
+@SETTINGS
+@given(
+    held=documents,
+    query=strategies.questions,
+    skip=st.integers(0, 30),
+    size=st.integers(0, 9),
+    sealed=st.booleans(),
+    far=st.sampled_from([0, 4096]),
+)
+def test_rows_behind_others(folders, held, query, skip, size, sealed, far):
+    _, table = table_of(folders(), held, sealed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "FAR", far)
+        found = table.execute(replace(query, skip=skip, limit=size))
+    expected = model.answer(held, query)
+    assert found.ids == expected[skip : skip + size]
+    assert found.total == len(expected)
+    if found.ids:
+        behind = table.execute(replace(query, after=found.place(len(found.ids) - 1)))
+        assert behind.ids == expected[skip + size :]
 
 
 @SETTINGS

@@ -63,6 +63,7 @@ ROUTES = (
         query=Around,
         answer=LineageGraph,
         blocking=True,
+        remembered=True,
     ),
     Route("POST", LINEAGE, link, "Adds an edge.", body=NewEdge, status=204, blocking=True),
     Route(

@@ -156,6 +156,7 @@ ROUTES = (
         body=RunQuestion,
         answer=RunPage,
         blocking=True,
+        remembered=True,
     ),
     Route(
         "POST",
@@ -176,6 +177,7 @@ ROUTES = (
         answer=GroupPage,
         also_as=SHEETS,
         blocking=True,
+        remembered=True,
     ),
     Route(
         "POST",
@@ -185,6 +187,7 @@ ROUTES = (
         body=ImportanceQuestion,
         answer=Importances,
         blocking=True,
+        remembered=True,
     ),
     Route(
         "GET",
@@ -194,5 +197,6 @@ ROUTES = (
         query=FieldPage,
         answer=Listing[FieldInfo],
         blocking=True,
+        remembered=True,
     ),
 )

@@ -1,13 +1,12 @@
-"""GraphQL: documents are parsed and checked once, and run over objects whose attributes and methods are the fields."""
+"""GraphQL: documents are parsed, checked and planned once, and run over objects whose attributes and methods are the fields."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 from graphql import (
     DocumentNode,
     GraphQLError,
-    GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
     build_schema,
@@ -25,6 +23,7 @@ from graphql import (
 )
 from graphql.language import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, SelectionSetNode
 
+from runstone.dialects.wandb.plans import Document, Kept, resolve
 from runstone.dialects.wandb.problem import is_outright
 from runstone.errors import Invalid, RunstoneError, TooLarge
 
@@ -32,11 +31,10 @@ MAX_DOCUMENT = 256 << 10
 MAX_TOKENS = 20_000
 MAX_DEPTH = 30
 MAX_FIELDS = 5_000
-#: Documents that are kept ready.
-MAX_KNOWN = 1000
-_SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: Fields of the documents that are kept ready; each may take some 10 KB with its plans, and a whole SDK has some 10,000.
+MAX_KNOWN = 50_000
 _log = logging.getLogger("runstone.wandb")
-_known: OrderedDict[bytes, DocumentNode] = OrderedDict()
+_known: OrderedDict[bytes, Document] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -47,26 +45,22 @@ def schema() -> GraphQLSchema:
     return build_schema("\n".join(each.read_text() for each in texts))
 
 
-@functools.cache
-def snake(name: str) -> str:
-    """``historyLineCount`` as ``history_line_count``."""
-    return _SNAKE.sub("_", name).lower()
-
-
-def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-    """The value of a field: an entry of a map, an attribute, or what a method answers."""
-    if isinstance(source, Mapping):
-        return source.get(info.field_name)
-    value = getattr(source, snake(info.field_name))
-    return value(**{snake(name): each for name, each in arguments.items()}) if callable(value) else value
-
-
 def run(root: Any, text: str, variables: dict[str, Any], operation: str | None) -> dict[str, Any]:
     """What a document answers. Raises errors that :func:`is_outright`; others are in the answer."""
     try:
         document = _prepared(text)
     except GraphQLError as error:
         return {"errors": [error.formatted]}
+    kept = Kept(root)
+    with suppress(Exception):  # the executor meets it again, and tells it
+        return {"data": document.fill(kept, variables, operation or None)}
+    return execute(document.parsed, kept, variables, operation)
+
+
+def execute(
+    document: DocumentNode, root: Kept, variables: dict[str, Any], operation: str | None
+) -> dict[str, Any]:
+    """What a document answers by the general executor, which any document may go through."""
     found = execute_sync(schema(), document, root, None, variables, operation or None, field_resolver=resolve)
     answer: dict[str, Any] = {"data": found.data}
     if found.errors:
@@ -87,7 +81,7 @@ def _told(error: GraphQLError) -> dict[str, Any]:
     return told
 
 
-def _prepared(text: str) -> DocumentNode:
+def _prepared(text: str) -> Document:
     if len(text) > MAX_DOCUMENT:
         raise TooLarge(f"the document has {len(text)} characters and the limit is {MAX_DOCUMENT}")
     digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -99,7 +93,7 @@ def _prepared(text: str) -> DocumentNode:
         document = parse(text, no_location=True, max_tokens=MAX_TOKENS)
     except RecursionError:
         raise TooLarge("the document is nested too deeply") from None
-    _check_size(document)
+    size = _check_size(document)
     if problems := validate(schema(), document):
         names = ", ".join(
             each.name.value
@@ -109,15 +103,16 @@ def _prepared(text: str) -> DocumentNode:
         raise GraphQLError(
             f"runstone does not support the operation {names or 'given'}: {problems[0].message}"
         )
+    made = Document(schema(), document, size)
     with _lock:
-        _known[digest] = document
-        while len(_known) > MAX_KNOWN:
+        _known[digest] = made
+        while sum(each.size for each in _known.values()) > MAX_KNOWN:
             _known.popitem(last=False)
-    return document
+    return made
 
 
-def _check_size(document: DocumentNode) -> None:
-    """Raises :class:`TooLarge` for a document that asks for too much once its fragments are put in."""
+def _check_size(document: DocumentNode) -> int:
+    """How many fields a document asks for once its fragments are put in; raises :class:`TooLarge` for too many."""
     fragments = {
         each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
     }
@@ -144,3 +139,4 @@ def _check_size(document: DocumentNode) -> None:
     for each in document.definitions:
         if isinstance(each, OperationDefinitionNode):
             walk(each.selection_set, 1, ())
+    return fields

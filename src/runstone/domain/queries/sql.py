@@ -226,4 +226,9 @@ def _told(error: Exception) -> str:
     message = str(error).strip().split("\n\n")[0][:500]
     if re.search(r'"(config|summary|tags)" not found', message):
         message += '; a name with a dot stands in double quotes, as in "config.lr"'
-    return message
+    elif message.startswith("Binder Error: Referenced column"):
+        # What it would offer are the columns that were read so far, which are not those that there are.
+        message = (
+            message.split("\n")[0] + ' A column of runs is named as in filters: "summary.loss", "config.lr".'
+        )
+    return message.replace("\n", " ")

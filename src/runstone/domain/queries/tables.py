@@ -181,8 +181,9 @@ class _Tables:
         ends += [(found.run.id, f"run:{found}") for found in self._living_runs()]
         for end, name in ends:
             with self._store.index.read() as view:
+                others = lineage.Ends(self._store, view, self._ctx)
                 for (_, relation, target), edge in view.scan(DOWNSTREAM, end):
-                    shown = lineage.shown(self._store, view, self._ctx, target)
+                    shown = others.shown(target, active=relation in lineage.CONSUMING)
                     if shown is not None:
                         other = shown.name if shown.kind == "version" else f"{shown.kind}:{shown.name}"
                         yield name, relation, other, edge.time, edge.by, edge.count

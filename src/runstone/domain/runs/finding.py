@@ -45,9 +45,13 @@ class Found(msgspec.Struct, frozen=True):
 
 def parse(ctx: Context, name: str) -> names.Name:
     """``namespace/project/run``, or ``project/run`` in the principal's own namespace; ``collection`` of the answer is the run."""
-    parsed = names.parse(ctx, name)
+    wrong = Invalid(f"{name!r:.200} is not the name of a run: use namespace/project/run")
+    try:
+        parsed = names.parse(ctx, name)
+    except Invalid:
+        raise wrong from None
     if parsed.version:
-        raise Invalid(f"{name!r} is not the name of a run: use namespace/project/run")
+        raise wrong
     return parsed
 
 

@@ -51,9 +51,8 @@ def ask(
     A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
     :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
     """
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, total, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    _, _, answer = _answered(store, ctx, project, asked)
     with store.index.read() as view:
         found = [_shown(store, view, ctx, run_id) for run_id in answer.ids]
     return RunPage(
@@ -75,9 +74,8 @@ def ask_encoded(
     deleted: bool = False,
 ) -> EncodedPage:
     """:func:`ask`, with each run encoded as JSON or, if ``packed``, as MessagePack."""
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, total, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    place, hidden, answer = _answered(store, ctx, project, asked)
     held = encoded.of(store)
     with store.index.read() as view:
         found = [held.of(view, ctx, place, hidden, run_id, packed) for run_id in answer.ids]
@@ -97,9 +95,8 @@ def names(
     deleted: bool = False,
 ) -> list[str]:
     """The full names of the runs that :func:`ask` finds."""
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, "", False, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, "", False, deleted)
+    place, _, answer = _answered(store, ctx, project, asked)
     prefix = f"{place.namespace.name}/{place.project.name}"
     with store.index.read() as view:
         found = [view.get(RUNS, run_id) for run_id in answer.ids]
@@ -156,9 +153,8 @@ def ids(
     deleted: bool = False,
 ) -> tuple[list[int], str]:
     """The numbers of the runs that :func:`ask` finds, and the place of the page behind them."""
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, False, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, after, False, deleted)
+    _, _, answer = _answered(store, ctx, project, asked)
     return answer.ids, _next(answer, limit)
 
 
@@ -171,6 +167,15 @@ def question(filter: Any, order: Any, limit: int, after: str, total: bool, delet
         after=after,
         total=total,
     )
+
+
+def _answered(
+    store: Store, ctx: Context, project: str, asked: Query
+) -> tuple[InProject, tuple[str, ...], Answer]:
+    """The project that was asked about, the fields of it that the reader may not see, and the answer."""
+    resolved = ancestry.resolved(store, ctx, asked)
+    place, hidden = place_of(store, ctx, project)
+    return place, hidden, tables(store).of(place.project.id).execute(resolved, visible(hidden))
 
 
 def _next(answer: Answer, limit: int) -> str:
@@ -197,8 +202,7 @@ def group(
         aggregates=tuple(aggregate_of(written) for written in aggregates),
         limit=_limited(limit),
     )
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(ancestry.resolved(store, ctx, asked), visible(hidden))
+    _, _, answer = _answered(store, ctx, project, asked)
     return GroupPage(
         by=asked.group,
         figures=tuple(aggregate.name for aggregate in asked.aggregates),

@@ -13,7 +13,7 @@ from runstone.domain.runs import ancestry, questions, table
 from runstone.domain.runs.columns import tables
 from runstone.domain.store import Store
 from runstone.errors import Invalid
-from runstone.query import MAX_LIMIT, Query
+from runstone.query import MAX_LIMIT
 from runstone.storage.tables import RUNS
 from runstone.types import RunRow, RunRows
 
@@ -46,7 +46,7 @@ def rows(
     asked = questions.question(filter, order, min(limit, MAX_LIMIT), "", total, False)
     question = ancestry.resolved(store, ctx, asked)
     runs = tables(store).of(place.project.id)
-    answer = runs.execute(_behind(runs, question, skip, visible), visible)
+    answer = runs.execute(replace(question, skip=skip), visible)
     found = []
     with store.index.read() as view:
         for run_id in answer.ids:
@@ -55,18 +55,6 @@ def rows(
                 readable = {name: value for name, value in row.items() if not fields.covers(hidden, name)}
                 found.append(_shown(run.name, readable, named))
     return RunRows(fields=tuple(named), items=tuple(found), total=answer.total)
-
-
-def _behind(runs: Any, question: Query, skip: int, visible: Any) -> Query:
-    """The question from a place on; a far one is reached in leaps of the longest page there may be."""
-    after, left = "", skip
-    while left > 0:
-        leap = min(left, MAX_LIMIT)
-        passed = runs.execute(replace(question, limit=leap, after=after, total=False), visible)
-        if len(passed.ids) < leap:
-            return replace(question, limit=0)
-        after, left = passed.place(leap - 1), left - leap
-    return replace(question, after=after)
 
 
 def _shown(name: str, row: dict[str, Any], wanted: list[str]) -> RunRow:

@@ -172,8 +172,15 @@ def key_value(key: int, texts: list[bytes], descending: bool) -> Any:
     return scalars.decode(texts[(key - KEY_TEXT) // 2]) if key > KEY_TEXT else key_number(key)
 
 
-def merge(found: list[tuple[View, PartOrder, Positions]], order: tuple[Order, ...], limit: int) -> Ranked:
-    """The first rows of the candidates of all parts."""
+def leading(view: View, order: PartOrder, places: Positions) -> Keys:
+    """The keys of some rows in the first field of an order, or, where it has none, those of the newest first."""
+    return order.keys(0, places) if order.sources else ~view.part.ids[places].view(np.uint64)
+
+
+def merge(
+    found: list[tuple[View, PartOrder, Positions]], order: tuple[Order, ...], skip: int, limit: int
+) -> Ranked:
+    """The first rows of the candidates of all parts, but for ``skip`` of them."""
     ids = [view.part.ids[places] for view, _, places in found]
     all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
     keys, texts = [], []
@@ -182,7 +189,7 @@ def merge(found: list[tuple[View, PartOrder, Positions]], order: tuple[Order, ..
         keys.append(merged)
         texts.append(pool)
     # The last key is the first that lexsort looks at; ~id turns the order of ids over without overflow.
-    chosen = np.lexsort((~all_ids, *reversed(keys)))[:limit]
+    chosen = np.lexsort((~all_ids, *reversed(keys)))[skip : skip + limit]
     return Ranked(
         all_ids[chosen], [each[chosen] for each in keys], texts, [each.descending for each in order]
     )

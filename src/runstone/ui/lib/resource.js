@@ -1,6 +1,6 @@
 /** What a page shows of the server: loaded, loading or failed, and loaded again when the server is back. */
 
-import { effect, useEffect, useState } from "./html.js";
+import { effect, useEffect, useLayoutEffect, useState } from "./html.js";
 import { ApiError, online } from "./api.js";
 
 /**
@@ -24,7 +24,8 @@ export function useResource(load, depends) {
   const key = JSON.stringify(depends);
   // What was answered to another question is nobody's answer, not even until the next one is on its way.
   const state = held.key === key ? held : { loading: true };
-  useEffect(() => {
+  // Asked before anything is painted: an effect that waits for the next frame would be that much later.
+  useLayoutEffect(() => {
     const ending = new AbortController();
     setState(now => ({ key, data: now.key === key ? now.data : undefined, loading: true }));
     load(ending.signal).then(

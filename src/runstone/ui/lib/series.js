@@ -17,11 +17,54 @@ import { request } from "./api.js";
 
 const COLUMNS = ["start", "mean", "min", "max"];
 
-/** @param {Question} question @param {AbortSignal} [signal] @returns {Promise<Drawn[]>} */
-export async function draw(question, signal) {
-  const bounds = { low: whole(question.low), high: whole(question.high) };
-  const response = await request("POST", "/api/v1/series/draw", { ...question, ...bounds, columns: COLUMNS }, { signal, accept: "application/octet-stream" });
-  return decode(await response.arrayBuffer());
+/** How many lines one request asks for, unless a single key has more; the next goes beside it. */
+const MOST_LINES = 240;
+
+/** @typedef {{ key: string, question: Question, done: (drawn: Drawn[]) => void, failed: (error: unknown) => void, signal?: AbortSignal }} Waiting */
+let waiting = /** @type {Waiting[]} */ ([]);
+
+/**
+ * What the server draws. Questions of one moment that differ in their keys alone, which panels that come into sight together have, are one request.
+ * @param {Question} question @param {AbortSignal} [signal] @returns {Promise<Drawn[]>}
+ */
+export function draw(question, signal) {
+  return new Promise((done, failed) => {
+    signal?.addEventListener("abort", () => failed(new DOMException("overtaken", "AbortError")), { once: true });
+    if (!waiting.length) queueMicrotask(() => setTimeout(send));
+    waiting.push({ key: JSON.stringify({ ...question, keys: null }), question, done, failed, signal });
+  });
+}
+
+function send() {
+  const asked = waiting.filter(each => !each.signal?.aborted);
+  waiting = [];
+  const alike = new Map(/** @type {[string, Waiting[][]][]} */ ([]));
+  for (const each of asked) {
+    const groups = alike.get(each.key) || [[]];
+    alike.set(each.key, groups);
+    const last = groups[groups.length - 1];
+    const keys = last.reduce((sum, other) => sum + other.question.keys.length, each.question.keys.length);
+    if (last.length && keys * each.question.runs.length > MOST_LINES) groups.push([each]);
+    else last.push(each);
+  }
+  for (const group of [...alike.values()].flat()) ask(group);
+}
+
+/** One request for questions that differ in their keys alone; it is ended when nobody waits for it any more. @param {Waiting[]} group */
+async function ask(group) {
+  const ending = new AbortController();
+  let left = group.length;
+  for (const each of group) each.signal?.addEventListener("abort", () => { if (!--left) ending.abort(); }, { once: true });
+  const { question } = group[0];
+  const keys = [...new Set(group.flatMap(each => each.question.keys))];
+  try {
+    const bounds = { low: whole(question.low), high: whole(question.high) };
+    const response = await request("POST", "/api/v1/series/draw", { ...question, keys, ...bounds, columns: COLUMNS }, { signal: ending.signal, accept: "application/octet-stream" });
+    const drawn = decode(await response.arrayBuffer());
+    for (const each of group) each.done(group.length === 1 ? drawn : drawn.filter(one => each.question.keys.includes(one.key)));
+  } catch (error) {
+    for (const each of group) each.failed(error);
+  }
 }
 
 /** @param {number | null | undefined} bound */

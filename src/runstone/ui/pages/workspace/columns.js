@@ -15,13 +15,14 @@ const USUAL = ["state", "created", "duration", "tags", "notes"];
 const OFFERED = ["state", "created", "started", "updated", "ended", "duration", "user", "group", "job_type", "sweep", "host", "commit", "command", "steps", "points", "tags", "notes"];
 const MOST_USUAL = 12;
 
-/** The columns of a view: those that were chosen, or else what most runs have. @param {string} ns @param {string} project @param {string[] | null} chosen */
+/** The columns of a view: those that were chosen, or else what most runs have; and whether that is known already. @param {string} ns @param {string} project @param {string[] | null} chosen */
 export function useColumns(ns, project, chosen) {
   const found = useResource(async signal => {
     const lists = await Promise.all(["summary.", "config."].map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 300 }), { signal })));
     return lists.map(list => /** @type {Field[]} */ (list.items).filter(each => !each.field.includes(":")).sort((one, other) => other.runs - one.runs).slice(0, MOST_USUAL).map(each => each.field));
   }, [ns, project]);
-  return useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
+  const columns = useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
+  return { columns, known: Boolean(chosen || found.data || found.error) };
 }
 
 /** A field without what all of its kind have in common. @param {string} field */

@@ -1,6 +1,6 @@
 /** A panel: a key of the runs that are shown, as lines. It asks the server when it comes into sight, and forgets when it has been out of sight. */
 
-import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { ApiError } from "../../lib/api.js";
 import { parse } from "../../lib/expression.js";
 import { along, band, combine, ordered, smoothed } from "../../lib/lines.js";
@@ -83,6 +83,7 @@ function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }
     ${error && !drawn ? html`<p class="hint bad" role="alert">${error.message}</p>`
       : !drawn ? html`<div class="bone chart-bone" role="status" aria-label="Loading" />`
         : lines.length === 0 ? html`<p class="muted nothing">${loading ? "" : "None of the runs shown has logged this."}</p>`
+          : lines.every(line => !line.y.some(Number.isFinite)) ? html`<p class="muted nothing">Nothing that could be drawn: all that was logged is NaN or infinite.</p>`
           : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} label=${`${id}: ${lines.length} lines over ${view.axis}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
     ${lines.length > 0 && html`<${Legend} lines=${lines} open=${open} pick=${(/** @type {string} */ line) => setOpen(open === line ? "" : line)} />`}
   </div>`;
@@ -114,7 +115,7 @@ function useDrawn(shown, keys, view, range, live, buckets) {
     const bounds = range && !asked.x && view.axis !== "relative" ? bound(range, timed) : {};
     return draw({ ...asked, ...bounds, runs: wanted }, signal);
   }
-  useEffect(() => {
+  useLayoutEffect(() => {
     const ending = new AbortController();
     setState(now => ({ ...now, loading: true }));
     load(runs, ending.signal).then(

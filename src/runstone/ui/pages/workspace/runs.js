@@ -1,6 +1,6 @@
 /** The runs of a view: rows of the table as they come into sight, and those that are drawn. */
 
-import { useEffect, useRef, useState } from "../../lib/html.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "../../lib/html.js";
 import { ApiError, api, post } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
 import { whenBack } from "../../lib/resource.js";
@@ -24,7 +24,7 @@ export function askRows(ns, project, asked, signal) {
 
 /**
  * Rows for a table: `row(index)` is what is there, `need` brings what is not.
- * @param {string} ns @param {string} project @param {Question} question
+ * @param {string} ns @param {string} project @param {Question | null} question null while it is not known yet
  */
 export function useRows(ns, project, question) {
   const key = JSON.stringify([ns, project, question]);
@@ -46,6 +46,7 @@ export function useRows(ns, project, question) {
 
   /** @param {number} page */
   async function load(page) {
+    if (!question) return;
     const ending = new AbortController();
     asking.current.get(page)?.abort();
     asking.current.set(page, ending);
@@ -80,7 +81,8 @@ export function useRows(ns, project, question) {
     for (let page = Math.floor(first / PAGE); page <= Math.floor(Math.max(first, last - 1) / PAGE); page++) load(page);
   }
 
-  useEffect(() => {
+  useLayoutEffect(() => {
+    if (!question) return;
     setState(now => ({ ...now, loaded: before.current.size > 0, error: null }));
     const { first, last } = sight.current;
     load(0);
@@ -113,7 +115,7 @@ export function useRows(ns, project, question) {
 export function useShown(ns, project, view, turn) {
   const [shown, setShown] = useState(/** @type {Shown[] | null} */ (null));
   const key = JSON.stringify([view.filter, view.order, view.most, view.hidden, view.group, view.legend]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const ending = new AbortController();
     askShown(ns, project, view, ending.signal).then(made => {
       setShown(before => (JSON.stringify(before) === JSON.stringify(made) ? before : made));

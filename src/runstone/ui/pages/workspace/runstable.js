@@ -21,9 +21,9 @@ import { useRows } from "./runs.js";
 /** @param {{ ns: string, project: string, state: import("./view.js").ViewState, turn: number }} props */
 export function RunsTable({ ns, project, state, turn }) {
   const view = state.now.value;
-  const columns = useColumns(ns, project, view.columns);
+  const { columns, known } = useColumns(ns, project, view.columns);
   const fields = useMemo(() => columns.filter(field => field !== "tags" && field !== "notes"), [columns]);
-  const rows = useRows(ns, project, { filter: view.filter, order: view.order, fields });
+  const rows = useRows(ns, project, known ? { filter: view.filter, order: view.order, fields } : null);
   const [chosen, setChosen] = useState(/** @type {string[]} */ ([]));
   const [picking, setPicking] = useState(false);
   const grouped = view.group.length > 0;
