@@ -290,6 +290,30 @@ class RunRows(Value, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class OverviewProject(Value, frozen=True, kw_only=True):
+    """A project with when it or one of its runs ``changed`` last, and how many ``runs`` it has; None where that was not asked."""
+
+    project: ProjectInfo
+    changed: int
+    runs: int | None
+
+
+class RecentRun(Value, frozen=True, kw_only=True):
+    """A run that changed lately, where it is and who made it."""
+
+    namespace: str
+    project: str
+    by: str
+    row: RunRow
+
+
+class Overview(Value, frozen=True, kw_only=True):
+    """What happened last in all projects that one may read."""
+
+    projects: tuple[OverviewProject, ...]
+    recent: tuple[RecentRun, ...]
+
+
 class FieldImportance(Value, frozen=True, kw_only=True):
     """How a field of the config goes with a metric; ``kind`` is ``number`` or ``category``, ``runs`` how many have the field.
 

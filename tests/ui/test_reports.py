@@ -1,6 +1,9 @@
 """Reports: written beside their preview, with panels that live, are fixed, and are printed."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import expect
@@ -128,3 +131,68 @@ def test_hostile_documents_are_text(page, project, store):
     expect(page.get_by_role("alert")).to_have_count(2)
     expect(page.get_by_role("alert").first).to_contain_text('no "nothing"')
     expect(page.get_by_role("img", name="loss, as it was")).to_have_count(1)
+
+
+WANDB_REPORT = """
+import wandb_workspaces.reports.v2 as wr
+runs = wr.Runset(entity="local", project="vision", name="deep", filters="Config('depth') >= 2")
+others = wr.Runset(entity="local", project="vision", name="others")
+wr.Report(entity="local", project="vision", title="<b>Weekly</b> 😀", description="words", blocks=[
+    wr.TableOfContents(), wr.H1("What *came* of it"), wr.P(["see ", wr.Link("here", "https://example.org/a b")]),
+    wr.UnorderedList(["first", "second"]), wr.CheckedList([wr.CheckedListItem("done", checked=True)]),
+    wr.CodeBlock("print(1)", language="python"), wr.MarkdownBlock("some **bold** words"),
+    wr.P("<script>alert(1)</script> [x](javascript:alert(1))"), wr.Image("https://example.org/x.png"),
+    wr.PanelGrid(runsets=[runs, others], panels=[
+        wr.LinePlot(x="Step", y=["loss"], title="How it fell", log_y=True), wr.MarkdownPanel("**panel words**"),
+        wr.ScalarChart(metric="acc"), wr.RunComparer()]),
+]).save()
+"""
+
+
+def test_a_report_of_wandb_workspaces_is_read_here(page, server, project, tmp_path, accessible):
+    pytest.importorskip("wandb_workspaces")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "hf_" + "0" * 40,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", WANDB_REPORT],
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    page.goto(f"{project}/reports")
+    page.get_by_role("link", name="<b>Weekly</b> 😀").click()
+    expect(page.get_by_role("heading", name="<b>Weekly</b> 😀")).to_be_visible()
+    expect(page.get_by_role("heading", name="What *came* of it")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="second")).to_be_visible()
+    expect(page.get_by_text("some bold words")).to_be_visible()
+    expect(page.get_by_text("<script>alert(1)</script> [x](javascript:alert(1))")).to_be_visible()
+    assert page.get_by_role("link", name="here").get_attribute("href") == "https://example.org/a%20b"
+    expect(page.get_by_text("How it fell")).to_be_visible()
+    expect(page.get_by_role("img", name="loss: 2 lines over step")).to_be_visible()
+    for missing in (
+        "Scalar Chart",
+        "Run Comparer",
+        "a picture at https://example.org/x.png",
+        "1 more sets of runs: others",
+    ):
+        expect(page.get_by_text(missing)).to_be_visible()
+    accessible(page)
+    assert page.get_by_role("button", name="Edit").count() == 0
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [None, 7, [], {"blocks": 3}, {"blocks": [None, 3, {"type": 9}, {"type": "paragraph", "children": {}}]},
+     {"blocks": [{"type": "panel-grid", "metadata": {"runSets": [None], "panelBankSectionConfig": {"panels": [None, {"config": None}]}}}]}],
+)  # fmt: skip
+def test_what_wandb_did_not_write_is_still_a_page(page, project, store, spec):
+    store.create_document("vision", "wandb-report", "odd", spec, title="Odd")
+    page.goto(f"{project}/reports/odd?by=wandb")
+    expect(page.get_by_role("heading", name="Odd")).to_be_visible()

@@ -24,7 +24,7 @@
   }
   /** What a module exports, fetched with all that it needs if that is not here yet. @param {string} name */
   async function load(name) {
-    if (!defined.has(name)) await import(`${base}parts/${name}`);
+    if (!defined.has(name)) await import(base + "parts/" + name);
     return need(name);
   }
   /** The address of a file. @param {string} name */

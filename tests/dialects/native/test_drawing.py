@@ -107,3 +107,18 @@ def test_importance_of_parameters(drawn: dict[str, Caller]):
     assert drawn["ria"].post(where, {"target": "config.number"}).code == "invalid"
     assert drawn["ria"].post(where, asked | {"filter": "number <"}).code == "invalid"
     assert drawn["ria"].post(where, asked | {"limit": 0}).code == "invalid"
+
+
+def test_what_happened_last_is_one_answer_of_what_one_may_read(drawn: dict[str, Caller]):
+    found = drawn["ria"].get("/api/v1/overview").expect(200)
+    (project,) = [each for each in found["projects"] if each["project"]["name"] == "drawn"]
+    assert project["runs"] == COUNT and project["changed"] >= project["project"]["updated"]
+    times = [each["changed"] for each in found["projects"]]
+    assert times == sorted(times, reverse=True)
+    runs = [each["row"] for each in found["recent"] if each["project"] == "drawn"]
+    assert len(runs) == 8 and [each["updated"] for each in runs] == sorted(
+        (each["updated"] for each in runs), reverse=True
+    )
+    assert {each["by"] for each in found["recent"]} == {"max"}
+    hidden = drawn["eve"].get("/api/v1/overview").expect(200)
+    assert "drawn" not in str(hidden)

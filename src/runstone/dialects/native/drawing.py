@@ -1,4 +1,4 @@
-"""What the web application shows of runs: rows of a table from any place on, and series in columns of numbers."""
+"""What the web application shows of runs: what happened last, rows of a table from any place on, and series in columns of numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from msgspec import Meta
 
 from runstone.dialects.native.queries import RUN_QUERIES, Filter
 from runstone.dialects.native.series import Axis, Bound
-from runstone.dialects.native.wire import Limit, Number, Request, project_name
+from runstone.dialects.native.wire import Limit, NoQuery, Number, Request, project_name
 from runstone.dialects.routing import BYTES, Call, Raw, Route
-from runstone.domain.runs import drawing, series, tablerows
-from runstone.types import RunRows
+from runstone.domain.runs import drawing, overview, series, tablerows
+from runstone.types import Overview, RunRows
 
 
 class RowQuestion(Request):
@@ -72,7 +72,21 @@ def draw(call: Call) -> Raw:
     return Raw(drawing.encode(drawn, asked.columns, asked.x), BYTES)
 
 
+def happened(call: Call) -> Overview:
+    """Answers ``GET /overview``."""
+    return overview.overview(call.store, call.ctx)
+
+
 ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/overview",
+        happened,
+        "Projects and runs that changed last.",
+        query=NoQuery,
+        answer=Overview,
+        blocking=True,
+    ),
     Route(
         "POST",
         RUN_QUERIES + "/rows",

@@ -1,7 +1,7 @@
 /** Home: the projects and runs that changed last, how the system is, and how to begin. */
 
 import { Fragment, html } from "../lib/html.js";
-import { api, get, post, query } from "../lib/api.js";
+import { get } from "../lib/api.js";
 import { colorOf } from "../lib/colors.js";
 import { ago, bytes, count } from "../lib/format.js";
 import { useResource } from "../lib/resource.js";
@@ -10,11 +10,8 @@ import { session } from "../lib/session.js";
 import { Recipes } from "../components/recipes.js";
 import { Blank, Bones, Failure, Loaded, State } from "../components/states.js";
 
-/** Projects whose runs are asked after. */
-const ASKED = 12;
-
 export default function Home() {
-  const overview = useResource(load, []);
+  const overview = useResource(signal => get("/api/v1/overview", { signal }), []);
   return html`<div class="page">
     <div class="page-head"><div class="grow"><h1>${session.value?.local ? "Projects" : `Projects of ${session.value?.name}`}</h1></div></div>
     <${Loaded} of=${overview} lines=${6}>${(/** @type {Overview} */ found) => found.projects.length === 0 ? html`<${Begin} />` : html`<div class="split">
@@ -25,27 +22,10 @@ export default function Home() {
 }
 
 /**
- * @typedef {{ namespace: string, name: string, kind: string, description: string, updated: number, total?: number, last?: number }} Project
- * @typedef {{ projects: Project[], recent: any[] }} Overview
+ * @typedef {{ project: { namespace: string, name: string, kind: string, description: string }, changed: number, runs: number | null }} Project
+ * @typedef {{ namespace: string, project: string, by: string, row: import("./workspace/runs.js").Row }} Recent
+ * @typedef {{ projects: Project[], recent: Recent[] }} Overview
  */
-
-/** @param {AbortSignal} signal @returns {Promise<Overview>} */
-async function load(signal) {
-  const who = await get("/api/v1/whoami", { signal });
-  /** @type {{ items: Project[] }[]} */
-  const pages = await Promise.all(who.namespaces.slice(0, 50).map((/** @type {string} */ ns) => get(api("namespaces", ns, "projects") + query({ limit: 200 }), { signal })));
-  const projects = pages.flatMap(page => page.items).sort((one, other) => other.updated - one.updated);
-  const recent = /** @type {any[]} */ ([]);
-  await Promise.all(projects.filter(project => project.kind === "project").slice(0, ASKED).map(async project => {
-    const found = await post(api("run-queries", project.namespace, project.name, "query"), { order: "updated desc", limit: 8, total: true }, { signal });
-    project.total = found.total;
-    project.last = found.items[0]?.updated || project.updated;
-    recent.push(...found.items);
-  }));
-  projects.sort((one, other) => (other.last || other.updated) - (one.last || one.updated));
-  recent.sort((one, other) => other.updated - one.updated);
-  return { projects, recent: recent.slice(0, 12) };
-}
 
 function Begin() {
   return html`<${Fragment}>
@@ -59,25 +39,25 @@ function Begin() {
 function Projects({ projects }) {
   return html`<section class="card" aria-label="Projects"><table class="table">
     <thead><tr><th>Project</th><th class="num">Runs</th><th>Changed</th></tr></thead>
-    <tbody>${projects.slice(0, 40).map(project => html`<tr key=${project.namespace + "/" + project.name}>
+    <tbody>${projects.slice(0, 40).map(({ project, changed, runs }) => html`<tr key=${project.namespace + "/" + project.name}>
       <td><a href=${to(project.namespace, project.name, ...(project.kind === "registry" ? ["artifacts"] : []))}><span class="muted">${project.namespace} / </span><b>${project.name}</b></a>
         ${project.kind === "registry" && html` <span class="tag">registry</span>`}
         ${project.description && html`<div class="muted small cut" style=${{ maxWidth: "52ch" }}>${project.description}</div>`}</td>
-      <td class="num">${project.total === undefined ? "" : project.total.toLocaleString("en-US")}</td>
-      <td class="muted">${ago(project.last || project.updated)}</td>
+      <td class="num">${runs === null ? "" : runs.toLocaleString("en-US")}</td>
+      <td class="muted">${ago(changed)}</td>
     </tr>`)}</tbody>
   </table></section>`;
 }
 
-/** @param {{ runs: any[] }} props */
+/** @param {{ runs: Recent[] }} props */
 function Recent({ runs }) {
   if (!runs.length) return null;
   return html`<section class="card" aria-label="Recent runs"><header><h2>Recent runs</h2></header><div class="scroll-x"><table class="table">
     <thead><tr><th>Run</th><th>Project</th><th>State</th><th>By</th><th>Changed</th></tr></thead>
-    <tbody>${runs.map(run => html`<tr key=${run.id}>
-      <td><a class="row" href=${to(run.namespace, run.project, "runs", run.name)}><span class="dot" style=${{ background: colorOf(run.name) }} /><span class="cut" style=${{ maxWidth: "30ch" }}>${run.display_name || run.name}</span></a></td>
-      <td><a class="muted cut" href=${to(run.namespace, run.project)}>${run.project}</a></td>
-      <td><${State} state=${run.state} /></td><td class="muted">${run.by}</td><td class="muted">${ago(run.updated)}</td>
+    <tbody>${runs.map(({ namespace, project, by, row }) => html`<tr key=${`${namespace}/${project}/${row.run}`}>
+      <td><a class="row" href=${to(namespace, project, "runs", row.run)}><span class="dot" style=${{ background: colorOf(row.run) }} /><span class="cut" style=${{ maxWidth: "30ch" }}>${row.name}</span></a></td>
+      <td><a class="muted cut" href=${to(namespace, project)}>${project}</a></td>
+      <td><${State} state=${row.state} /></td><td class="muted">${by}</td><td class="muted">${ago(row.updated)}</td>
     </tr>`)}</tbody>
   </table></div></section>`;
 }

@@ -11,6 +11,7 @@ import { Icon } from "../../components/icons.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { nameFor } from "../workspace/views.js";
 import { KIND } from "./report.js";
+import { KIND as WANDB } from "./wandb.js";
 
 const FIRST = `What was tried, and what came of it.
 
@@ -21,13 +22,16 @@ const FIRST = `What was tried, and what came of it.
 
 /** @param {{ ns: string, project: string }} props */
 export default function Reports({ ns, project }) {
-  const found = useResource(signal => get(api("projects", ns, project, "documents") + query({ kind: KIND, limit: 1000 }), { signal }), [ns, project]);
+  const found = useResource(async signal => {
+    const pages = await Promise.all([KIND, WANDB].map(kind => get(api("projects", ns, project, "documents") + query({ kind, limit: 1000 }), { signal })));
+    return { items: pages.flatMap(page => page.items).sort((one, other) => other.updated - one.updated) };
+  }, [ns, project]);
   const [making, setMaking] = useState(false);
   return html`<div class="page">
     <header class="page-head"><div class="grow"><h1>Reports</h1><p class="sub">Markdown with panels that are alive, or fixed as they were.</p></div><button class="btn primary" onClick=${() => setMaking(true)}><${Icon} name="plus" />New report</button></header>
     <${Loaded} of=${found}>${(/** @type {any} */ page) => (page.items.length === 0 ? html`<${Blank} title="No report yet"><p>A report tells others what runs have shown, with the charts beside the words.</p></${Blank}>`
       : html`<section class="card scroll-x" aria-label="Reports"><table class="table"><thead><tr><th>Report</th><th>By</th><th>Changed</th></tr></thead><tbody>
-        ${page.items.map((/** @type {any} */ each) => html`<tr key=${each.name}><td><a href=${to(ns, project, "reports", each.name)}>${each.title || each.name}</a> ${each.private && html`<span class="tag">private</span>`}</td><td>${each.by}</td><td class="muted">${ago(each.updated)}</td></tr>`)}
+        ${page.items.map((/** @type {any} */ each) => html`<tr key=${each.name}><td><a href=${to(ns, project, "reports", each.name) + (each.kind === WANDB ? "?by=wandb" : "")}>${each.title || each.name}</a> ${each.kind === WANDB && html`<span class="tag" title="Written with wandb-workspaces">wandb</span>`} ${each.private && html`<span class="tag">private</span>`}</td><td>${each.by}</td><td class="muted">${ago(each.updated)}</td></tr>`)}
       </tbody></table></section>`)}</${Loaded}>
     ${making && html`<${NewReport} ns=${ns} project=${project} close=${() => setMaking(false)} />`}
   </div>`;

@@ -12,6 +12,7 @@ import { Markdown } from "../../components/markdown.js";
 import { Loaded } from "../../components/states.js";
 import { Conflict } from "../workspace/views.js";
 import { partsOf, picture, ReportPanel } from "./panels.js";
+import { KIND as WANDB, textOf } from "./wandb.js";
 
 export const KIND = "report";
 /** Milliseconds after the last key until the preview follows. */
@@ -27,10 +28,11 @@ function contentOf(spec) {
 
 /** @param {{ ns: string, project: string, report: string }} props */
 export default function Report({ ns, project, report }) {
-  const place = api("projects", ns, project, "documents", KIND, report);
+  const foreign = param("by") === "wandb";
+  const place = api("projects", ns, project, "documents", foreign ? WANDB : KIND, report);
   const revision = /^\d+$/.test(param("revision")) ? param("revision") : "";
   const found = useResource(signal => get(place + query({ revision }), { signal }), [place, revision]);
-  return html`<${Loaded} of=${found} lines=${8}>${(/** @type {any} */ info) => (param("edit") === "1" && !revision
+  return html`<${Loaded} of=${found} lines=${8}>${(/** @type {any} */ info) => (foreign ? html`<${Foreign} ns=${ns} project=${project} info=${info} />` : param("edit") === "1" && !revision
     ? html`<${Editor} key=${info.revision} ns=${ns} project=${project} info=${info} place=${place} reload=${found.reload} />`
     : html`<${Reader} ns=${ns} project=${project} info=${info} place=${place} old=${revision} reload=${found.reload} />`)}</${Loaded}>`;
 }
@@ -65,6 +67,17 @@ function Reader({ ns, project, info, place, old, reload }) {
         <${Revisions} place=${place} current=${info.revision} />
       </div></header>
     <${Body} ns=${ns} project=${project} text=${content.text} pictures=${printed || content.pictures} />
+  </article>`;
+}
+
+/** A report that another program wrote and may change: read here, and not written. @param {{ ns: string, project: string, info: any }} props */
+function Foreign({ ns, project, info }) {
+  const content = useMemo(() => textOf(info.spec, ns, project), [info]);
+  return html`<article class="page report">
+    <header class="page-head"><div class="grow"><h1 class="break">${info.title || info.name}</h1>
+      ${info.description && html`<p>${info.description}</p>`}
+      <p class="sub">${info.by} · changed ${ago(info.updated)} · written with wandb-workspaces, which is where it is edited. Line plots of this project's runs, Markdown and text are shown as they are now; whatever else it has is named in its place.</p></div></header>
+    <${Body} ns=${ns} project=${project} text=${content} pictures=${{}} />
   </article>`;
 }
 

@@ -6,6 +6,7 @@ import { bytes, inline } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { param, setParams } from "../../lib/router.js";
 import { Icon } from "../../components/icons.js";
+import { Picture } from "../../components/picture.js";
 import { Blank, Loaded } from "../../components/states.js";
 
 /** The address of a file's bytes. @param {any} info @param {string} path @param {string} [kind] */
@@ -71,7 +72,8 @@ function Preview({ info, path }) {
   const picture = /\.(png|jpe?g|gif|webp|svg|bmp)$/i.test(path);
   const found = useResource(signal => picture ? Promise.resolve(null) : get(fileAddress(info, path, "preview") + query({ limit: 200, after }), { signal }), [info.id, path, after]);
   return html`<section class="card" aria-label=${`Preview of ${path}`}><header><h2 class="grow cut mono" title=${path}>${path.split("/").pop()}</h2><a class="btn tiny" href=${fileAddress(info, path)} download=${path.split("/").pop()}>Download</a></header>
-    <div class="body">${picture ? html`<img class="preview" src=${fileAddress(info, path)} alt=${path} loading="lazy" decoding="async" />`
+    <div class="body">${picture && /\.svg$/i.test(path) ? html`<img class="preview" src=${fileAddress(info, path)} alt=${path} loading="lazy" decoding="async" />`
+      : picture ? html`<${Picture} className="preview" src=${fileAddress(info, path)} alt=${path} />`
       : html`<${Loaded} of=${found}>${(/** @type {any} */ part) => html`<${Part} part=${part} />
         ${part.next && html`<button class="btn more" onClick=${() => setAfter(part.next)}>Next part</button>`}${after && html` <button class="btn more" onClick=${() => setAfter("")}>From the start</button>`}`}</${Loaded}>`}</div></section>`;
 }

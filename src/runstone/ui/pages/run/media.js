@@ -5,6 +5,7 @@ import { api, post, request } from "../../lib/api.js";
 import { inline, number } from "../../lib/format.js";
 import { useKeys } from "../../lib/keys.js";
 import { useResource } from "../../lib/resource.js";
+import { Picture } from "../../components/picture.js";
 import { SandboxFrame } from "../../components/sandbox.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
@@ -64,7 +65,7 @@ function Shown({ info, name, value }) {
   if (kind === "images/separated") return html`<${Pictures} info=${info} paths=${list(value.filenames)} captions=${list(value.captions)} />`;
   if (kind === "image-file" && path) return html`<${Pictures} info=${info} paths=${[path]} captions=${[value.caption]} />`;
   if (/^audio/.test(kind)) return html`${paths(value).map(each => html`<audio controls preload="none" src=${fileAddress(info, each)} key=${each} />`)}`;
-  if (/^video/.test(kind)) return html`${paths(value).map(each => /\.gif$/.test(each) ? html`<img src=${fileAddress(info, each)} alt=${name} loading="lazy" />` : html`<video controls preload="metadata" src=${fileAddress(info, each)} key=${each} />`)}`;
+  if (/^video/.test(kind)) return html`${paths(value).map(each => /\.gif$/.test(each) ? html`<${Picture} src=${fileAddress(info, each)} alt=${name} />` : html`<video controls preload="metadata" src=${fileAddress(info, each)} key=${each} />`)}`;
   if (kind === "html-file" && path) return html`<${Page} info=${info} name=${name} path=${path} />`;
   if (/table-file$/.test(kind) && path) return html`<${Table} info=${info} name=${name} path=${path} />`;
   if (kind === "histogram") return html`<${Histogram} value=${value} />`;
@@ -85,7 +86,7 @@ function paths(value) {
 /** @param {{ info: any, paths: string[], captions: any[] }} props */
 function Pictures({ info, paths: given, captions }) {
   const [large, setLarge] = useState(false);
-  return html`<div class="pictures ${large ? "large" : ""}">${given.slice(0, 108).map((path, at) => html`<figure key=${path}><button class="inplace" aria-label="Larger or smaller" onClick=${() => setLarge(!large)}><img src=${fileAddress(info, path)} alt=${captions[at] || path.split("/").pop()} loading="lazy" decoding="async" /></button>
+  return html`<div class="pictures ${large ? "large" : ""}">${given.slice(0, 108).map((path, at) => html`<figure key=${path}><button class="inplace" aria-label="Larger or smaller" onClick=${() => setLarge(!large)}><${Picture} src=${fileAddress(info, path)} alt=${captions[at] || path.split("/").pop()} /></button>
     ${captions[at] && html`<figcaption class="cut" title=${captions[at]}>${captions[at]}</figcaption>`}</figure>`)}</div>`;
 }
 

@@ -18,14 +18,17 @@ const MOST_KEYS = 5000;
  */
 export function Panels({ ns, project, state, shown, live, only, loading }) {
   const view = state.now.value;
-  const asked = useResource(async signal => only || allKeys(ns, project, signal), [ns, project, only]);
+  const asked = useResource(async signal => only || allKeys(ns, project, "", signal), [ns, project, only]);
+  // Of more keys than are listed, those that are looked for are asked for by how they begin.
+  const many = !only && (asked.data?.length ?? 0) >= MOST_KEYS;
+  const begun = useResource(async signal => (many && view.panels ? allKeys(ns, project, view.panels, signal) : []), [ns, project, many && view.panels]);
   const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
   useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
   const [adding, setAdding] = useState(false);
   // Saved views are not needed for the first look.
   const [Views, setViews] = useState(/** @type {any} */ (null));
   useEffect(() => { if (!only) import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [Boolean(only)]);
-  const sections = useMemo(() => sectioned(keys.data || [], view.panels), [keys.data, view.panels]);
+  const sections = useMemo(() => sectioned([...new Set([...keys.data || [], ...begun.data || []])], view.panels), [keys.data, begun.data, view.panels]);
 
   return html`<section class="panels grow" aria-label="Panels">
     <div class="pane-head row wrap">
@@ -46,6 +49,7 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
       ${sections.map(section => html`<${Section} key=${section.name} name=${section.name} keys=${section.keys} state=${state}>
         ${(/** @type {string[]} */ given) => given.map(key => html`<${Panel} key=${key} ns=${ns} project=${project} id=${key} y="" state=${state} shown=${shown} live=${live} />`)}
       </${Section}>`)}
+      ${many && html`<p class="hint">Panels of the first 5,000 keys are here. Others are found by how they begin.</p>`}
       ${all.length === 0 && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
       ${all.length > 0 && sections.length === 0 && view.panels && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
     </div>`}</${Loaded}>
@@ -55,14 +59,14 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
 
 /**
  * The keys that numbers were logged under, which are those that have a mean.
- * @param {string} ns @param {string} project @param {AbortSignal} signal
+ * @param {string} ns @param {string} project @param {string} start what they begin with @param {AbortSignal} signal
  */
-async function allKeys(ns, project, signal) {
+async function allKeys(ns, project, start, signal) {
   /** @type {string[]} */
   const found = [];
   let after = "";
   do {
-    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: "summary.", limit: 1000, after }), { signal });
+    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: `summary.${start}`, limit: 1000, after }), { signal });
     for (const { field } of page.items) if (field.endsWith(":mean")) found.push(field.slice("summary.".length, -":mean".length));
     after = page.next;
   } while (after && found.length < MOST_KEYS);
