@@ -39,7 +39,11 @@ KERNELS: dict[str, list[str]] = {
         *("ext/blake3.c", "ext/blake3.h", "ext/blake3_lanes.h", "ext/cpu.c", "ext/cpu.h"),
     ],
     "codecs": ["ext/codecs_impl.c", "ext/codecs_impl.h"],
-    "points": ["ext/points_format.c", "ext/points_format.h"],
+    "points": [
+        *("ext/points_format.c", "ext/points_format.h"),
+        *(f"ext/points_{noun}.pxi" for noun in ("batch", "entries", "objects", "frames")),
+        *(f"ext/points_{noun}.pxi" for noun in ("columns", "decoding", "gathering", "rows", "summaries")),
+    ],
     "zoom": ["ext/exactsum.h", "ext/points_format.h"],
 }
 

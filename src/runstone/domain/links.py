@@ -34,11 +34,15 @@ from runstone.storage.tables import (
 
 
 class LinkVersion(Command, frozen=True, kw_only=True):
-    """Makes a version a member of another collection too, with aliases there; one that is a member already only gets the aliases."""
+    """Makes a version a member of another collection too, with aliases there; one that is a member already only gets the aliases.
+
+    ``tags`` are those that it has, said for those who read the log.
+    """
 
     collection: int
     source: int
     aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
 
 
 @applies(103, "link_version", LinkVersion, Committed)
@@ -83,7 +87,7 @@ def _member(state: State, at: Stamp, command: LinkVersion, source: Version) -> C
             entries=tuple(manifests.entries(state, source.manifest)),
             metadata=source.metadata,
             description=source.description,
-            tags=source.tags,
+            tags=source.tags if command.tags is None else command.tags,
             aliases=aliases,
         ),
     )
@@ -107,6 +111,7 @@ def link(store: Store, ctx: Context, source: int, target: str, aliases: tuple[st
         collection=into.collection.id,
         source=version.id,
         aliases=tuple(sorted({limits.alias(alias) for alias in aliases})),
+        tags=version.tags,
     )
     made: Committed = store.submit(ctx, command).result
     return made.id

@@ -20,7 +20,7 @@ from runstone.domain.policy import Policy, RolePolicy
 from runstone.errors import Conflict, Corrupt, Invalid
 from runstone.storage import filesystem
 from runstone.storage.backends.packs import wrapped
-from runstone.storage.changelog import ChangeLog, Guard, Receipt
+from runstone.storage.changelog import ChangeLog, Completion, Guard, Receipt
 from runstone.storage.commands import Command
 from runstone.storage.index import MAP_SIZE, Index
 from runstone.storage.tables import FORMAT_VERSION
@@ -123,10 +123,17 @@ class Store:
                         self._blobs = Blobs(self.index, self.path)
         return self._blobs
 
-    def submit(self, ctx: Context, command: Command, guard: Guard | None = None) -> Receipt:
+    def submit(
+        self,
+        ctx: Context,
+        command: Command,
+        guard: Guard | None = None,
+        *,
+        complete: Completion | None = None,
+    ) -> Receipt:
         """Appends a command to the log and applies it; durable when it returns."""
         ctx.check_deadline()
-        return self.log.submit(command, id=ctx.command_id, guard=guard)
+        return self.log.submit(command, id=ctx.command_id, guard=guard, complete=complete)
 
     def cached(self, key: Any, compute: Callable[[], T]) -> T:
         """The answer of ``compute`` for this state of the index: computed again after any commit by any process."""

@@ -40,18 +40,23 @@ MAX_PAYLOAD = 64 << 20
 _encode = msgspec.msgpack.Encoder().encode
 
 Guard = Callable[[State], None]
+#: The command of an entry as it stands in the log, those of the same transaction too; None when it was compacted or erased.
+CommandAt = Callable[[int], Command | None]
+Completion = Callable[[State, CommandAt], Command]
 
 
 class Submission(msgspec.Struct):
     """A command on its way into the log.
 
     ``guard`` runs in the transaction before ``apply`` and may refuse, or change local tables (never state): whether blobs are
-    present is for this machine to say, and is not part of the log.
+    present is for this machine to say, and is not part of the log. ``complete`` answers, in the transaction too, the command as it is
+    logged: with what only the state of that moment tells. It may refuse, and changes nothing.
     """
 
     command: Command
     id: bytes = b""
     guard: Guard | None = None
+    complete: Completion | None = None
     receipt: Receipt | None = None
     error: BaseException | None = None
 
@@ -86,13 +91,20 @@ class ChangeLog:
         self._queue_lock = threading.Lock()
         self._queue: list[_Batch] = []
 
-    def submit(self, command: Command, *, id: bytes = b"", guard: Guard | None = None) -> Receipt:
+    def submit(
+        self,
+        command: Command,
+        *,
+        id: bytes = b"",
+        guard: Guard | None = None,
+        complete: Completion | None = None,
+    ) -> Receipt:
         """Appends and applies one command; durable when it returns.
 
         ``id`` is 16 bytes that name this change for ever: a second arrival of the same id answers the first one's result.
         Raises what ``apply`` refuses with, and :class:`StorageFull` or :class:`StorageFailed`; then nothing has changed.
         """
-        submission = Submission(command, id, guard)
+        submission = Submission(command, id, guard, complete)
         self.submit_many([submission])
         if submission.error is not None:
             raise submission.error
@@ -166,9 +178,7 @@ class ChangeLog:
     ) -> None:
         command = submission.command
         kind = kind_of(command)
-        payload = _encode(command)
-        if len(payload) > MAX_PAYLOAD:
-            raise Invalid(f"a change of {len(payload)} bytes is over the limit of {MAX_PAYLOAD}; split it")
+        payload = _packed(command)
         if not submission.id:
             submission.id = chance[16:]
         elif len(submission.id) != 16:
@@ -177,6 +187,9 @@ class ChangeLog:
             return
         if submission.guard is not None:
             submission.guard(state)
+        if submission.complete is not None:
+            command = submission.complete(state, self._commands(txn, stamp.seq, accepted))
+            payload = _packed(command)
         result = kind.apply(state, stamp, command)
         state.accept()
         submission.receipt = Receipt(stamp.seq, stamp.time, result)
@@ -185,6 +198,17 @@ class ChangeLog:
         accepted.entries.append(LogEntry(header, submission.id, Stored(salt, payload, _encode(result))))
         accepted.leaves.append(merkle.leaf_hash(header))
         accepted.ids[submission.id] = submission
+
+    def _commands(self, txn: Txn, size: int, accepted: _Accepted) -> CommandAt:
+        first = size - len(accepted.entries)
+
+        def command_at(seq: int) -> Command | None:
+            if seq < first:
+                return self.command(*_entry(txn, seq))
+            entry = accepted.entries[seq - first]
+            return self.command(unpack_header(entry.header), entry.stored)
+
+        return command_at
 
     def _answer_repeated(
         self, txn: Txn, accepted: _Accepted, submission: Submission, kind: Kind, payload: bytes
@@ -348,8 +372,15 @@ def _within(view: View, low: int, high: int) -> None:
 
 
 def _same_change(one: Command, other: Command) -> bool:
-    """Whether two commands change the same; who brings it, and why, is told by the first."""
-    return one == replace(other, actor=one.actor, reason=one.reason)
+    """Whether two commands ask for the same; who brings it, and why, is told by the first."""
+    return one.asked() == replace(other.asked(), actor=one.actor, reason=one.reason)
+
+
+def _packed(command: Command) -> bytes:
+    payload = _encode(command)
+    if len(payload) > MAX_PAYLOAD:
+        raise Invalid(f"a change of {len(payload)} bytes is over the limit of {MAX_PAYLOAD}; split it")
+    return payload
 
 
 def _reused(command_id: bytes) -> Invalid:

@@ -191,6 +191,113 @@ def domain_place(store, view):
     return names.find_collection(store, view, CTX, names.parse(CTX, "local/p/model")).collection.id
 
 
+#: Makes an automation for each event that there is, whose webhook says what set it off.
+EVERY_EVENT = """
+from wandb.automations import *
+from wandb.automations._generated import CREATE_GENERIC_WEBHOOK_INTEGRATION_GQL as MAKE
+api = wandb.Api()
+api._service_api.execute_graphql(MAKE, variables={"input": {"entityName": "local", "name": "hook", "urlEndpoint": URL + "/hook"}})
+hook = next(api.webhook_integrations(entity="local"))
+registry = api.create_registry("shelf", visibility="organization")
+def log(run, text, name="net", **more):
+    artifact = wandb.Artifact(name, type="model")
+    with artifact.new_file("w") as file: file.write(text)
+    return run.log_artifact(artifact, **more).wait()
+with wandb.init(project="seen", id="first") as run:
+    first = log(run, "0")
+    run.link_artifact(first, "wandb-registry-shelf/Net", aliases=["old"])
+api = wandb.Api()
+project, home = api.project("seen", "local"), api.artifact_collection("model", "seen/net")
+shelf = api.artifact_collection("model", "wandb-registry-shelf/Net")
+metric, event = RunEvent.metric, ArtifactEvent
+made = {
+    "created": OnCreateArtifact(scope=home),
+    "created-best": OnCreateArtifact(scope=home, filter=event.alias.eq("best")),
+    "linked": OnLinkArtifact(scope=shelf),
+    "linked-prod": OnLinkArtifact(scope=shelf, filter=event.alias.eq("prod")),
+    "unlinked": OnUnlinkArtifact(scope=shelf),
+    "alias": OnAddArtifactAlias(scope=home, filter=event.alias.matches_regex("^be")),
+    "tagged": OnAddArtifactTag(scope=home),
+    "untagged": OnRemoveArtifactTag(scope=home, filter=event.tag.eq("good")),
+    "collection-tagged": OnAddCollectionTag(scope=home),
+    "collection-untagged": OnRemoveCollectionTag(scope=home),
+    "over": OnRunMetric(scope=project, filter=metric("loss").max(3).gte(30)),
+    "rises": OnRunMetric(scope=project, filter=metric("loss").increases_by(frac=5)),
+    "falls": OnRunMetric(scope=project, filter=metric("loss").decreases_by(diff=39)),
+    "far": OnRunMetric(scope=project, filter=metric("loss").zscore(5).abs().gt(2.5)),
+    "started": OnRunState(scope=project, filter=RunEvent.state.eq("running")),
+    "failed": OnRunState(scope=project, filter=RunEvent.state.eq("failed")),
+}
+said = ("event_type", "run_name", "run_state", "metric_name", "metric_value", "artifact_version", "artifact_collection_name", "alias", "tag",
+        "automation_name")
+send = SendWebhook.from_integration(hook, payload={name: "${" + name + "}" for name in said})
+for name, each in made.items(): api.create_automation(each >> send, name=name)
+kept = {each.name: each for each in api.automations(entity="local")}
+say([sorted(kept) == sorted(made), all(kept[name].event.event_type == each.event_type for name, each in made.items())])
+with wandb.init(project="seen", id="second", name="second") as run:
+    for value in (1, 1.5, 1, 1.5, 1, 40, 40, 40): run.log({"loss": value})
+    run.log({"loss": 0.5})
+    second = log(run, "1", aliases=["latest", "best"], tags=["good"])
+    log(run, "2"); log(run, "other", name="other", aliases=["best"], tags=["good"])
+    run.link_artifact(second, "wandb-registry-shelf/Net", aliases=["prod"])
+    run.link_artifact(api.artifact("seen/net:v2"), "wandb-registry-shelf/Net")
+artifact = wandb.Api().artifact("seen/net:v1")
+artifact.tags.append("more"); artifact.save()
+artifact.tags.remove("good"); artifact.save()
+artifact.tags.remove("more"); artifact.save()
+collection = wandb.Api().artifact_collection("model", "seen/net")
+collection.tags.append("kept"); collection.save()
+collection.tags.remove("kept"); collection.save()
+wandb.Api().artifact("wandb-registry-shelf/Net:prod").unlink()
+try:
+    with wandb.init(project="seen", id="third", name="third") as run: raise RuntimeError
+except RuntimeError: pass
+"""
+EXPECTED = {
+    ("created", "net:v1"),
+    ("created", "net:v2"),
+    ("created-best", "net:v1"),
+    ("linked", "Net:v1"),
+    ("linked", "Net:v2"),
+    ("linked-prod", "Net:v1"),
+    ("unlinked", "Net:v1"),
+    ("alias", "net:v1", "best"),
+    ("tagged", "net:v1", "good"),
+    ("tagged", "net:v1", "more"),
+    ("untagged", "net:v1", "good"),
+    ("collection-tagged", "net", "kept"),
+    ("collection-untagged", "net", "kept"),
+    ("over", "second", "40.0"),
+    ("rises", "second", "40.0"),
+    ("falls", "second", "0.5"),
+    ("far", "second", "40.0"),
+    ("started", "second"),
+    ("started", "third"),
+    ("failed", "third"),
+}
+
+
+def told(body):
+    """What a webhook's body says: which automation, of what, and by what."""
+    run, about = body["run_name"], body["artifact_version"]
+    name = body["automation_name"]
+    if "collection" in name:
+        return name, body["artifact_collection_name"], body["tag"]
+    if name in ("alias", "tagged", "untagged"):
+        return name, about, body["alias"] + body["tag"]
+    if name in ("over", "rises", "falls", "far"):
+        assert body["metric_name"] == "loss"
+        return name, run, body["metric_value"]
+    return name, run if "${" not in run else about
+
+
+def test_every_event_sets_its_automation_off(telling, receiver, tmp_path):
+    sdk = Sdk(telling.url, ANY_KEY, tmp_path / "sdk")
+    assert sdk.run(f"URL = {receiver.url!r}\n" + EVERY_EVENT) == [[True, True]]
+    got = receiver.wait(lambda got: {told(json.loads(body)) for _, _, body in got} >= EXPECTED)
+    assert {told(json.loads(body)) for _, _, body in got} == EXPECTED
+
+
 def test_what_cannot_be_is_refused(telling, tmp_path):
     sdk = Sdk(telling.url, ANY_KEY, tmp_path / "sdk")
     sdk.run(

@@ -34,8 +34,16 @@ def check(document: Any, fields: frozenset[str], depth: int = 0) -> None:
             _test("", value)
 
 
-def holds(document: Mapping[str, Any], fields: Mapping[str, str]) -> bool:
-    """Whether an event with these fields fits; a field that the event lacks fits nothing."""
+#: What an event says in its fields: one text, or several, as the aliases that a new version has.
+Fields = Mapping[str, str | tuple[str, ...]]
+_NEGATIVE = ("$ne", "$nin", "$not")
+
+
+def holds(document: Mapping[str, Any], fields: Fields) -> bool:
+    """Whether an event with these fields fits; a field that the event lacks fits nothing.
+
+    Of several texts one must fit, and with ``$ne``, ``$nin`` and ``$not`` all of them.
+    """
     for key, value in document.items():
         if key in _GROUPS:
             found = [holds(each, fields) for each in value]
@@ -49,9 +57,14 @@ def holds(document: Mapping[str, Any], fields: Mapping[str, str]) -> bool:
     return True
 
 
-def _test(field: str, wanted: Any) -> bool:
+def _test(field: str | tuple[str, ...], wanted: Any) -> bool:
     tests = wanted if isinstance(wanted, dict) else {"$eq": wanted}
-    return all(_one(field, name, operand) for name, operand in tests.items())
+    texts = (field,) if isinstance(field, str) else field
+    for name, operand in tests.items():
+        enough = all if name in _NEGATIVE else any
+        if not enough(_one(text, name, operand) for text in texts):
+            return False
+    return True
 
 
 def _one(field: str, name: str, operand: Any) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from runstone._native import points
 from runstone.domain import names
 from runstone.domain.automations import conditions, metrics
+from runstone.domain.automations.conditions import Fields
 from runstone.domain.automations.lifecycle import METRICS, MUTATIONS
 from runstone.domain.context import LOCAL, Context
 from runstone.domain.queries import rows
@@ -20,7 +21,15 @@ from runstone.domain.webhooks.events import Event
 from runstone.errors import Missing
 from runstone.storage.entry import unpack_header
 from runstone.storage.index import View
-from runstone.storage.tables import AUTOMATIONS, HISTORY, LOG_HEADERS, LOG_PAYLOADS, VERSIONS, Automation
+from runstone.storage.tables import (
+    ARTIFACTS,
+    AUTOMATIONS,
+    HISTORY,
+    LOG_HEADERS,
+    LOG_PAYLOADS,
+    VERSIONS,
+    Automation,
+)
 
 #: Kinds of events that automations look at.
 KINDS = frozenset(
@@ -30,6 +39,7 @@ KINDS = frozenset(
         "version.deleted",
         "alias.set",
         "collection.updated",
+        "run.created",
         "run.state",
         "run.points",
     }
@@ -107,7 +117,8 @@ def _fired(store: Store, event: Event) -> Iterator[Fired]:
         return
     with store.index.read() as view:
         for what, fields in _meanings(view, event):
-            variables = _variables(view, event, what) | fields
+            told = {name: text if isinstance(text, str) else ", ".join(text) for name, text in fields.items()}
+            variables = _variables(view, event, what) | told
             for each in held:
                 if each.event in _names_of(what) and _fits(store, view, each, event, fields):
                     yield Fired(each, variables | {"automation_name": each.name})
@@ -126,17 +137,27 @@ def _names_of(what: str) -> tuple[str, ...]:
     return ("ADD_ARTIFACT_ALIAS", "UPDATE_ARTIFACT_ALIAS") if what == "ADD_ARTIFACT_ALIAS" else (what,)
 
 
-def _meanings(view: View, event: Event) -> Iterator[tuple[str, dict[str, str]]]:
+def _meanings(view: View, event: Event) -> Iterator[tuple[str, Fields]]:
     """What an event is in the words of automations, with the fields that it may be chosen by."""
     if event.kind == "run.state":
         yield "RUN_STATE", {"state": str(event.detail["state"]).upper()}
+    elif event.kind == "run.created":
+        yield "RUN_STATE", {"state": "RUNNING"}
     elif event.kind == "alias.set":
         yield "ADD_ARTIFACT_ALIAS", {"alias": str(event.detail["alias"])}
     elif event.kind == "version.created":
-        yield ("LINK_MODEL" if _in_registry(view, event) else "CREATE_ARTIFACT"), {}
+        tags = tuple(event.detail["tags"])
+        linked = event.detail.get("linked") or _in_registry(view, event)
+        yield (
+            ("LINK_MODEL" if linked else "CREATE_ARTIFACT"),
+            {"alias": tuple(event.detail["aliases"]), "tag": tags},
+        )
+        yield from (("ADD_ARTIFACT_TAG", {"tag": tag}) for tag in sorted(tags))
     elif event.kind == "version.deleted":
-        if _in_registry(view, event):
-            yield "UNLINK_ARTIFACT", {}
+        version = view.get(VERSIONS, event.collection, event.version)
+        beside = view.get(ARTIFACTS, version.id) if version else None
+        if (beside and beside.source) or _in_registry(view, event):
+            yield "UNLINK_ARTIFACT", {"tag": version.tags if version else ()}
     elif event.kind == "version.updated":
         yield from _tags(view, event, "ARTIFACT")
     elif event.kind == "collection.updated":
@@ -180,7 +201,7 @@ def _tags_said(view: View, seq: int) -> set[str] | None:
     return set(said or ()) if made or said is not None else None
 
 
-def _fits(store: Store, view: View, each: Automation, event: Event, fields: dict[str, str]) -> bool:
+def _fits(store: Store, view: View, each: Automation, event: Event, fields: Fields) -> bool:
     filter: dict[str, Any] = msgspec.msgpack.decode(each.filter)
     if each.event in MUTATIONS:
         return conditions.holds(filter, fields)
@@ -213,10 +234,10 @@ def _by_metrics(store: Store, event: Event, held: list[Automation]) -> Iterator[
     asked = [(each, msgspec.msgpack.decode(each.filter)) for each in held]
     read = [(each, filter, metrics.read(each.event, filter["run_metric_filter"])) for each, filter in asked]
     for key in {condition.name for _, _, condition in read} & new.keys():
-        arrived = [value for _, value in new[key]]
-        before = windows.before(
-            str(run), run.run.id, key, min(step for step, _ in new[key]), 2 * metrics.MAX_WINDOW
-        )
+        # A batch holds its rows by kind of value: whole numbers first.
+        came = sorted(new[key], key=lambda point: point[0])
+        arrived = [value for _, value in came]
+        before = windows.before(str(run), run.run.id, key, came[0][0], 2 * metrics.MAX_WINDOW)
         for each, filter, condition in read:
             value = metrics.begins(condition, before, arrived) if condition.name == key else None
             if value is None:

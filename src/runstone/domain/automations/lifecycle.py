@@ -23,7 +23,7 @@ ACTIONS = ("nothing", "webhook", "notification")
 MUTATIONS = {
     "CREATE_ARTIFACT": frozenset({"alias", "tag"}),
     "LINK_MODEL": frozenset({"alias", "tag"}),
-    "UNLINK_ARTIFACT": frozenset({"alias", "tag"}),
+    "UNLINK_ARTIFACT": frozenset({"tag"}),
     "ADD_ARTIFACT_ALIAS": frozenset({"alias"}),
     "UPDATE_ARTIFACT_ALIAS": frozenset({"alias"}),
     "ADD_ARTIFACT_TAG": frozenset({"tag"}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from runstone.domain import fields, limits, names, projects
 from runstone.domain.context import Context
 from runstone.domain.runs import checks, finding, history, series
@@ -11,7 +13,6 @@ from runstone.domain.runs.commands import (
     CreatedRun,
     CreateRun,
     DeleteRun,
-    Past,
     PurgeRun,
     RestoreRun,
     RewindRun,
@@ -68,7 +69,7 @@ def create_or_resume(
     if fork and resume != "never":
         raise Invalid("a run is either forked from another or resumed, not both")
     _make_project(store, ctx, parsed)
-    parent, past = _parent(store, ctx, fork, step)
+    parent = _parent(store, ctx, fork) if fork else None
     with store.index.read() as view:
         _, project = names.find_project(store, view, ctx, parsed, "write")
     if parent is not None and parent.run.project != project.id:
@@ -90,10 +91,19 @@ def create_or_resume(
         info=checks.document(given["info"], "info"),
         started=limits.moment(given["started"], "started"),
         parent=parent.run.id if parent else 0,
-        step=step,
-        past=past,
+        step=checks.step(step) if parent else step,
     )
-    made: CreatedRun = store.submit(ctx, command).result
+    if parent is None:
+        receipt = store.submit(ctx, command)
+    else:
+        receipt = history.submit(
+            store,
+            ctx,
+            lambda: _parent(store, ctx, fork).run,
+            step,
+            lambda run, past: replace(command, parent=run.id, past=past),
+        )
+    made: CreatedRun = receipt.result
     return get(store, ctx, str(parsed)), made.resumed
 
 
@@ -105,12 +115,9 @@ def _make_project(store: Store, ctx: Context, name: names.Name) -> None:
         projects.create(store, ctx.without_id(), project, exist_ok=True)
 
 
-def _parent(store: Store, ctx: Context, name: str, step: int) -> tuple[Found | None, Past]:
-    if not name:
-        return None, Past()
+def _parent(store: Store, ctx: Context, name: str) -> Found:
     with store.index.read() as view:
-        parent = finding.find(store, view, ctx, name)
-    return parent, history.past(store, parent.run, checks.step(step))
+        return finding.find(store, view, ctx, name)
 
 
 def update(
@@ -188,9 +195,15 @@ def set_state(store: Store, ctx: Context, name: str, state: str, *, finished: in
 def rewind(store: Store, ctx: Context, name: str, step: int) -> RunInfo:
     """Takes a run back to a step (exclusive). Nothing is destroyed: :func:`undo_rewind` brings it back."""
     found = _find(store, ctx, name)
-    past = history.past(store, found.run, checks.step(step))
-    command = RewindRun(actor=ctx.principal.name, reason=ctx.reason, run=found.run.id, step=step, past=past)
-    store.submit(ctx, command)
+    history.submit(
+        store,
+        ctx,
+        lambda: _find(store, ctx, name).run,
+        checks.step(step),
+        lambda run, past: RewindRun(
+            actor=ctx.principal.name, reason=ctx.reason, run=run.id, step=step, past=past
+        ),
+    )
     return get(store, ctx, str(found))
 
 

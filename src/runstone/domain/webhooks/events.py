@@ -152,6 +152,7 @@ def _version_created(view: View, command: CommitVersion, made: Any) -> Iterator[
         detail = {
             "description": command.description,
             "tags": list(command.tags),
+            "aliases": list(command.aliases),
             "labels": command.labels,
         }
         yield _Subject("version.created", command.collection, made.number, detail=detail)
@@ -161,20 +162,26 @@ def _version_created(view: View, command: CommitVersion, made: Any) -> Iterator[
 
 @tells(CommitDraft, "version.created", "alias.set")
 def _artifact_created(view: View, command: CommitDraft, made: Committed) -> Iterator[_Subject]:
-    yield from _made(view, command, made, command.tags)
+    yield from _made(view, command, made, linked=False)
 
 
 @tells(LinkVersion, "version.created", "alias.set")
 def _link_created(view: View, command: LinkVersion, made: Committed) -> Iterator[_Subject]:
-    yield from _made(view, command, made, ())
+    yield from _made(view, command, made, linked=True)
 
 
 def _made(
-    view: View, command: CommitDraft | LinkVersion, made: Committed, tags: tuple[str, ...]
+    view: View, command: CommitDraft | LinkVersion, made: Committed, *, linked: bool
 ) -> Iterator[_Subject]:
     if not made.reused:
         version = view.get(VERSIONS, command.collection, made.number)
-        detail = {"description": version.description if version else "", "tags": list(tags), "labels": {}}
+        detail = {
+            "description": version.description if version else "",
+            "tags": list(command.tags or ()),
+            "aliases": list(command.aliases),
+            "labels": {},
+            "linked": linked,
+        }
         yield _Subject("version.created", command.collection, made.number, detail=detail)
     for alias in command.aliases:
         yield _Subject("alias.set", command.collection, made.number, detail={"alias": alias})
