@@ -3,7 +3,8 @@
 The server is a process of its own; a client keeps one connection. RUNSTONE_BENCH_RUNS is how many runs of 50 fields the project has
 (made through the log, as they would be), RUNSTONE_BENCH_STORE a folder in which a store of as many runs is kept from one measurement to the
 next, RUNSTONE_BENCH_TURNS how often each question is asked, RUNSTONE_BENCH_CLIENTS how many ask at once, RUNSTONE_BENCH_SECONDS for how long
-``wrk`` asks where it is installed, and RUNSTONE_BENCH_POINTS how many points are sent in each form.
+``wrk`` asks where it is installed, RUNSTONE_BENCH_STARTS how often a server is started, and RUNSTONE_BENCH_POINTS how many points are sent
+in each form.
 
 A question is asked unchanged again and again, as a page that is looked at does, and *varied*: another each time, of which nothing is remembered.
 """
@@ -15,6 +16,7 @@ import http.client
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import threading
@@ -40,7 +42,8 @@ RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
 TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
 POINTS = int(os.environ.get("RUNSTONE_BENCH_POINTS", "20000"))
 CLIENTS = int(os.environ.get("RUNSTONE_BENCH_CLIENTS", "2"))
-SECONDS = float(os.environ.get("RUNSTONE_BENCH_SECONDS", "1"))
+STARTS = int(os.environ.get("RUNSTONE_BENCH_STARTS", "1"))
+SECONDS = int(os.environ.get("RUNSTONE_BENCH_SECONDS", "1"))
 STORE = os.environ.get("RUNSTONE_BENCH_STORE", "")
 BATCH = 2000
 #: Runs and versions on each of the three hops of the lineage.
@@ -183,17 +186,23 @@ def start(started: list[subprocess.Popen[bytes]]) -> Callable[[Path], int]:
     """Starts a server of a directory; its port."""
 
     def begin(data: Path) -> int:
-        command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", "0"]
-        process = subprocess.Popen(
-            [*command, "--log-format", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        process, port = serving(data)
         started.append(process)
-        assert process.stdout is not None
-        line = process.stdout.readline().decode()
-        assert "http://127.0.0.1:" in line, line
-        return int(line.rsplit(":", 1)[1].split("/")[0].split()[0])
+        return port
 
     return begin
+
+
+def serving(data: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A server of a directory that listens, and its port."""
+    command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--log-format", "off"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    assert "http://127.0.0.1:" in line, line
+    return process, int(line.rsplit(":", 1)[1].split("/")[0].split()[0])
 
 
 def memory(port: int) -> float:
@@ -282,8 +291,31 @@ def test_questions_driven_by_wrk_while_points_arrive(tmp_path, start, started):
                     found = driving.drive(port, started[-1].pid, questions, count, SECONDS)
                     figures.setdefault(f"{count} clients, {form}", {})[name] = found
     for what, answers in figures.items():
-        size = f"{RUNS:,} runs of 50 fields, {SECONDS:g} s each"
+        size = f"{RUNS:,} runs of 50 fields, {SECONDS} s each"
         record(f"questions over HTTP by wrk, 5,000 points/s arriving, {what}", size=size, **answers)
+
+
+def test_start_to_the_first_query(tmp_path):
+    """From the start of a server's process to its first page of runs, of many and of one."""
+    data, _ = stored(tmp_path / "data")
+    with runstone.open(tmp_path / "one") as library:
+        library.create_run("demo/run")
+    spent: dict[str, list[float]] = {"one": [], "many": []}
+    for _ in range(STARTS):
+        for name, where in (("one", tmp_path / "one"), ("many", data)):
+            begun = time.perf_counter()
+            process, port = serving(where)
+            with process:
+                client = Client(port)
+                assert json.loads(client.send(ASK + "query", b"{}"))["items"]
+                spent[name].append(time.perf_counter() - begun)
+                client.close()
+                process.terminate()
+    one, many = (statistics.median(spent[name]) for name in ("one", "many"))
+    figure = f"{many:.2f} s, {one:.2f} s with one run, {many / one:.2f} x"
+    record(
+        "start to the first page of runs", size=f"{RUNS:,} runs of 50 fields, {STARTS} starts", start=figure
+    )
 
 
 def test_durable_ingest_over_http(tmp_path, start):

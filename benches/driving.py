@@ -31,7 +31,7 @@ class Driven(NamedTuple):
 
 
 def drive(
-    port: int, process: int, asked: Sequence[tuple[str, bytes | None]], clients: int, seconds: float
+    port: int, process: int, asked: Sequence[tuple[str, bytes | None]], clients: int, seconds: int
 ) -> Driven:
     """Asks the questions (a path, and a body unless it is a GET) in turn, on as many connections that never pause, all from one thread.
 
@@ -40,7 +40,7 @@ def drive(
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "ask.lua"
         script.write_text(_script(asked))
-        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "60s", "--latency"]
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "--latency"]
         before = cpu_seconds(process)
         found = subprocess.run(
             [*command, "-s", str(script), f"http://127.0.0.1:{port}"],

@@ -8,6 +8,7 @@ import { CopyButton } from "./copy.js";
 import { CloudOf, PageOf, PlotlyFigure } from "./figure/logged.js";
 import { Icon } from "./icons.js";
 import { Markdown } from "./markdown.js";
+import { Picture } from "./picture.js";
 import { Blank, Loaded } from "./states.js";
 import { VirtualTable } from "./vtable.js";
 
@@ -36,7 +37,7 @@ export function FilePreview({ base, file }) {
     </header>
     <div class="preview">${file.url
       ? html`<${Blank} title="A reference"><p>Its bytes are not held here: <code class="break">${file.url}</code></p></${Blank}>`
-      : IMAGES.test(file.path) ? html`<${Picture} file=${file} address=${address} />`
+      : IMAGES.test(file.path) ? html`<${Image} file=${file} address=${address} />`
       : SOUNDS.test(file.path) ? html`<div class="body"><audio controls preload="none" src=${address} /></div>`
       : FILMS.test(file.path) ? html`<div class="picture"><video controls preload="metadata" src=${address} /></div>`
       : LOGGED.test(file.path) && file.size <= LARGEST_LOGGED ? html`<${Logged} file=${file} base=${base} address=${address} text=${`${base}/preview/${parts}`} />`
@@ -54,11 +55,9 @@ function Logged({ file, base, address, text }) {
 }
 
 /** @param {{ file: File, address: string }} props */
-function Picture({ file, address }) {
-  const [broken, setBroken] = useState(false);
+function Image({ file, address }) {
   if (file.size > LARGEST_IMAGE) return html`<${Blank} title="A large image"><p>${bytes(file.size)} are not loaded just to be looked at; download it.</p></${Blank}>`;
-  if (broken) return html`<${Blank} title="This image cannot be shown"><p>It is damaged, or of a kind that this browser does not know.</p></${Blank}>`;
-  return html`<div class="picture"><img src=${address} alt=${file.path} loading="lazy" decoding="async" onError=${() => setBroken(true)} /></div>`;
+  return html`<div class="picture"><${Picture} src=${address} alt=${file.path} /></div>`;
 }
 
 /** @param {{ file: File, base: string, address: string }} props */

@@ -8,6 +8,7 @@ import { useResource } from "../../lib/resource.js";
 import { Figure } from "../../components/figure/figure.js";
 import { CloudOf, PageOf, PlotlyFigure } from "../../components/figure/logged.js";
 import { charts, drawn } from "../../components/figure/wandbcharts.js";
+import { Picture } from "../../components/picture.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
 import { fileAddress } from "./files.js";
@@ -66,7 +67,7 @@ function Shown({ info, name, value }) {
   if (kind === "images/separated") return html`<${Pictures} info=${info} paths=${list(value.filenames)} captions=${list(value.captions)} />`;
   if (kind === "image-file" && path) return html`<${Pictures} info=${info} paths=${[path]} captions=${[value.caption]} />`;
   if (/^audio/.test(kind)) return html`${paths(value).map(each => html`<audio controls preload="none" src=${fileAddress(info, each)} key=${each} />`)}`;
-  if (/^video/.test(kind)) return html`${paths(value).map(each => /\.gif$/.test(each) ? html`<img src=${fileAddress(info, each)} alt=${name} loading="lazy" />` : html`<video controls preload="metadata" src=${fileAddress(info, each)} key=${each} />`)}`;
+  if (/^video/.test(kind)) return html`${paths(value).map(each => /\.gif$/.test(each) ? html`<${Picture} src=${fileAddress(info, each)} alt=${name} />` : html`<video controls preload="metadata" src=${fileAddress(info, each)} key=${each} />`)}`;
   if (kind === "plotly-file" && path) return html`<${Plotly} info=${info} name=${name} path=${path} />`;
   if (/^object3D/.test(kind) && /\.pts\.json$/.test(path)) return html`<${Cloud} info=${info} name=${name} path=${path} />`;
   if (kind === "html-file" && path) return html`<${Page} info=${info} name=${name} path=${path} />`;
@@ -108,7 +109,7 @@ function paths(value) {
 /** @param {{ info: any, paths: string[], captions: any[] }} props */
 function Pictures({ info, paths: given, captions }) {
   const [large, setLarge] = useState(false);
-  return html`<div class="pictures ${large || given.length === 1 ? "large" : ""}">${given.slice(0, 108).map((path, at) => html`<figure key=${path}><button class="inplace" aria-label="Larger or smaller" onClick=${() => setLarge(!large)}><img src=${fileAddress(info, path)} alt=${captions[at] || path.split("/").pop()} loading="lazy" decoding="async" /></button>
+  return html`<div class="pictures ${large || given.length === 1 ? "large" : ""}">${given.slice(0, 108).map((path, at) => html`<figure key=${path}><button class="inplace" aria-label="Larger or smaller" onClick=${() => setLarge(!large)}><${Picture} src=${fileAddress(info, path)} alt=${captions[at] || path.split("/").pop()} /></button>
     ${captions[at] && html`<figcaption class="cut" title=${captions[at]}>${captions[at]}</figcaption>`}</figure>`)}</div>`;
 }
 

@@ -113,6 +113,7 @@ function Plot({ ns, project, id, y, state, shown, live, remove, place, enlarge, 
     ${error && !drawn ? html`<p class="hint bad" role="alert">${error.message}</p>`
       : !drawn ? html`<div class="bone chart-bone" role="status" aria-label="Loading" />`
         : lines.length === 0 ? html`<p class="muted nothing">${loading ? "" : "None of the runs shown has logged this."}</p>`
+          : lines.every(line => !line.y.some(Number.isFinite)) ? html`<p class="muted nothing">Nothing that could be drawn: all that was logged is NaN or infinite.</p>`
           : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} pins=${base.pins[id]} pin=${setPinning} label=${`${id}: ${lines.length} lines over ${view.axis}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
     ${lines.length > 0 && html`<${Legend} lines=${lines} open=${open} pick=${(/** @type {string} */ line) => setOpen(open === line ? "" : line)} />`}
     ${pinning && html`<${Lazy} load=${() => import("./pins.js").then(module => module.PinDialog)} id=${id} axis=${view.axis} point=${pinning} pins=${base.pins[id] || []} set=${(/** @type {any} */ pins) => state.setOf("pins", id, pins)} close=${() => setPinning(null)} />`}

@@ -22,7 +22,10 @@ const TOP = "Pinned";
  */
 export function Panels({ ns, project, state, shown, live, only, loading }) {
   const view = state.now.value;
-  const asked = useResource(async signal => only || allKeys(ns, project, signal), [ns, project, only]);
+  const asked = useResource(async signal => only || allKeys(ns, project, "", signal), [ns, project, only]);
+  // Of more keys than are listed, those that are looked for are asked for by how they begin.
+  const many = !only && (asked.data?.length ?? 0) >= MOST_KEYS;
+  const begun = useResource(async signal => (many && view.panels ? allKeys(ns, project, view.panels, signal) : []), [ns, project, many && view.panels]);
   const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
   useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
   // A project that is not there yet is made by its first run.
@@ -33,10 +36,11 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
   useEffect(() => { if (!only) import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [Boolean(only)]);
   const sections = useMemo(() => {
     const lifted = new Set(view.top);
-    const found = sectioned(keys.data || [], view.panels).map(section => ({ ...section, keys: arranged(section.keys.filter(key => !lifted.has(key)), view.places[section.name]) }));
-    const top = view.top.filter(key => keys.data?.includes(key));
+    const all = [...new Set([...keys.data || [], ...begun.data || []])];
+    const found = sectioned(all, view.panels).map(section => ({ ...section, keys: arranged(section.keys.filter(key => !lifted.has(key)), view.places[section.name]) }));
+    const top = view.top.filter(key => all.includes(key));
     return [...(top.length ? [{ name: TOP, keys: top }] : []), ...found.filter(section => section.keys.length)];
-  }, [keys.data, view.panels, view.top, view.places]);
+  }, [keys.data, begun.data, view.panels, view.top, view.places]);
   const [full, setFull] = useState("");
   const all = [...view.added.map(each => each.id), ...sections.filter(section => !view.closed[section.name]).flatMap(section => section.keys)];
   const turn = (/** @type {number} */ by) => setFull(now => all[(all.indexOf(now) + by + all.length) % all.length]);
@@ -60,6 +64,7 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
       ${sections.map(section => html`<${Section} key=${section.name} name=${section.name} keys=${section.keys} state=${state}>
         ${(/** @type {string[]} */ given, /** @type {any} */ place) => given.map(key => html`<${Panel} key=${key} ns=${ns} project=${project} id=${key} y="" state=${state} shown=${shown} live=${live} place=${place(key)} enlarge=${() => setFull(key)} />`)}
       </${Section}>`)}
+      ${many && html`<p class="hint">Panels of the first 5,000 keys are here. Others are found by how they begin.</p>`}
       ${found.length === 0 && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
       ${found.length > 0 && sections.length === 0 && view.panels && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
     </div>`}</${Loaded}>
@@ -70,14 +75,14 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
 
 /**
  * The keys that numbers were logged under, which are those that have a mean.
- * @param {string} ns @param {string} project @param {AbortSignal} signal
+ * @param {string} ns @param {string} project @param {string} start what they begin with @param {AbortSignal} signal
  */
-async function allKeys(ns, project, signal) {
+async function allKeys(ns, project, start, signal) {
   /** @type {string[]} */
   const found = [];
   let after = "";
   do {
-    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: "summary.", limit: 1000, after }), { signal });
+    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: `summary.${start}`, limit: 1000, after }), { signal });
     for (const { field } of page.items) if (field.endsWith(":mean")) found.push(field.slice("summary.".length, -":mean".length));
     after = page.next;
   } while (after && found.length < MOST_KEYS);
