@@ -41,7 +41,7 @@ KERNELS: dict[str, list[str]] = {
     "codecs": ["ext/codecs_impl.c", "ext/codecs_impl.h"],
     "points": [
         *("ext/points_format.c", "ext/points_format.h"),
-        *(f"ext/points_{noun}.pxi" for noun in ("batch", "objects", "frames")),
+        *(f"ext/points_{noun}.pxi" for noun in ("batch", "entries", "objects", "frames")),
         *(f"ext/points_{noun}.pxi" for noun in ("columns", "decoding", "gathering", "rows", "summaries")),
     ],
     "zoom": ["ext/exactsum.h", "ext/points_format.h"],

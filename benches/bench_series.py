@@ -30,6 +30,7 @@ LOSS = KEYS["loss"]
 STREAM = 7
 #: Rows of a batch, as a client that sends a few times a second would fill it.
 BATCH = 50_000
+ENTRY = ("key", "value", "timestamp", "step", "model_id")
 
 
 @pytest.fixture
@@ -101,6 +102,8 @@ def test_batches():
     ]
     one = [(0, 0, {f"metric/{n}": n / 7 for n in range(50)})]
     batch, small = batches.encode_rows(rows), batches.encode_rows(one)
+    entries = [{"key": f"k{at % 10}", "value": at / 7, "timestamp": 1, "step": at} for at in range(1000)]
+    singles = [(at, 1000, {f"k{at % 10}": at / 7}) for at in range(1000)]
     count = len(rows) * len(made)
     assert batches.decode_rows(batch) == rows
     record(
@@ -111,6 +114,8 @@ def test_batches():
         check=f"{best(lambda: batches.check(batch)) / count * 1e9:.2f}",
         summaries=f"{best(lambda: batches.summaries(batch)) / count * 1e9:.1f}",
         decode=f"{best(lambda: batches.decode(batch)) / count * 1e9:.2f}",
+        encode_entries=f"{best(lambda: batches.encode_entries(entries, ENTRY, 1 << 50, 1000)) / len(entries) * 1e9:.1f}",
+        encode_their_rows=f"{best(lambda: batches.encode_rows(singles)) / len(entries) * 1e9:.1f}",
         encode_one_row=f"{best(lambda: [batches.encode_rows(one) for _ in range(100)]) / 5000 * 1e9:.0f}",
         summaries_of_one_row=f"{best(lambda: [batches.summaries(small) for _ in range(100)]) / 5000 * 1e9:.0f}",
     )

@@ -3,18 +3,22 @@
 Goals: first paint under 300 ms, interactive under 1 s, at most 100 kB of packed JavaScript; a project of a million runs open in 1 s; 1,000 lines of
 1,000 buckets moved at 30 frames a second; 100 panels scrolled with less than 150 MB of heap; from the call of ``log`` to the pixel in 1 s.
 RUNSTONE_BENCH_RUNS is the number of runs of the large project (1,000,000 for the figures), RUNSTONE_BENCH_LINES that of lines and of buckets of
-each (1,000), RUNSTONE_BENCH_PANELS that of panels (100).
+each (1,000), RUNSTONE_BENCH_PANELS that of panels (100), RUNSTONE_BENCH_ROUNDS how often each thing is done (5), RUNSTONE_BENCH_LIVE how many
+times a run that is watched logs (3,600: an hour at one a second, as fast as it goes). The browser shares the machine's cores with the server,
+so the same browser's time for a page without anything is told beside.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.server
 import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,8 @@ from runstone.library import open_library
 RUNS = int(os.environ.get("RUNSTONE_BENCH_RUNS", "300"))
 LINES = int(os.environ.get("RUNSTONE_BENCH_LINES", "40"))
 PANELS = int(os.environ.get("RUNSTONE_BENCH_PANELS", "30"))
+ROUNDS = int(os.environ.get("RUNSTONE_BENCH_ROUNDS", "2"))
+LIVE = int(os.environ.get("RUNSTONE_BENCH_LIVE", "60"))
 #: When each answer that is drawn was on the screen, in the clock that this process has too.
 WATCH = """
 const fetched = window.fetch;
@@ -93,27 +99,148 @@ def heap(page: Page) -> float:
     return float(metrics["JSHeapUsedSize"]) / 1e6
 
 
+PLAIN = "<!doctype html><html><head><title>plain</title></head><body><p>plain</p></body></html>"
+#: When the first row of the table and the first chart were in the document.
+NOTICE = """
+new MutationObserver(() => {
+  if (!window.rowAt && document.querySelector(".vrow .name-cell a")) window.rowAt = performance.now();
+  if (!window.chartAt && document.querySelector(".u-over")) window.chartAt = performance.now();
+}).observe(document, { childList: true, subtree: true });
+"""
+FAR = "(grid, share) => grid.scrollTo(0, grid.scrollHeight * share)"
+PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[str]:
+    """A server of a page without anything: what this browser takes for a page at all."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(PLAIN.encode())
+
+        def log_message(self, *given: Any) -> None:
+            pass
+
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=served.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{served.server_port}"
+    served.shutdown()
+    thread.join()
+    served.server_close()
+
+
+def painted(browser: Browser, url: str) -> float:
+    page = opened(browser)
+    page.goto(url)
+    page.wait_for_function(PAINT)
+    paint = page.evaluate(PAINT)
+    page.context.close()
+    return float(paint)
+
+
+def middle(values: list[float]) -> str:
+    values = sorted(values)
+    return f"{values[len(values) // 2]:.0f} ms ({values[0]:.0f}-{values[-1]:.0f})"
+
+
 def test_opening(browser: Browser, tmp_path: Path):
     data, _ = bench_tracking.stored(tmp_path / "data")
-    with served(data) as url:
-        figures = []
-        for _ in range(2):  # the first is that of a server that has answered nothing
+    figures: dict[str, list[float]] = {"floor": [], "paint": [], "row": [], "chart": [], "home": []}
+    with served(data) as url, plain() as bare:
+        for turn in range(ROUNDS + 1):
+            figures["floor"].append(painted(browser, bare))
             page = opened(browser)
+            page.add_init_script(NOTICE)
             page.goto(f"{url}/local/demo", wait_until="commit")
-            page.wait_for_selector(".vrow .name-cell a")
-            interactive = page.evaluate("performance.now()")
-            page.wait_for_selector(".u-over")
-            charts = page.evaluate("performance.now()")
-            paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-            loaded = "performance.getEntriesByType('resource').filter(each => each.name.endsWith('js'))"
+            page.wait_for_function("() => window.rowAt && window.chartAt")
+            row, chart = page.evaluate("() => [window.rowAt, window.chartAt]")
+            paint = page.evaluate(PAINT)
+            loaded = "performance.getEntriesByType('resource').filter(each => /[.]js$/.test(each.name))"
             weight = page.evaluate(f"{loaded}.reduce((sum, each) => sum + each.encodedBodySize, 0)")
-            figures.append((paint, interactive, charts, weight))
+            requests = page.evaluate("performance.getEntriesByType('resource').length")
             page.context.close()
-    (cold_paint, cold, cold_charts, weight), (paint, warm, charts, _) = figures
+            if turn == 0:  # of a server that has answered nothing
+                cold = (paint, row, chart)
+                continue
+            for name, value in (("paint", paint), ("row", row), ("chart", chart)):
+                figures[name].append(value)
+            figures["home"].append(painted(browser, url))
     record(
-        "ui opening", size=f"{RUNS} runs of 50 fields", first_paint=f"{paint:.0f} ms ({cold_paint:.0f} cold)",
-        first_row=f"{warm:.0f} ms ({cold:.0f} cold)", first_chart=f"{charts:.0f} ms ({cold_charts:.0f} cold)", javascript=f"{weight / 1000:.0f} kB",
+        "ui opening", size=f"{RUNS} runs of 50 fields, {ROUNDS} new browser contexts", plain_page=middle(figures["floor"]),
+        first_paint=middle(figures["paint"]), first_row=middle(figures["row"]), first_chart=middle(figures["chart"]), home=middle(figures["home"]),
+        cold=f"paint {cold[0]:.0f}, row {cold[1]:.0f}, chart {cold[2]:.0f} ms", javascript=f"{weight / 1000:.0f} kB", requests=requests,
     )  # fmt: skip
+
+
+def test_asking_the_server(browser: Browser, tmp_path: Path):
+    """From a click or a key to what it asks for on the screen, the answer's way and the drawing of it included."""
+    data, _ = bench_tracking.stored(tmp_path / "data")
+    rows = "() => document.querySelector('.vrow .name-cell a')?.textContent"
+    figures: dict[str, list[float]] = {}
+
+    def timed(what: str, act: Callable[[], object], seen: str, given: Any = None) -> None:
+        began = time.perf_counter()
+        act()
+        page.wait_for_function(seen, arg=given, polling="raf")
+        figures.setdefault(what, []).append((time.perf_counter() - began) * 1000)
+
+    with served(data) as url:
+        page = opened(browser)
+        page.goto(f"{url}/local/demo/table")
+        page.wait_for_selector(".vrow .name-cell a")
+        grid, counted = (
+            page.get_by_role("grid", name="Runs"),
+            "() => document.querySelector('.pane-head b.num').textContent",
+        )
+        for turn in range(ROUNDS):
+            before = page.evaluate(counted)
+            box = page.get_by_role("combobox", name="Filter runs")
+            box.fill(f'summary.m1 < 0.{4 + turn % 5} and config.opt = "{"abcde"[turn % 5]}"')
+            changed = "before => document.querySelector('.pane-head b.num').textContent !== before && document.querySelector('.vrow .name-cell a')"
+            timed("filter", lambda box=box: box.press("Enter"), changed, before)
+            before = page.evaluate(counted)
+            timed(
+                "clear", lambda: page.get_by_role("button", name="Clear the filter").click(), changed, before
+            )
+            first, sort = (
+                page.evaluate(rows),
+                page.get_by_role(
+                    "columnheader", name=("m0", "m1", "m10", "m11", "m12")[turn % 5], exact=True
+                ),
+            )
+            other = "first => { const now = document.querySelector('.vrow .name-cell a')?.textContent; return now && now !== first; }"
+            timed("sort", sort.get_by_role("button").click, other, first)
+            first = page.evaluate(rows)
+            timed("far_down", lambda turn=turn: grid.evaluate(FAR, 0.9 - turn / 50), other, first)
+            grid.evaluate("grid => grid.scrollTo(0, 0)")
+            page.get_by_role("button", name="Group").click()
+            timed(
+                "group",
+                page.get_by_role("button", name="config.opt", exact=True).click,
+                "() => document.querySelectorAll('[aria-label=Groups] tbody tr').length > 1",
+            )
+            page.keyboard.press("Escape")
+            page.get_by_role("button", name="By opt").click()
+            page.get_by_role("button", name="Do not group").click()
+            page.wait_for_selector(".vrow .name-cell a")
+            page.get_by_role("button", name="Columns").click()
+            find = page.get_by_role("textbox", name="Find a field")
+            page.wait_for_selector(".picks label")
+            listed = "name => [...document.querySelectorAll('.picks label')].some(each => each.textContent.trim().startsWith(name))"
+            timed(
+                "find_column",
+                lambda turn=turn, find=find: find.fill(f"summary.m{turn % 5}:me"),
+                listed,
+                f"summary.m{turn % 5}:me",
+            )
+            page.get_by_role("button", name="Done").click()
+        page.context.close()
+    record("ui asking", size=f"{RUNS} runs of 50 fields, {ROUNDS} rounds", **{name: middle(taken) for name, taken in figures.items()})  # fmt: skip
 
 
 def test_moving_many_lines(browser: Browser, tmp_path: Path):
@@ -214,3 +341,33 @@ def test_from_the_call_to_the_pixel(browser: Browser, tmp_path: Path):
         median=f"{taken[len(taken) // 2]:.0f} ms",
         longest=f"{taken[-1]:.0f} ms",
     )
+
+
+def test_watching_a_run_for_an_hour(browser: Browser, tmp_path: Path):
+    """As many points and events as an hour of a run that logs ten metrics each second, in less time."""
+    samples: list[float] = []
+    with (
+        served(tmp_path / "data") as url,
+        runstone.connect(url) as store,
+        store.run("hour", "r", system=0) as run,
+    ):
+        run.log({f"m{key}": 0.0 for key in range(10)}, step=0)
+        run.flush()
+        page = opened(browser)
+        page.add_init_script(WATCH)
+        page.goto(f"{url}/local/hour")
+        page.wait_for_selector(".u-over")
+        for step in range(1, LIVE + 1):
+            run.log({f"m{key}": 1.0 / step + key for key in range(10)}, step=step)
+            if step % 4 == 0:
+                run.flush()
+                time.sleep(0.1)
+            if step % max(1, LIVE // 12) == 0:
+                samples.append(heap(page))
+        drawn = page.evaluate("window.drawn.length")
+        page.context.close()
+    half = len(samples) // 2
+    record(
+        "ui an hour", size=f"{LIVE} calls of log, 10 metrics each, as fast as they are sent", heap_first_half=f"{max(samples[:half]):.1f} MB",
+        heap_second_half=f"{max(samples[half:]):.1f} MB", heap_end=f"{samples[-1]:.1f} MB", redraws=drawn,
+    )  # fmt: skip

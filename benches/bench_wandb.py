@@ -1,15 +1,20 @@
-"""The wandb SDK against runstone: a training loop online beside offline, hot requests in a large project, history read back, many runs at once.
+"""The wandb SDK against runstone: a training loop online beside offline, hot requests in a large project, history read back, artifacts, many
+runs at once, and plans of documents beside the general executor.
 
 Server and SDK are processes of their own. RUNSTONE_BENCH_STEPS is how often the loop logs 20 keys, RUNSTONE_BENCH_RUNS how many runs of 50
-fields the project has, RUNSTONE_BENCH_TURNS how often each request is sent, and RUNSTONE_BENCH_WRITERS how many runs log at once.
+fields the project has, RUNSTONE_BENCH_TURNS how often each request is sent, RUNSTONE_BENCH_WRITERS how many runs log at once, and
+RUNSTONE_BENCH_MB how large the file is that is fetched.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -17,13 +22,23 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from benches.bench_fetch import CURL, NGINX, nginx
 from benches.bench_tracking import RUNS, stored
 from benches.record import record
+from runstone.config import ServerOptions
+from runstone.dialects.wandb import execution
+from runstone.domain.context import Context
+from runstone.domain.runs import rows
+from runstone.domain.store import Store
+from runstone.server.background import Background
 from runstone.testing.served import served
 
 STEPS = int(os.environ.get("RUNSTONE_BENCH_STEPS", "200"))
 TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
 WRITERS = int(os.environ.get("RUNSTONE_BENCH_WRITERS", "2"))
+MB = int(os.environ.get("RUNSTONE_BENCH_MB", "8"))
 KEYS = 20
 LOOP = """
 import time, resource, wandb
@@ -54,6 +69,42 @@ for step in range(100):
 for run in runs: run.finish()
 print("SAID", time.perf_counter() - began)
 """
+FETCH = """
+import shutil, time, wandb
+artifact = wandb.Api().artifact("files/large:latest")
+spent = []
+for turn in range(3):
+    began = time.perf_counter()
+    artifact.download(root="got", skip_cache=True, multipart=PARTS)
+    spent.append(time.perf_counter() - began)
+    shutil.rmtree("got")
+print("SAID", *spent)
+"""
+PUT = """
+import os, wandb
+with wandb.init(project="files", id="maker", settings=wandb.Settings(x_disable_stats=True, console="off")) as run:
+    artifact = wandb.Artifact("large", type="dataset")
+    artifact.add_file("large.bin", policy="immutable", skip_cache=True)
+    run.log_artifact(artifact).wait()
+print("SAID", 1)
+"""
+CREATE = (
+    "mutation CreateArtifact($i: CreateArtifactInput!) { createArtifact(input: $i) { artifact { id state artifactSequence { id "
+    "latestArtifact { id versionIndex } } } } }"
+)
+FILES = (
+    "mutation CreateArtifactFiles($i: CreateArtifactFilesInput!) { createArtifactFiles(input: $i) { files { edges { node { id name displayName "
+    "storagePath uploadUrl uploadHeaders uploadMultipartUrls { uploadID uploadUrlParts { partNumber uploadUrl } } artifact { id } } } } } }"
+)
+MANIFEST = (
+    "mutation CreateArtifactManifest($i: CreateArtifactManifestInput!) { createArtifactManifest(input: $i) { artifactManifest { id file "
+    "{ id name uploadUrl uploadHeaders } } } }"
+)
+COMMIT = (
+    "mutation CommitArtifact($i: ID!) { commitArtifact(input: {artifactID: $i}) { artifact { id digest } } }"
+)
+#: Files of an artifact that is committed by hand.
+ENTRIES = 10
 UPSERT = (
     "mutation UpsertBucket($id: String, $name: String, $project: String, $entity: String, $config: JSONString) { upsertBucket("
     "input: {id: $id, name: $name, modelName: $project, entityName: $entity, config: $config}) { bucket { id name displayName "
@@ -111,6 +162,16 @@ class Caller:
 
     def close(self) -> None:
         self._connection.close()
+
+    def put(self, url: str, body: bytes) -> None:
+        where = urlsplit(url)
+        self._connection.request("PUT", f"{where.path}?{where.query}", body)
+        response = self._connection.getresponse()
+        found = response.read()
+        assert response.status == 200, found
+
+    def ask(self, query: str, **variables: object) -> dict:
+        return json.loads(self.post("/graphql", {"query": query, "variables": variables}))["data"]
 
     def post(self, path: str, body: object) -> bytes:
         self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -196,6 +257,132 @@ def test_requests_in_a_large_project(tmp_path):
         caller.close()
 
 
+def draft(caller: Caller, turn: int) -> tuple[str, float]:
+    """An artifact whose files and manifest are here, and how long it took to ask for the addresses of its files."""
+    contents = {f"f{number}": b"file %d of %d" % (number, turn) for number in range(ENTRIES)}
+    md5s = {path: base64.b64encode(hashlib.md5(each).digest()).decode() for path, each in contents.items()}
+    lines = "".join(f"{path}:{md5}\n" for path, md5 in sorted(md5s.items()))
+    digest = hashlib.md5(b"wandb-artifact-manifest-v1\n" + lines.encode()).hexdigest()
+    place = {"entityName": "local", "projectName": "commits"}
+    made = {
+        **place,
+        "artifactTypeName": "dataset",
+        "artifactCollectionName": "many",
+        "digest": digest,
+        "aliases": [],
+    }
+    number = caller.ask(CREATE, i=made)["createArtifact"]["artifact"]["id"]
+    wanted = [{"artifactID": number, "name": path, "md5": md5} for path, md5 in md5s.items()]
+    began = time.perf_counter()
+    found = caller.ask(FILES, i={"artifactFiles": wanted, "storageLayout": "V2"})
+    addressed = time.perf_counter() - began
+    for edge in found["createArtifactFiles"]["files"]["edges"]:
+        caller.put(edge["node"]["uploadUrl"], contents[edge["node"]["name"]])
+    asked = {**place, "artifactID": number, "name": "m", "digest": "", "runName": "r", "type": "FULL"}
+    found = caller.ask(MANIFEST, i=asked)["createArtifactManifest"]["artifactManifest"]
+    held = {path: {"digest": md5s[path], "size": len(each)} for path, each in contents.items()}
+    manifest = {
+        "version": 1,
+        "storagePolicy": "wandb-storage-policy-v1",
+        "storagePolicyConfig": {},
+        "contents": held,
+    }
+    caller.put(found["file"]["uploadUrl"], json.dumps(manifest).encode())
+    return number, addressed
+
+
+def test_commits_of_artifacts(tmp_path):
+    with served(tmp_path / "data") as server:
+        caller = Caller(server.url)
+        drafts = [draft(caller, turn) for turn in range(TURNS + 3)]
+        record(
+            "wandb commits",
+            size=f"artifacts of {ENTRIES} files in one collection",
+            commit=spread(lambda turn: caller.ask(COMMIT, i=drafts[turn][0])),
+            addresses=f"p50 {statistics.median(spent for _, spent in drafts) * 1e3:.2f} ms",
+        )
+        caller.close()
+
+
+def test_plans_beside_the_general_executor(tmp_path, monkeypatch):
+    kept: list = []
+
+    class Keeping(execution.Kept):
+        def __init__(self, root: object) -> None:
+            super().__init__(root)
+            kept.append(self)
+
+    monkeypatch.setattr(execution, "Kept", Keeping)
+    files = [
+        {"artifactID": "", "name": f"f{n}", "md5": base64.b64encode(b"%016d" % n).decode()} for n in range(25)
+    ]
+    with Background(ServerOptions(data=str(tmp_path / "data"), port=0, log_format="off")) as server:
+        caller = Caller(server.url)
+        place = {"project": "demo", "entity": "local"}
+        asked: dict[str, tuple[str, dict]] = {
+            f"upsert_{number}": (UPSERT, {**place, "name": f"r{number}", "config": '{"lr": {"value": 0.1}}'})
+            for number in range(50)
+        }
+        asked["find_50"] = (FIND, {**place, "filters": "{}", "order": "-created_at", "cursor": None})
+        number, _ = draft(caller, 0)
+        for each in files:
+            each["artifactID"] = number
+        asked["addresses_25"] = (FILES, {"i": {"artifactFiles": files, "storageLayout": "V2"}})
+        figures = {}
+        for name, (text, variables) in asked.items():
+            caller.ask(text, **variables)
+            if name.startswith("upsert") and name != "upsert_49":
+                continue
+            document, root = execution._prepared(text), kept[-1]
+            spent = {
+                "general": timed(lambda: execution.execute(document.parsed, root, variables, None)),  # noqa: B023
+                "plan": timed(lambda: document.fill(root, variables, None)),  # noqa: B023
+            }
+            figures[name] = (
+                f"{spent['general'] * 1e6:.0f} -> {spent['plan'] * 1e6:.0f} us ({spent['general'] / spent['plan']:.1f} x)"
+            )
+        caller.close()
+    record(
+        "wandb plans beside the general executor, without what the fields of the root take",
+        size="one process",
+        **figures,
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """The least of the medians of a call's processor time."""
+    spent = []
+    for _ in range(TURNS * 4 + 1):
+        began = time.thread_time()
+        work()
+        spent.append(time.thread_time() - began)
+    return statistics.median(spent)
+
+
+@pytest.mark.skipif(CURL is None or NGINX is None, reason="needs curl and nginx")
+def test_a_download_by_the_sdk_beside_nginx(tmp_path):
+    (tmp_path / "sdk").mkdir()
+    (tmp_path / "sdk" / "large.bin").write_bytes(os.urandom(1 << 20) * MB)
+    with served(tmp_path / "data") as server, nginx(tmp_path, tmp_path / "sdk") as plain:
+        sdk(tmp_path / "sdk", server.url, PUT)
+        spent: dict[str, list[float]] = {"curl": []}
+        for _ in range(3):
+            began = time.perf_counter()
+            subprocess.run([CURL, "-s", "-o", tmp_path / "copy", f"{plain}/large.bin"], check=True)
+            spent["curl"].append(time.perf_counter() - began)
+        for name, parts in (("whole", "False"), ("parts", "True")):
+            spent[name] = sdk(tmp_path / "sdk", server.url, FETCH.replace("PARTS", parts))
+        assert (tmp_path / "copy").stat().st_size == MB << 20
+    rate = {name: (MB << 20) / statistics.median(each) / 1e9 for name, each in spent.items()}
+    record(
+        "wandb download beside curl from nginx",
+        size=f"a file of {MB:,} MiB",
+        nginx=f"{rate['curl']:.2f} GB/s",
+        whole=f"{rate['whole']:.2f} GB/s, {rate['whole'] / rate['curl']:.2f} x",
+        parts=f"{rate['parts']:.2f} GB/s, {rate['parts'] / rate['curl']:.2f} x",
+    )
+
+
 def test_many_runs_log_at_once(tmp_path):
     with served(tmp_path / "data") as server:
         members = family(server._process.pid)
@@ -203,6 +390,13 @@ def test_many_runs_log_at_once(tmp_path):
         (seconds,) = sdk(tmp_path / "sdk", server.url, MANY)
         used = sum(map(cpu, members)) - before
         points = WRITERS * 100 * KEYS
+        server.stop()
+        with Store(tmp_path / "data") as store:
+            for number in range(WRITERS):
+                found = rows.read(store, Context(), f"local/many/r{number}", wanted=lambda key: key == "k7")
+                assert [(step, values["k7"]) for step, _, values in found] == [
+                    (step, step) for step in range(100)
+                ]
         record(
             "wandb runs at once",
             size=f"{WRITERS} runs",

@@ -13,6 +13,7 @@ BELOW = {
     "domain": BASE | {"storage", "domain", "folders"},
     "dialects": BASE | {"domain", "dialects"},
     "server": BASE | {"domain", "dialects", "server", "config", "__init__"},
+    "library": BASE | {"storage", "domain", "client", "library"},
     "client": BASE | {"client", "config", "folders", "verifier", "__init__"},
     "cli": BASE
     | {
@@ -24,7 +25,6 @@ BELOW = {
         "cli",
         "config",
         "library",
-        "logged",
         "verifier",
         "__init__",
     },
@@ -37,10 +37,6 @@ ALONE = {
     "query": {"errors", "types"},
     "config": {"errors", "types"},
     "folders": {"errors"},
-    "library": BASE | {"storage", "domain", "documents", "tracking"},
-    "documents": BASE | {"domain"},
-    "tracking": BASE | {"domain", "client", "logged"},
-    "logged": BASE | {"domain", "client"},
     "__init__": {"errors", "library", "client"},
     "__main__": {"cli"},
 }

@@ -13,6 +13,7 @@ from runstone import errors
 from runstone.errors import RunstoneError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from runstone.client.fetch import Fetched
@@ -51,8 +52,11 @@ def open(
     return open_library(path, create=create, readonly=readonly, map_size=map_size)
 
 
-def connect(url: str, *, key: str | None = None) -> Remote:
-    """A server's store, with the methods of :func:`open`'s. ``key`` defaults to ``RUNSTONE_API_KEY``."""
+def connect(url: str | Sequence[str], *, key: str | None = None) -> Remote:
+    """A server's store, with the methods of :func:`open`'s. ``key`` defaults to ``RUNSTONE_API_KEY``.
+
+    Of several addresses of one store (in a list, or with commas between) the first that can be connected to is asked.
+    """
     from runstone.client.remote import Remote
 
     return Remote(url, key=key)

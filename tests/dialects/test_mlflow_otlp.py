@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 
+import msgspec
 import pytest
 import requests
 from google.protobuf import json_format
@@ -11,7 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from runstone.config import ServerOptions
-from runstone.dialects.mlflow.genai import otlp, protobuf
+from runstone.dialects.mlflow.genai import otlp, protobuf, spans
+from runstone.domain.traces.spans import Span
 from runstone.errors import Malformed, TooLarge
 from runstone.server.background import Background
 
@@ -267,3 +269,44 @@ def test_odd_values_are_kept_as_far_as_they_can_be_told(served):
         assert json.loads(info["trace_metadata"]["mlflow.trace.cost"])["input_cost"] == 1
         assert len(answer.json()["trace"]["spans"][0]["links"]) == 1
         assert export(served, message.SerializeToString()).status_code == 200
+
+
+KNOWN = Span("00000000000000aa", "00000000000000bb", "step", "LLM", "ERROR", 5, 9, "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "no JSON",
+        "[]",
+        "{}",
+        '"text"',
+        "null",
+        "[" * 100_000,
+        json.dumps({"trace_id": 5}),
+        json.dumps({"name": "other", "attributes": {"a": 1}}),
+        json.dumps({"trace_id": "t", "span_id": "s", "name": "n", "start_time_unix_nano": "5"}),
+    ],
+    ids=lambda content: content[:20],
+)
+def test_of_a_span_in_another_shape_is_told_what_the_store_knows(content):
+    # A bundle may bring any text.
+    found = spans.shown("tr-" + "0" * 30 + "0c", msgspec.structs.replace(KNOWN, content=content))
+    assert found == {
+        "trace_id": "AAAAAAAAAAAAAAAAAAAADA==",
+        "span_id": "AAAAAAAAAKo=",
+        "parent_span_id": "AAAAAAAAALs=",
+        "name": "step",
+        "start_time_unix_nano": 5,
+        "end_time_unix_nano": 9,
+        "attributes": [{"key": "mlflow.spanType", "value": {"string_value": "LLM"}}],
+        "status": {"code": "STATUS_CODE_ERROR"},
+    }
+
+
+def test_ids_that_are_none_are_zeros():
+    odd = msgspec.structs.replace(KNOWN, id="x", parent="f" * 17, content="")
+    found = spans.shown("named by hand", odd)
+    assert found["trace_id"] == "AAAAAAAAAAAAAAAAAAAAAA=="
+    assert found["span_id"] == found["parent_span_id"] == "AAAAAAAAAAA="

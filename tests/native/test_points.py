@@ -362,3 +362,53 @@ def test_gathered_points_are_those_of_the_batches(frames, wanted):
 def test_a_batch_that_is_not_one_ends_a_gathering():
     with pytest.raises(ValueError, match="points batch"):
         points.gather([reference.batch([]), b"noise"], lambda name: 1)
+
+
+NAMED = ("key", "value", "timestamp", "step", "model")
+PLAIN = st.fixed_dictionaries(
+    {"key": NAMES, "value": st.one_of(st.floats(), I64), "timestamp": st.integers(0, 1000)},
+    optional={"step": I64, "model": st.sampled_from(["", None]), "more": st.none()},
+)
+#: A field that makes an entry one that is not plain.
+STRANGE = st.sampled_from(
+    [
+        {"key": ""}, {"key": b"a"}, {"key": None}, {"value": "1"}, {"value": True}, {"value": None},
+        {"value": 10**400}, {"timestamp": -1}, {"timestamp": 1001}, {"timestamp": 1.0}, {"timestamp": 2**80},
+        {"timestamp": True}, {"step": 2**63}, {"step": -(2**63) - 1}, {"step": "1"}, {"step": None}, {"model": "m"},
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(PLAIN, max_size=12))
+def test_entries_are_the_rows_that_they_stand_for(entries: list[dict[str, Any]]):
+    found = points.encode_entries(entries, NAMED, 1000, 7)
+    assert found is not None
+    rows = [
+        (each.get("step", 0), each["timestamp"] * 7, {each["key"]: float(each["value"])}) for each in entries
+    ]
+    assert sorted(map(shown_row, points.decode_rows(found[0]))) == sorted(map(shown_row, rows))
+    assert found[1] == list(dict.fromkeys(each["key"] for each in entries))
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=4), STRANGE, st.data())
+def test_entries_that_are_not_plain_are_none(
+    entries: list[dict[str, Any]], strange: dict[str, Any], data: Any
+):
+    at = data.draw(st.integers(0, len(entries) - 1))
+    entries[at] = entries[at] | strange
+    assert points.encode_entries(entries, NAMED, 1000, 7) is None
+    for absent in ("key", "value", "timestamp"):
+        assert (
+            points.encode_entries([{k: v for k, v in entries[0].items() if k != absent}], NAMED, 9, 1) is None
+        )
+    assert points.encode_entries([[]], NAMED, 1000, 7) is None
+
+
+def test_entries_under_keys_that_cannot_be():
+    for key in ("x" * 401, "a\0", "\ud800"):
+        with pytest.raises(ValueError):
+            points.encode_entries([{"key": key, "value": 1, "timestamp": 1}], NAMED, 1000, 1)
+    with pytest.raises(ValueError):
+        points.encode_entries([], NAMED, 2**62, 3)
+    with pytest.raises(ValueError):
+        points.encode_entries([], NAMED[:4], 1, 1)

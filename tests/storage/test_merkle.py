@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstone.errors import Corrupt, Invalid, Malformed, RunstoneError
+from runstone.errors import Corrupt, Invalid
 from runstone.storage import merkle
 
 # The leaves and roots that the reference implementation of RFC 6962 is tested with.
@@ -329,10 +329,6 @@ def test_append_refuses_a_size_that_is_not_the_trees():
         lambda store: merkle.consistency_proof(store, 3, 2),
         lambda store: merkle.consistency_proof(store, -1, 2),
         lambda store: merkle.tile_width(-1, 0, 0),
-        lambda store: merkle.tile_path(64, 0, 1),
-        lambda store: merkle.tile_path(0, -1, 1),
-        lambda store: merkle.tile_path(0, 0, 0),
-        lambda store: merkle.tile_path(0, 0, 257),
     ],
 )
 def test_a_question_that_has_no_answer_is_invalid(ask: Callable[[Store], object]):
@@ -350,59 +346,6 @@ def test_tile_widths_are_those_of_the_specification():
     assert [merkle.tile_width(1, index, size) for index in (0, 1, 2)] == [256, 17, 0]
     assert [merkle.tile_width(2, index, size) for index in (0, 1)] == [1, 0]
     assert [merkle.tile_width(level, 0, 256) for level in (0, 1, 2)] == [256, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("place", "spelling"),
-    [
-        ((0, 1_234_067, 8), "tile/0/x001/x234/067.p/8"),
-        ((0, 1_234_067, 256), "tile/0/x001/x234/067"),
-        ((0, 0, 1), "tile/0/000.p/1"),
-        ((3, 999, 255), "tile/3/999.p/255"),
-        ((63, 1_000, 256), "tile/63/x001/000"),
-        ((1, 2**63 - 1, 256), "tile/1/x009/x223/x372/x036/x854/x775/807"),
-    ],
-)
-def test_tile_paths(place: tuple[int, int, int], spelling: str):
-    assert merkle.tile_path(*place) == spelling
-    assert merkle.parse_tile_path(spelling) == place
-
-
-@pytest.mark.parametrize(
-    "spelling",
-    [
-        "",
-        "tile/0/1",
-        "tile/0/0001",
-        "tile/00/001",
-        "tile/64/001",
-        "tile/-1/001",
-        "tile/0/001.p/0",
-        "tile/0/001.p/256",
-        "tile/0/001.p/08",
-        "tile/0/x000/001",
-        "tile/0/x001",
-        "tile/0/001/002",
-        "tile/0/001.p/8\n",
-        "/tile/0/001",
-        "tile/entries/001",
-        "tile/0/../001",
-        "tile/0/١٢٣",
-        "tile/0/" + "x001/" * 40 + "001",
-    ],
-)
-def test_other_spellings_of_a_tile_path_are_malformed(spelling: str):
-    with pytest.raises(Malformed):
-        merkle.parse_tile_path(spelling)
-
-
-@given(st.text(alphabet="tile/0123x.p9", max_size=30))
-def test_a_tile_path_has_one_spelling(text: str):
-    try:
-        place = merkle.parse_tile_path(text)
-    except RunstoneError:
-        return
-    assert merkle.tile_path(*place) == text
 
 
 def test_leaves_and_nodes_are_kept_apart():

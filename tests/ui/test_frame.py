@@ -3,12 +3,17 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from runstone.domain import keys
 from runstone.domain.context import LOCAL, Context
+
+UI = Path(__file__).parents[2] / "src" / "runstone" / "ui"
+#: A colour of the theme that a script asks for.
+DRAWN = re.compile(r'"(--[a-z][a-z0-9-]*)"')
 
 
 def test_an_empty_server_says_how_to_connect_each_client(page, server, accessible):
@@ -81,6 +86,30 @@ def test_the_theme_is_the_systems_until_one_is_chosen(watched, server, accessibl
     page.reload()
     expect(page.get_by_role("heading", name="Projects")).to_be_visible()
     assert page.evaluate(ground) == dark
+
+
+def test_what_canvases_draw_with_is_a_colour_in_both_themes(page, server):
+    names = {
+        name
+        for path in UI.rglob("*.js")
+        if "vendor" not in path.parts
+        for name in DRAWN.findall(path.read_text())
+    }
+    assert "--surface" in names
+    page.goto(server.url)
+    expect(page.get_by_role("heading", name="Projects")).to_be_visible()
+    seen = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        seen.append(
+            page.evaluate(
+                "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue(name))",
+                sorted(names),
+            )
+        )
+    for name, light, dark in zip(sorted(names), *seen, strict=True):
+        assert light.startswith("rgb(") and dark.startswith("rgb("), f"{name} has no @property in theme.css"
+        assert light != dark, name
 
 
 def test_the_palette_by_keyboard_alone(page, server):

@@ -24,7 +24,7 @@ def sync_command(session: Session, spool: Path | None) -> None:
     A run keeps what it logs in a journal until its store has it. When the store was away until the process ended, the next run of that
     host delivers it, or this does. SPOOL is the directory of the journals, by default the user's own, and that of the store.
     """
-    from runstone import logged
+    from runstone.library import logged
 
     found = [each for place in _spools(session, spool) for each in logged.deliver(place)]
     session.answer([_shown(each) for each in found], lambda: [_line(each) for each in found])

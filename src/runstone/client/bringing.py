@@ -56,9 +56,9 @@ class Options(NamedTuple):
         return path.startswith(self.prefix) and (not self.suffixes or path.endswith(self.suffixes))
 
 
-def default_log_key() -> str:
-    """The key of the log that the environment pins."""
-    return os.environ.get("RUNSTONE_LOG_KEY", "")
+def pinned_key(given: str | None) -> str:
+    """The log key that plans must be signed with: the one that was given, else the one that the environment pins; empty for none."""
+    return os.environ.get("RUNSTONE_LOG_KEY", "") if given is None else given
 
 
 def bring(

@@ -147,14 +147,6 @@ def read_header(path: Path) -> Header | None:
     return Header(*fields) if magic == MAGIC else None
 
 
-def chunks_of(path: Path) -> bytes:
-    """The packed chunk records of a cached file, or nothing."""
-    try:
-        return Path(f"{path}.chunks").read_bytes()[_HEADER.size :]
-    except OSError:
-        return b""
-
-
 def remove(path: Path) -> None:
     """Takes a file out of the cache; the bytes first, so that records never vouch for what is not there."""
     path.unlink(missing_ok=True)
@@ -200,6 +192,11 @@ def default_limit() -> int:
     """``RUNSTONE_CACHE_SIZE`` in bytes (``500M``, ``64G``), or :data:`DEFAULT_SIZE`."""
     text = os.environ.get("RUNSTONE_CACHE_SIZE")
     return parse_size(text) if text else DEFAULT_SIZE
+
+
+def limit_of(size: int | str | None) -> int | None:
+    """A limit that was given in bytes or as a text, or not at all."""
+    return parse_size(size) if isinstance(size, str) else size
 
 
 def parse_size(text: str) -> int:

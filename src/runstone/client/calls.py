@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -35,7 +35,7 @@ class Calls:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         *,
         key: str | None = None,
         timeout: float = 30.0,
@@ -43,12 +43,14 @@ class Calls:
         cache: str | os.PathLike[str] | None = None,
         consumer: str = "",
     ) -> None:
+        first, *others = map(origin.parse, addresses_of(url))
         self._http = Http(
-            origin.parse(addresses_of(url)[0]),
+            first,
             default_key() if key is None else key,
             timeout=timeout,
             retries=Retries(times=retries),
             headers={CONSUMER: quote(consumer)} if consumer else None,
+            fallbacks=others,
         )
         self._cache_directory = cache
         self._own = ""
@@ -65,7 +67,7 @@ class Calls:
 
     @property
     def url(self) -> str:
-        """The server's address."""
+        """The server's address; of several, the one that answers."""
         return str(self._http.origin)
 
     def _cache(self) -> Cache:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runstone._native.digests import blake3
-from runstone.client.bringing import Bringing, Options, bring, default_log_key
+from runstone.client.bringing import Bringing, Options, bring, pinned_key
 from runstone.client.bringing import StaleWarning as StaleWarning
-from runstone.client.cache import Cache, parse_size
+from runstone.client.cache import Cache, limit_of
 from runstone.client.eviction import Pin, make_room
 from runstone.client.http import Http
 from runstone.client.local import wrapping
@@ -83,7 +83,7 @@ def fetch(
     :class:`StaleWarning`; ``stale=False`` forbids it. Raises :class:`Corrupt` for bytes that do not verify however often they are asked for, and for
     a plan that cannot be trusted; :class:`StorageFull`; and whatever the server refuses with.
     """
-    limit = parse_size(cache_size) if isinstance(cache_size, str) else cache_size
+    limit = limit_of(cache_size)
     servers = Servers(url, key, timeout=timeout, retries=retries, consumer=consumer)
     options = Options(
         prefix=prefix,
@@ -91,7 +91,7 @@ def fetch(
         connections=connections,
         progress=progress,
         stale=stale,
-        log_key=default_log_key() if log_key is None else log_key,
+        log_key=pinned_key(log_key),
     )
     try:
         return fetch_from(servers, Cache(cache, limit), name, target, options)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runstone.client import names, origin
-from runstone.client.bringing import Options, default_log_key
-from runstone.client.cache import Cache, parse_size
+from runstone.client.bringing import Options, pinned_key
+from runstone.client.cache import Cache, limit_of
 from runstone.client.fetch import Fetched, fetch_from, point
 from runstone.client.http import Http
 from runstone.client.keeping import kept_of
@@ -74,10 +74,10 @@ class Following(Iterator[Switch]):
         self._parsed = names.parse(name)
         if not self._parsed.namespace:
             raise Invalid(f"{name!r} is followed by its full name: namespace/project/collection@alias")
-        limit = parse_size(cache_size) if isinstance(cache_size, str) else cache_size
+        limit = limit_of(cache_size)
         self._cache = Cache(cache, limit)
         self._servers = Servers(url, key, timeout=timeout, retries=retries, consumer=consumer)
-        pinned = default_log_key() if log_key is None else log_key
+        pinned = pinned_key(log_key)
         self._options = Options(prefix=prefix, connections=connections, stale=False, log_key=pinned)
         self._link = None if target is None else Path(target).absolute()
         self._state = _State(self._cache, name, self._link)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -64,9 +64,10 @@ class Retries(msgspec.Struct, frozen=True):
 
 
 class Http:
-    """Requests to one origin, from any number of threads.
+    """Requests to one store, from any number of threads.
 
-    ``key`` is sent as a bearer token to this origin only. A redirect is followed on this origin only.
+    ``origin`` is the address that answers now. When it cannot be connected to, ``fallbacks``, other addresses of the same store, are tried
+    in order, and the one that can stays. ``key`` is sent as a bearer token to these only. A redirect is followed on its own origin only.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Http:
         timeout: float = 30.0,
         retries: Retries | None = None,
         headers: dict[str, str] | None = None,
+        fallbacks: Sequence[Origin] = (),
     ) -> None:
         self.origin = origin
+        self._origins = (origin, *fallbacks)
         self.key = key
         self.timeout = timeout
         self.retries = retries or Retries()
@@ -87,7 +90,7 @@ class Http:
             if not key.isascii() or not key.isprintable():
                 raise Invalid("the API key holds characters that no key has")
             self._headers["Authorization"] = f"Bearer {key}"
-        self._tls = _tls_context() if origin.scheme == "https" else None
+        self._tls = _tls_context() if any(one.scheme == "https" for one in self._origins) else None
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -103,20 +106,35 @@ class Http:
             connection.abort()
 
     def _connect(self) -> Connection:
-        connection = Connection(self.origin, self.timeout, self._tls)
+        connection = self._connect_to_first()
         with self._lock:
+            self.origin = connection.origin
             self._made.add(connection)
             aborted = self._aborted
         if aborted:
             raise connection.failed("asking", InterruptedError("broken off"))
         return connection
 
+    def _connect_to_first(self) -> Connection:
+        """A connection to the first address, from the one that answered last on, that can be connected to."""
+        at = self._origins.index(self.origin)
+        failed: Unreachable | None = None
+        for origin in (*self._origins[at:], *self._origins[:at]):
+            try:
+                return Connection(origin, self.timeout, self._tls if origin.scheme == "https" else None)
+            except Unreachable as error:
+                failed = failed or error
+        assert failed is not None
+        raise failed
+
     def sibling(self, timeout: float | None = None, *, without: str = "") -> Http:
         """The same origin and key over connections of its own, which can be broken off without harm to these.
 
         ``without`` names a header field that is left out of its requests.
         """
-        other = Http(self.origin, self.key, timeout=timeout or self.timeout, retries=self.retries)
+        first = self.origin
+        others = [origin for origin in self._origins if origin != first]
+        other = Http(first, self.key, timeout=timeout or self.timeout, retries=self.retries, fallbacks=others)
         other._headers = {name: value for name, value in self._headers.items() if name != without}
         return other
 
@@ -165,18 +183,18 @@ class Http:
 
         ``path`` lies under the origin's prefix. A kept connection that turns out closed is replaced by a new one.
         """
-        target = self.origin.prefix + path
         fields = self._headers | (headers or {})
         connection = self._take()
         try:
-            return connection.send(method, target, fields, body)
+            return connection.send(method, connection.origin.prefix + path, fields, body)
         except Broken:
             raise
         except Unreachable:
             started = isinstance(body, FileBody) and body.sent > 0
             if connection.requests == 1 or started or not is_repeatable(method, fields):
                 raise
-        return self._connect().send(method, target, fields, body)
+        connection = self._connect()
+        return connection.send(method, connection.origin.prefix + path, fields, body)
 
     def request(
         self,

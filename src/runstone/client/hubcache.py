@@ -13,8 +13,8 @@ from pathlib import Path
 
 from runstone._native.digests import sha256
 from runstone.client import names
-from runstone.client.bringing import Bringing, Options, bring, default_log_key
-from runstone.client.cache import Cache, parse_size, write_whole
+from runstone.client.bringing import Bringing, Options, bring, pinned_key
+from runstone.client.cache import Cache, limit_of, write_whole
 from runstone.client.fetch import Fetched, into_view, point
 from runstone.client.local import wrapping
 from runstone.client.names import Name
@@ -54,14 +54,14 @@ def fetch_for_hub(
     found by (``main`` and the alias). ``hub_cache`` defaults to ``HF_HUB_CACHE``, else to ``hub`` in ``HF_HOME``. The other options are those of
     :func:`runstone.client.fetch.fetch`. Bytes are shared with the cache where the file system allows it.
     """
-    limit = parse_size(cache_size) if isinstance(cache_size, str) else cache_size
+    limit = limit_of(cache_size)
     servers = Servers(url, key, timeout=timeout, retries=retries, consumer=consumer)
     options = Options(
         prefix=prefix,
         connections=connections,
         progress=progress,
         stale=stale,
-        log_key=default_log_key() if log_key is None else log_key,
+        log_key=pinned_key(log_key),
     )
     base = Path(hub_cache) if hub_cache is not None else default_hub_cache()
 

@@ -7,6 +7,9 @@ cut may leave one that claims too much. So whoever goes on from a journal verifi
 
 from __future__ import annotations
 
+import bisect
+import errno
+import fcntl
 import os
 import struct
 import threading
@@ -19,6 +22,13 @@ from runstone.client.plan import Content
 
 MAGIC = b"RSPART01"
 _PAIR = struct.Struct("<II")
+#: Shorter stretches are copied: a file of many small extents is slower to read than to write.
+MIN_SHARED = 256 << 10
+#: Of ``linux/fs.h``; takes source, its offset, a length, and an offset here.
+_FICLONERANGE = 0x4020940D
+_CANNOT = frozenset(
+    {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EBADF}
+)
 
 
 class Partial:
@@ -115,11 +125,37 @@ class Partial:
         with wrapping(f"{len(data)} bytes in {self.path}"):
             while written < len(data):
                 written += os.pwrite(self._handle, data[written:], offset + written)
-            if self._journal >= 0:
+        return self.note(start, stop)
+
+    def note(self, start: int, stop: int) -> bool:
+        """Notes that chunks are in their place, from any thread; True for the call that completes the file."""
+        if self._journal >= 0:
+            with wrapping(f"writing {self.journal_path}"):
                 os.write(self._journal, _PAIR.pack(start, stop))
         with self._lock:
             self._mark(start, stop)
             return not self.left
+
+    def share(self, start: int, stop: int, handle: int, shift: int) -> tuple[int, int] | None:
+        """Takes whole blocks of an open file, in which these chunks lie ``shift`` bytes further on, without a copy: the file system shares them.
+
+        The run of chunks that is in its place now and can be noted, which may be empty; None where the file system cannot. Bytes of other
+        chunks are not touched.
+        """
+        block = os.fstatvfs(self._handle).f_bsize
+        first, last = -(-self.offsets[start] // block) * block, self.offsets[stop] // block * block
+        if shift % block or last - first < MIN_SHARED:
+            return start, start
+        with wrapping(f"sharing {last - first} bytes with {self.path}"):
+            try:
+                wanted = struct.pack("=qQQQ", handle, first + shift, last - first, first)
+                fcntl.ioctl(self._handle, _FICLONERANGE, wanted)
+            except OSError as error:
+                if error.errno in _CANNOT:
+                    return None
+                raise
+        begin = bisect.bisect_left(self.offsets, first, start, stop + 1)
+        return begin, max(begin, bisect.bisect_right(self.offsets, last, start, stop + 1) - 1)
 
     def finish(self) -> Path:
         """Closes the complete file, read-only; where it lies. Its journal is gone."""

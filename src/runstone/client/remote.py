@@ -34,8 +34,9 @@ class _At(msgspec.Struct):
 class Remote(Projects, Documents, Records, RemoteTracking, People, Upkeep):
     """A server's store; safe from threads. Every method raises the errors of :mod:`runstone.errors`, as the embedded library does.
 
-    ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``. A write carries an idempotency key, so that one that is
-    repeated after a broken connection is done once. Close it, or use it as a context manager.
+    ``url`` and ``key`` default to ``RUNSTONE_URL`` and ``RUNSTONE_API_KEY``; of several addresses of one store, the first that can be
+    connected to is asked. A write carries an idempotency key, so that one that is repeated after a broken connection is done once. Close
+    it, or use it as a context manager.
 
     One method of the embedded library is missing on purpose: a backup holds the store's keys, so it is made where the data is.
     """

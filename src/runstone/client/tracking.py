@@ -1,4 +1,4 @@
-"""The half of the remote twin that tracks runs: :class:`runstone.tracking.Tracking` over HTTP."""
+"""The half of the remote twin that tracks runs: :class:`runstone.library.tracking.Tracking` over HTTP."""
 
 from __future__ import annotations
 

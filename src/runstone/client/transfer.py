@@ -119,6 +119,7 @@ class Transfer:
         self._stop = False
         self._changed = threading.Condition()
         self._requests = 0
+        self._shares = True
         self.fetched = 0
         self.reused = 0
         #: What came damaged: the content, and from which byte to which.
@@ -331,7 +332,8 @@ class Transfer:
     def _copy(self, span: _Span, source: Content, buffer: memoryview) -> None:
         """Takes a run of chunks in that another file has. It was verified before, so that only rot is looked for.
 
-        Through a buffer: on file systems without shared blocks, copy_file_range takes two to five times as long (measured on ext4).
+        Blocks are shared where the file system can (XFS, Btrfs). Else it goes through a buffer: copy_file_range takes two to five times as long then
+        (measured on ext4).
         """
         active, offsets = span.active, span.active.partial.offsets
         path = self._cache.find(source)
@@ -343,14 +345,33 @@ class Transfer:
             self._lack(active, span.start, span.stop)
             return
         try:
-            for start, stop in verify.batches(offsets, span.start, span.stop):
-                view = buffer[: offsets[stop] - offsets[start]]
-                if verify.read_fully(handle, view, offsets[start] + span.shift):
-                    self._take_copy(active, start, stop, view)
-                else:
-                    self._lack(active, start, stop)
+            first, end = self._share(span, handle)
+            for run in ((span.start, first), (end, span.stop)):
+                for start, stop in verify.batches(offsets, *run):
+                    view = buffer[: offsets[stop] - offsets[start]]
+                    if verify.read_fully(handle, view, offsets[start] + span.shift):
+                        self._take_copy(active, start, stop, view)
+                    else:
+                        self._lack(active, start, stop)
         finally:
             os.close(handle)
+
+    def _share(self, span: _Span, handle: int) -> tuple[int, int]:
+        """Takes as many chunks as the file system lets two files share, without a look at them: they stay the ones that were verified."""
+        shared = (
+            span.active.partial.share(span.start, span.stop, handle, span.shift) if self._shares else None
+        )
+        if shared is None:
+            self._shares = False
+            return span.start, span.start
+        first, end = shared
+        if first < end:
+            offsets = span.active.partial.offsets
+            done = span.active.partial.note(first, end)
+            self._count(reused=offsets[end] - offsets[first])
+            if done:
+                self._admit(span.active)
+        return first, end
 
     def _take_copy(self, active: _Active, start: int, stop: int, data: memoryview) -> None:
         offsets, done, expected = active.partial.offsets, False, start

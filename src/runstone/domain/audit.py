@@ -166,12 +166,6 @@ def prove_object(store: Store, ctx: Context, name: str) -> dict[str, Any]:
     return bundle(store, seqs, masked=subject.masked)
 
 
-def prove_entries(store: Store, ctx: Context, seqs: list[int]) -> dict[str, Any]:
-    """A bundle for any entries. Only an administrator may ask, since entries of all projects are in one log."""
-    policy.require_admin(ctx, "take proofs of any log entry")
-    return bundle(store, seqs)
-
-
 def bundle(store: Store, seqs: list[int], *, masked: bool = False) -> dict[str, Any]:
     """A proof bundle (``docs/format/log.md``): entries, a Merkle path for each, one signed checkpoint over all.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from runstone.storage.commands import Command, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
 from runstone.storage.tables import (
+    ARTIFACTS,
     COLLECTIONS,
     DOWNSTREAM,
     NAMESPACES,
@@ -44,7 +45,17 @@ NODE_KINDS = ("run", "consumer", "external")
 _ENDS: tuple[Table[Any], ...] = (VERSION_IDS, NODES, RUNS)
 CONSUMING = ("used_by", "fetched_by", "invoked_by")
 MAX_NODES = 10_000
+#: Links of links that are followed.
+MAX_LINKS = 8
 Direction = Literal["upstream", "downstream", "both"]
+
+
+class Maker(NamedTuple):
+    """A run by its number, name and the number of its project."""
+
+    project: int
+    run: int
+    name: str
 
 
 class CreateNode(Command, frozen=True, kw_only=True):
@@ -301,6 +312,23 @@ class _Walk:
             self.edges[source, relation, target] = LineageEdge(
                 source=source, target=target, relation=relation, time=edge.time, by=edge.by, count=edge.count
             )
+
+
+def maker(store: Store, ctx: Context, version_id: int) -> Maker | None:
+    """The run that a version was produced by, or for a link the version that it stands for, as far as the principal may read it."""
+    with store.index.read() as view:
+        for _ in range(MAX_LINKS):
+            for (_, _, source), _ in view.scan(UPSTREAM, version_id, "produced"):
+                found = finding.by_id(view, source)
+                if found is not None and store.policy.allows(
+                    view, ctx, "read", found.namespace, found.project
+                ):
+                    return Maker(found.project.id, found.run.id, found.run.name)
+            beside = view.get(ARTIFACTS, version_id)
+            if beside is None or not beside.source:
+                return None
+            version_id = beside.source
+    return None
 
 
 def consumers(view: View, version_id: int) -> list[str]:

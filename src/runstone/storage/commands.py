@@ -16,6 +16,7 @@ import msgspec
 from runstone.errors import Corrupt
 
 if TYPE_CHECKING:
+    from runstone.storage.index import View
     from runstone.storage.state import State
 
 
@@ -32,13 +33,23 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """What was asked for, without what was found out to carry it out: two arrivals of one change are alike in this."""
         return self
 
-    def erased(self, known: set[str]) -> Command | None:
+    def erased(self, remains: Remains) -> Command | None:
         """What replay applies in its place once its payload is erased; None for a kind whose payload always stays.
 
-        It may differ in all that the command which erased it takes out of the state. ``known`` are names that entries erased before
-        it have kept, to which it adds those that it keeps.
+        It may differ in all that the command which erased it takes out of the state.
         """
         return None
+
+
+class Remains(NamedTuple):
+    """What an entry's erasing goes by: its ``seq``, the state afterwards, and the names that entries erased before it have kept.
+
+    To ``known`` it adds those that it keeps.
+    """
+
+    seq: int
+    view: View
+    known: set[str]
 
 
 class Stamp(NamedTuple):

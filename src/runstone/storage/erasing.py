@@ -13,7 +13,7 @@ from operator import itemgetter
 import msgspec
 
 from runstone.errors import Corrupt, Gone
-from runstone.storage.commands import kind_numbered
+from runstone.storage.commands import Remains, kind_numbered
 from runstone.storage.entry import Header, unpack_header
 from runstone.storage.index import Txn, View
 from runstone.storage.tables import ERASURES, LOG_HEADERS, LOG_PAYLOADS, Erasure, Stored
@@ -22,7 +22,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def erase(txn: Txn, doomed: Iterable[tuple[int, int]]) -> None:
-    """Erases the payloads of log entries, each given with the entry that erases it; what is erased already stays so."""
+    """Erases the payloads of log entries, each given with the entry that erases it.
+
+    Of one that is erased already less is left then: it had been kept for something that has gone since.
+    """
     for by, found in groupby(sorted(set(doomed), key=lambda each: each[::-1]), itemgetter(1)):
         known: set[str] = set()
         for seq, _ in found:
@@ -31,9 +34,15 @@ def erase(txn: Txn, doomed: Iterable[tuple[int, int]]) -> None:
 
 def _erase(txn: Txn, seq: int, by: int, known: set[str]) -> None:
     packed, stored = txn.get(LOG_HEADERS, seq), txn.get(LOG_PAYLOADS, seq)
-    if packed is None or stored is None or stored.payload is None:
+    if packed is None or stored is None:
         return
-    left = kind_numbered(unpack_header(packed).kind).decode(stored.payload).erased(known)
+    payload = stored.payload
+    if payload is None:
+        before = txn.get(ERASURES, seq)
+        if before is None or before.by >= by:
+            return
+        payload = before.left
+    left = kind_numbered(unpack_header(packed).kind).decode(payload).erased(Remains(seq, txn, known))
     if left is not None:
         txn.put(LOG_PAYLOADS, seq, Stored(b"", None, stored.result))
         txn.put(ERASURES, seq, Erasure(by, _encode(left)))

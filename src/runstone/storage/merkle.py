@@ -7,20 +7,19 @@ than 255 hashes. Functions are pure over a :class:`TileReader`; nothing here kno
 bytes, a size counts leaves.
 
 Errors: ``Corrupt`` for a tile that is missing or short and for a proof that does not hold, ``Invalid`` for
-a question no tree of that size can answer, ``Malformed`` for a path that is not a tile's.
+a question no tree of that size can answer.
 
 Sources: RFC 6962 section 2.1 and RFC 9162 section 2.1 (tree and proofs), https://c2sp.org/tlog-tiles
-(tiles, paths).
+(tiles).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from runstone._native.digests import sha256
-from runstone.errors import Corrupt, Invalid, Malformed
+from runstone.errors import Corrupt, Invalid
 
 HASH_SIZE = 32
 TILE_HEIGHT = 8
@@ -213,31 +212,6 @@ def tile_width(level: int, index: int, size: int) -> int:
     """How many hashes that tile holds in a tree of ``size``: 0 to 256."""
     _require(level >= 0 and index >= 0 and size >= 0, "level, index and size of a tile are not negative")
     return max(0, min(TILE_WIDTH, (size >> TILE_HEIGHT * level) - index * TILE_WIDTH))
-
-
-def tile_path(level: int, index: int, width: int) -> str:
-    """The tile's path in the tlog-tiles HTTP interface, such as ``tile/0/x001/x234/067.p/8``."""
-    _require(0 <= level <= 63 and index >= 0, f"there is no tile {index} of level {level}")
-    _require(1 <= width <= TILE_WIDTH, f"a tile is 1 to {TILE_WIDTH} hashes wide, not {width}")
-    digits = f"{index:d}"
-    digits = digits.zfill(-(-len(digits) // 3) * 3)
-    groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
-    name = "/".join([f"x{group}" for group in groups[:-1]] + groups[-1:])
-    return f"tile/{level}/{name}" + (f".p/{width}" if width < TILE_WIDTH else "")
-
-
-_TILE_PATH = re.compile(r"tile/(0|[1-9][0-9]?)/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
-
-
-def parse_tile_path(path: str) -> tuple[int, int, int]:
-    """The (level, index, width) of a tile path; ``Malformed`` for any but the one spelling of it."""
-    match = _TILE_PATH.fullmatch(path)
-    if match is not None:
-        level, index = int(match[1]), int(match[2].replace("x", "").replace("/", ""))
-        width = TILE_WIDTH if match[3] is None else int(match[3])
-        if level <= 63 and width <= TILE_WIDTH and tile_path(level, index, width) == path:
-            return level, index, width
-    raise Malformed(f"{path[:80]!r} is not the path of a tile; one looks like tile/0/x001/234.p/8")
 
 
 class _Nodes:

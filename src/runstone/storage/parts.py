@@ -20,7 +20,6 @@ DIGEST_SIZE = 32
 EXTENT = struct.Struct("<QQQ")
 #: Pack and offset: the head of a row of the chunk index, whose tail is the record without its digest.
 PLACE = struct.Struct("<QQ")
-PLACE_SIZE = 28
 #: So that a range read of a large blob decodes one or two rows of at most 70 KB.
 PART_CHUNKS = 1024
 

@@ -364,4 +364,96 @@ INPUTS = [
     ),
 ]
 
-SEQUENCES = {"sources": SOURCES, "prompts": PROMPTS, "names": NAMES, "webhooks": HOOKS, "inputs": INPUTS}
+
+def _model(name, kind, tag, param, kept):
+    fields = {
+        "experiment_id": "$e",
+        "name": name,
+        "model_type": kind,
+        "source_run_id": "$r",
+        "tags": [{"key": "t", "value": tag}],
+        "params": [{"key": "p", "value": param}],
+    }
+    return ("POST", T + "logged-models", fields, f"{kept}=model.info.model_id")
+
+
+def _models(filter="", **more):
+    asked = {"experiment_ids": ["$e"], **({"filter": filter} if filter else {}), **more}
+    return ("POST", T + "logged-models/search", asked)
+
+
+def _measured(model, key, value, step, **more):
+    fields = {**R, "key": key, "value": value, "timestamp": step, "step": step, "model_id": model, **more}
+    return ("POST", T + "runs/log-metric", fields)
+
+
+MODELS = [
+    NEW,
+    RUN,
+    _model("alpha", "Agent", "x", "p-1", "m1"),
+    _model("beta", "", "y", "p-2", "m2"),
+    _model("Gamma", "Agent", "x", "p-3", "m3"),
+    ("PATCH", T + "logged-models/$m1", {"model_id": "$m1", "status": "LOGGED_MODEL_READY"}),
+    ("PATCH", T + "logged-models/$m2", {"model_id": "$m2", "status": "LOGGED_MODEL_UPLOAD_FAILED"}),
+    _measured("$m1", "acc", 0.25, 1),
+    _measured("$m2", "acc", 0.5, 2),
+    _measured("$m3", "loss", 4.0, 3),
+    _measured("$m1", "acc", 0.75, 4, dataset_name="d", dataset_digest="dd1"),
+    _measured("$m1", "acc", 0.5, 5, dataset_name="d", dataset_digest="dd2"),
+    _measured("$m1", "acc", 0.5, 5, dataset_name="d", dataset_digest="dd2"),
+    ("GET", T + "logged-models/$m1", {}),
+    _models("metrics.acc > 0.6"),
+    _models("metrics.acc < 0.3"),
+    _models("metrics.acc = 0.75"),
+    _models("metrics.acc != 0.5", order_by=[{"field_name": "name"}]),
+    _models("metrics.acc > 0.6", datasets=[{"dataset_name": "d", "dataset_digest": "dd2"}]),
+    _models("metrics.acc > 0.6", datasets=[{"dataset_name": "d", "dataset_digest": "dd1"}]),
+    *(
+        _models(filter, order_by=[{"field_name": "name", "ascending": True}])
+        for filter in (
+            "",
+            "name = 'alpha'",
+            "name != 'alpha'",
+            "name LIKE '%a'",
+            "name ILIKE 'g%'",
+            "name IN ('alpha', 'beta')",
+            "model_type = 'Agent'",
+            "model_type != 'Agent'",
+            "model_id = '$m2'",
+            "model_id != '$m2'",
+            "model_id IN ('$m2', '$m3')",
+            "model_id LIKE 'm-%'",
+            "model_id = 'none'",
+            "status = 'NOTHING'",
+            "source_run_id = '$r'",
+            "source_run_id = 'none'",
+            "tags.t = 'x'",
+            "tags.t != 'x'",
+            "params.p = 'p-2' AND tags.t = 'y'",
+            "params.p IN ('p-1', 'p-3')",
+            "metrics.acc > 0.3",
+            "metrics.acc <= 0.5 AND model_type = 'Agent'",
+            "creation_timestamp > 5",
+            "creation_timestamp < 5",
+        )
+    ),
+    *(
+        _models(order_by=[{"field_name": name, "ascending": up}, {"field_name": "name"}])
+        for name in ("metrics.acc", "model_type", "status", "params.p", "name")
+        for up in (True, False)
+        if name != "name"
+    ),
+    _models(max_results=2, order_by=[{"field_name": "name"}]),
+    ("DELETE", T + "logged-models/$m1", {}),
+    _models(order_by=[{"field_name": "name", "ascending": False}]),
+    _models("model_id = '$m1'"),
+]
+
+SEQUENCES = {
+    "sources": SOURCES,
+    "prompts": PROMPTS,
+    "names": NAMES,
+    "webhooks": HOOKS,
+    "inputs": INPUTS,
+    "models": MODELS,
+}

@@ -9,6 +9,7 @@ import random
 
 import pytest
 from genuine import compare
+from spanmakers import SPANS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SEARCHES = int(os.environ.get("RUNSTONE_MLFLOW_SEQUENCES", "8"))
@@ -281,6 +282,30 @@ SEQUENCES = {
 }  # fmt: skip
 
 
+def _value(value):
+    return {"intValue": value} if isinstance(value, int) else text(value)
+
+
+def _made(maker):
+    """The spans of a maker, each in a trace of its own, and what is told of them."""
+    steps = [NEW]
+    for at, (attributes, events) in enumerate(SPANS[maker]):
+        made = span(str(at), 1, **{key: _value(value) for key, value in attributes.items()})
+        made["events"] = [
+            {
+                "name": event["name"],
+                "timeUnixNano": "1700000000000000001",
+                "attributes": [
+                    {"key": key, "value": text(value)} for key, value in event["attributes"].items()
+                ],
+            }
+            for event in events
+        ]
+        steps += [sent(made), *asked(str(at))]
+    return steps
+
+
+SEQUENCES |= {f"spans of {maker}": _made(maker) for maker in SPANS}
 S = "/api/3.0/mlflow/scorers"
 D = "/api/3.0/mlflow/datasets"
 JUDGE = (

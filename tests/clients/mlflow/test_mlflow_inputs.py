@@ -107,6 +107,33 @@ def test_sklearn_is_logged_by_itself(client, experiment):
     assert client.get_logged_model(model).source_run_id == run.info.run_id
 
 
+def test_xgboost_is_logged_by_itself(client, experiment):
+    import xgboost
+
+    pick = np.random.default_rng(3)
+    features = pick.random((60, 3))
+    table = xgboost.DMatrix(features, features @ [1.0, 2.0, 3.0])
+    mlflow.set_experiment(experiment_id=experiment)
+    mlflow.xgboost.autolog(registered_model_name="boosted")
+    try:
+        with mlflow.start_run() as run:
+            trained = xgboost.train({"max_depth": 2, "eta": 0.5}, table, 8, evals=[(table, "train")])
+    finally:
+        mlflow.xgboost.autolog(disable=True)
+    found = client.get_run(run.info.run_id)
+    assert found.data.params["max_depth"] == "2" and found.data.params["num_boost_round"] == "8"
+    history = client.get_metric_history(run.info.run_id, "train-rmse")
+    assert [each.step for each in history] == list(range(8))
+    assert history[-1].value < history[0].value
+    assert found.data.metrics["train-rmse"] == history[-1].value
+    importance = [each.path for each in client.list_artifacts(run.info.run_id)]
+    assert "feature_importance_weight.json" in importance
+    for uri in (f"models:/{found.outputs.model_outputs[0].model_id}", "models:/boosted/1"):
+        loaded = mlflow.xgboost.load_model(uri)
+        assert np.array_equal(loaded.predict(table), trained.predict(table))
+        assert np.allclose(mlflow.pyfunc.load_model(uri).predict(features), trained.predict(table))
+
+
 def test_asynchronous_logging_loses_nothing(client, experiment):
     with mlflow.start_run(experiment_id=experiment) as run:
         waiting = [mlflow.log_metrics({"a": at, "b": -at}, step=at, synchronous=False) for at in range(300)]

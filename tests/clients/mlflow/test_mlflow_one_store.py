@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from huggingface_hub import HfApi, snapshot_download
 
-from runstone.domain import aliases, versions
+from runstone.domain import aliases, described, lineage, links, versions
 from runstone.domain.context import Context
 from runstone.library import Library
 
@@ -78,6 +78,22 @@ def test_what_the_hub_takes_in_is_a_registered_model(client, served, weights):
     assert {path: data for path, data in contents(got).items() if path in contents(weights)} == contents(
         weights
     )
+
+
+def test_the_run_of_a_version_that_others_linked_is_told_from_its_lineage(
+    client, experiment, served, weights
+):
+    library = Library(served.store, OWNER)
+    run = client.create_run(experiment).info.run_id
+    held = described.project_numbered(served.store, OWNER, int(experiment)).info
+    made = library.put(f"{held.path}/net", weights, type="model")
+    lineage.link(served.store, OWNER, f"run:{held.path}/{run}", "produced", f"{held.path}/net@v1")
+    links.link(served.store, OWNER, made.id, "local/models/linked-net", ("champion",))
+    found = client.get_model_version_by_alias("linked-net", "champion")
+    assert found.run_id == run
+    assert [each.run_id for each in client.search_model_versions(f"run_id = '{run}'")] == [run]
+    library.put("local/models/made-by-nobody", weights, type="model")
+    assert client.get_model_version("made-by-nobody", "1").run_id == ""
 
 
 def test_another_registry_is_listed_by_its_name_aliased_and_loaded(client, served, weights):

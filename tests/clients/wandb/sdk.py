@@ -60,14 +60,14 @@ class Sdk:
         self.output = out
         return [json.loads(line[5:]) for line in out.splitlines() if line.startswith("SAID ")]
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, timeout: float = 100) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "wandb", *arguments],
             cwd=self.folder,
             env=self.environment(WANDB_SILENT="false"),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=timeout,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from runstone import domain
 from runstone.domain.context import Context
 from runstone.domain.runs import files, lifecycle, rows
@@ -82,6 +84,72 @@ def test_every_data_type_is_read_back(served, sdk):
     assert said[10] == {"columns": ["a", "b"], "data": [[1, "x"], [2.5, None]]}
     assert said[11] == [[[1, "x"], [2.5, None]], ["a", "b"]]
     assert lifecycle.get(served.store, CTX, "local/types/all").summary["video"]["_type"] == "video-file"
+
+
+def test_figures_scenes_and_what_is_drawn_on_images_are_read_back_whole(served, sdk):
+    pytest.importorskip("plotly")
+    said = sdk.run("""
+        import numpy as np, hashlib, os
+        import plotly.graph_objects as go
+        figure = go.Figure(data=[go.Scatter(x=[1, 2, 3], y=[4, 1, 9], name="é")], layout={"title": {"text": "t"}})
+        pixels = (np.arange(48).reshape(4, 4, 3) * 5).astype(np.uint8)
+        box = {"position": {"middle": [10, 20], "width": 4, "height": 6}, "domain": "pixel", "class_id": 2, "box_caption": "a cat",
+               "scores": {"acc": .75, "loss": 1}}
+        image = wandb.Image(pixels, boxes={"pred": {"box_data": [box, box | {"class_id": 1}], "class_labels": {1: "dog", 2: "cat"}}},
+                            masks={"truth": {"mask_data": np.eye(4, dtype=np.uint8) * 3, "class_labels": {0: "none", 3: "cat"}},
+                                   "other": {"mask_data": np.ones((4, 4), dtype=np.uint8)}})
+        cloud = np.array([[0, 0, 0, 1], [1.5, 2, 3, 2], [-1, -2, -3, 14]], dtype=float)
+        scene = {"type": "lidar/beta", "points": np.array([[1., 2., 3.], [4., 5., 6.]]),
+                 "vectors": np.array([{"start": [0, 0, 0], "end": [1, 1, 1]}]),
+                 "boxes": np.array([{"corners": [[0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1], [1, 0, 1], [1, 1, 1]],
+                                     "label": "box", "color": [123, 221, 111]}])}
+        open("a.obj", "w").write("v 0 0 0\\nv 1 0 0\\nv 0 1 0\\nf 1 2 3\\n")
+        open("m.pdb", "w").write("ATOM      1  N   MET A   1      27.340  24.430   2.614  1.00  9.67           N\\n")
+        open("m.sdf", "w").write("\\n  x\\n\\n  0  0  0  0  0  0  0  0  0  0999 V2000\\nM  END\\n")
+        with wandb.init(project="types", id="drawn") as run:
+            run.log({"plotly": figure, "wrapped": wandb.Plotly(figure), "image": image, "cloud": wandb.Object3D(cloud),
+                     "scene": wandb.Object3D(scene), "mesh": wandb.Object3D(open("a.obj")), "pdb": wandb.Molecule("m.pdb"),
+                     "sdf": wandb.Molecule("m.sdf")})
+        run = wandb.Api().run("types/drawn")
+        (line,) = run.scan_history()
+        def read(value):
+            run.file(value["path"]).download(root="back", replace=True)
+            content = open("back/" + value["path"], "rb").read()
+            assert value.get("sha256", hashlib.sha256(content).hexdigest()) == hashlib.sha256(content).hexdigest(), value
+            assert value.get("size", len(content)) == len(content), value
+            return content
+        say([go.Figure(json.loads(read(line[key]))) == figure for key in ("plotly", "wrapped")])
+        say([line["image"]["boxes"]["pred"]["_type"], json.loads(read(line["image"]["boxes"]["pred"]))["box_data"] == [box, box | {"class_id": 1}]])
+        from PIL import Image
+        import io
+        masks = line["image"]["masks"]
+        say({key: np.array(Image.open(io.BytesIO(read(masks[key])))).tolist() for key in masks})
+        say([np.array(Image.open(io.BytesIO(read(line["image"])))).tolist() == pixels.tolist(), sorted(line["image"]["all_mask_classes"]) if
+             "all_mask_classes" in line["image"] else None])
+        say([json.loads(read(line["cloud"])) == cloud.tolist(), line["cloud"]["_type"]])
+        seen = json.loads(read(line["scene"]))
+        say([seen["points"], seen["boxes"] == scene["boxes"].tolist(), seen["vectors"], seen["type"]])
+        say([read(line["mesh"]).decode() == open("a.obj").read(), read(line["pdb"]).decode() == open("m.pdb").read(),
+             read(line["sdf"]).decode() == open("m.sdf").read(), sorted({line[key]["_type"] for key in ("mesh", "pdb", "sdf")})])
+        say([run.summary["plotly"]["_type"], dict(run.summary["plotly"]) == line["plotly"]])
+    """)
+    assert said[0] == [True, True]
+    assert said[1] == ["boxes2D", True]
+    eye = [[3, 0, 0, 0], [0, 3, 0, 0], [0, 0, 3, 0], [0, 0, 0, 3]]
+    assert said[2] == {"truth": eye, "other": [[1] * 4] * 4}
+    assert said[3][0] is True
+    assert said[4] == [True, "object3D-file"]
+    assert said[5] == [
+        [[1, 2, 3], [4, 5, 6]],
+        True,
+        [{"start": [0, 0, 0], "end": [1, 1, 1]}],
+        "lidar/beta",
+    ]
+    assert said[6] == [True, True, True, ["molecule-file", "object3D-file"]]
+    assert said[7] == ["plotly-file", True]
+    held = {file.path: file for file in files.listed(served.store, CTX, "local/types/drawn")}
+    value = lifecycle.get(served.store, CTX, "local/types/drawn").summary["pdb"]
+    assert held[value["path"]].sha256 == value["sha256"]
 
 
 def test_defined_metrics_code_and_git(served, sdk):

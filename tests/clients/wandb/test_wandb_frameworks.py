@@ -76,3 +76,29 @@ say(json.load(table.download(root="back"))["columns"])
     """
     )
     assert "Predicted" in said[0]
+
+
+def test_catboost(served, sdk):
+    pytest.importorskip("catboost")
+    said = sdk.run(
+        DATA
+        + """
+from catboost import CatBoostClassifier
+from wandb.integration.catboost import WandbCallback, log_summary
+model = CatBoostClassifier(iterations=5, depth=2, verbose=False, allow_writing_files=False, thread_count=1, random_seed=1)
+with wandb.init(project="frameworks", id="cat") as run:
+    model.fit(x, y, eval_set=(x, y), callbacks=[WandbCallback()])
+    log_summary(model, log_all_params=True, save_model_checkpoint=True)
+say(model.get_evals_result())
+run = wandb.Api().run("frameworks/cat")
+say([run.summary["best_score"], run.config["iterations"], sorted(artifact.type for artifact in run.logged_artifacts())])
+    """
+    )
+    for part, metrics in said[0].items():
+        for metric, values in metrics.items():
+            assert logged(served, "frameworks/cat", f"{part}-{metric}") == values
+    assert "learn" in said[0]
+    best = {
+        part: {metric: min(values) for metric, values in metrics.items()} for part, metrics in said[0].items()
+    }
+    assert said[1] == [best, 5, ["model", "run_table"]]

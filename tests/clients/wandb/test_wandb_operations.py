@@ -19,9 +19,9 @@ _BEGINS = re.compile(r"\b(?:query|mutation)\s+(\w+)")
 _PARTS = re.compile(r"_PROJECT_QUERY_|%s")
 
 
-def python_documents():
-    """The documents in the SDK's Python sources."""
-    for path in SDK.rglob("*.py"):
+def python_documents(folder: Path = SDK):
+    """The documents in the SDK's Python sources, or in those of a folder of it."""
+    for path in folder.rglob("*.py"):
         source = path.read_text()
         if "vendor" in path.parts or not _BEGINS.search(source):
             continue
@@ -56,10 +56,10 @@ def closed(text: str) -> int:
     return 0
 
 
-def operations():
+def operations(documents):
     """Names of operations with what is wrong with them here."""
     found: dict[str, set[str]] = {}
-    for text in (*python_documents(), *core_documents()):
+    for text in documents:
         try:
             document = parse(_PARTS.sub("", text))
         except GraphQLError:
@@ -74,7 +74,7 @@ def operations():
 
 
 def test_each_operation_is_answered_or_named_as_not_supported():
-    found = operations()
+    found = operations([*python_documents(), *core_documents()])
     assert len(found) > 110
     assert {"UpsertBucket", "CreateArtifact", "RunResumeStatus", "UpsertSweep", "CreateAutomation"} <= set(
         found
@@ -86,6 +86,12 @@ def test_each_operation_is_answered_or_named_as_not_supported():
     assert set(unknown) <= documented, {name: unknown[name] for name in set(unknown) - documented}
     if wandb.__version__.startswith("0.31."):
         assert documented <= set(unknown), "these are supported now"
+
+
+def test_each_operation_of_artifacts_and_registries_is_answered():
+    found = operations(python_documents(SDK / "sdk" / "artifacts"))
+    assert len(found) > 40
+    assert {name: problems for name, problems in found.items() if problems} == {}
 
 
 @pytest.mark.parametrize("name", ["CreateCustomChart", "GetOrgAutomations"])

@@ -145,3 +145,30 @@ def _user(server, name):
 
 def _id(server, namespace):
     return registries.number_of(server.store, CTX, namespace)
+
+
+def test_an_artifact_is_linked_by_the_name_that_its_client_gave_it(served, sdk):
+    """What the SDK's core asks for an artifact that has no id yet."""
+    said = sdk.run("""
+        from wandb.proto import wandb_internal_pb2 as pb
+        wandb.Api().create_registry("byclient", visibility="organization")
+        with wandb.init(project="clients", id="c") as run:
+            artifact = wandb.Artifact("net", type="model")
+            with artifact.new_file("w.txt") as file: file.write("weights")
+            given = artifact._client_id
+            run.log_artifact(artifact).wait()
+            def link(client):
+                asked = pb.LinkArtifactRequest(client_id=client, portfolio_name="Net", portfolio_entity="local",
+                                               portfolio_project="wandb-registry-byclient", portfolio_aliases=["prod"])
+                answer = run._interface._deliver_link_artifact(asked).wait_or(timeout=60)
+                return answer.response.link_artifact_response
+            found = link(given)
+            say([found.error_message, found.HasField("version_index"), found.version_index])
+            say(link("x" * 128).error_message)
+        say(wandb.Api().artifact("wandb-registry-byclient/Net:prod").source_qualified_name)
+    """)
+    assert said[0] == ["", True, 0]
+    assert "log it first" in said[1]
+    assert said[2] == "local/clients/net:v0"
+    linked = domain.versions.get(served.store, CTX, "local/byclient/Net@prod")
+    assert linked.digest == domain.versions.get(served.store, CTX, "local/clients/net@v1").digest

@@ -13,9 +13,19 @@ from faults.killer import Victim
 from reliability.programs import environment
 from runstone.domain import audit, maintenance
 from runstone.domain.context import Context
-from runstone.domain.runs import alerts, points, series
+from runstone.domain.runs import alerts, inputs, points, series
+from runstone.domain.runs.inputs import ModelUse, Used
 from runstone.errors import Gone
-from runstone.storage.tables import ERASURES, LOG_PAYLOADS, RUNS, SERIES_BLOCKS
+from runstone.storage.tables import (
+    DATASET_NAMES,
+    DATASET_RUNS,
+    DATASETS,
+    ERASURES,
+    LOG_PAYLOADS,
+    RUN_DATASETS,
+    RUNS,
+    SERIES_BLOCKS,
+)
 from runstone.types import FileEntry
 
 VERIFIER = Path(runstone.__file__).with_name("verifier.py")
@@ -33,6 +43,9 @@ def say(library, name):
     library.save_run_files(name, files=[FileEntry(path=SECRET, size=1, url="s3://b/k", etag="e")])
     library.remove_run_file(name, SECRET)
     alerts.raise_alert(library.store, library.ctx, name, SECRET, SECRET)
+    alerts.keep(library.store, library.ctx, name, SECRET, SECRET, severity="warn", time=7, told=True)
+    datasets = [Used(f"{own}-{n}", "d", "s3", SECRET, SECRET, SECRET, {"for": SECRET}) for n in range(2)]
+    inputs.note(library.store, library.ctx, name, datasets, [ModelUse(SECRET), ModelUse(SECRET, True, 3)])
     library.rewind_run(name, 2)
 
 
@@ -68,11 +81,90 @@ def test_what_a_purged_run_said_is_erased_and_the_rest_stands(library, tmp_path)
     assert after == before / 2 > 5 and smaller < size
     assert library.series("p/two", "shared").values == [0.0, 0.5]
     head = library.store.log.head()
-    bundle = audit.prove_entries(library.store, library.ctx, list(range(head.size)))
+    bundle = audit.bundle(library.store, list(range(head.size)))
     (tmp_path / "proof.json").write_text(json.dumps(bundle))
     command = [sys.executable, "-I", "-S", VERIFIER, tmp_path / "proof.json", "--key", library.log_key()]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "withheld or erased" in done.stdout, done.stderr
+    rebuilt(library)
+
+
+def note(library, name, *datasets):
+    used = [Used(each, "d", "s3", f"source of {each}", labels={"for": SECRET}) for each in datasets]
+    inputs.note(library.store, library.ctx, name, used)
+
+
+def known(library, *words):
+    """Which words the log, or what is left of it, and the rows of datasets have."""
+    with library.store.index.read() as view:
+        tables = (LOG_PAYLOADS, ERASURES, DATASETS)
+        bodies = b"".join(body for table in tables for _, body in view.scan_bodies(table))
+    return [word for word in words if word.encode() in bodies]
+
+
+def test_a_dataset_goes_with_the_last_run_that_read_it(library):
+    """What a purged run said of a dataset that another reads too is kept for that one, and goes when that one goes."""
+    for name in ("p/one", "p/two", "p/three"):
+        library.create_run(name)
+    note(library, "p/one", "only", "shared", "later")
+    note(library, "p/two", "shared", "own")
+    note(library, "p/three", "later")
+    words = [f"source of {each}" for each in ("only", "shared", "later", "own")]
+    assert known(library, *words) == words
+    purge(library, "p/one")
+    assert known(library, *words) == words[1:]
+    assert [row.name for row, _ in inputs.used_in(library.store, library.ctx, "p")] == [
+        "later",
+        "own",
+        "shared",
+    ]
+    first = library.store.log.head().size
+    purge(library, "p/three")
+    assert known(library, *words) == [words[1], words[3]]
+    note(library, "p/two", "later")  # anew, with an entry of its own
+    assert known(library, *words) == words[1:]
+    assert len(inputs.of(library.store, library.ctx, "p/two").datasets) == 3
+    assert known(library, SECRET) == [SECRET], "the labels of the run that is still there"
+    with library.store.index.read() as view:
+        assert {erasure.by for _, erasure in view.scan(ERASURES)} > {first - 1}
+    rebuilt(library)
+
+
+def test_no_dataset_of_purged_runs_is_left(library):
+    for name in ("p/one", "p/two"):
+        library.create_run(name)
+        note(library, name, "a", "b", SECRET)
+    for name in ("p/one", "p/two"):
+        purge(library, name)
+    with library.store.index.read() as view:
+        tables = (DATASETS, DATASET_NAMES, RUN_DATASETS, DATASET_RUNS)
+        assert [view.count(table) for table in tables] == [0, 0, 0, 0]
+    assert told(library)[0] == 0 and known(library, "source of") == []
+    rebuilt(library)
+
+
+def test_a_dataset_that_was_described_for_itself_outlives_the_runs(library):
+    library.create_run("p/one")
+    inputs.describe(library.store, library.ctx, "p", Used("mine", "d", "s3", "source of mine"))
+    note(library, "p/one", "mine", "its")
+    purge(library, "p/one")
+    assert known(library, "source of mine", "source of its") == ["source of mine"]
+    rebuilt(library)
+
+
+def test_an_entry_that_two_purges_erased_is_erased_by_the_second(library):
+    """So that no point in time between the two is offered: what was left for it is not there any more."""
+    for name in ("p/one", "p/two"):
+        library.create_run(name)
+    noted = library.store.log.head().size
+    note(library, "p/one", "shared")
+    note(library, "p/two", "shared")
+    by = []
+    for name in ("p/one", "p/two"):
+        purge(library, name)
+        with library.store.index.read() as view:
+            by.append((view.get(ERASURES, noted).by, library.store.log.head().size - 1))
+    assert [found == last for found, last in by] == [True, True] and by[0] < by[1]
     rebuilt(library)
 
 

@@ -67,7 +67,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     environment: dict[str, Any] | None = None
 
     def as_patch(self) -> dict[str, Any]:
-        """The change as the fields of :meth:`runstone.tracking.Tracking.update_run`."""
+        """The change as the fields of :meth:`runstone.library.tracking.Tracking.update_run`."""
         remove = [f"config.{name}" for name in self.removed or ()]
         patch: dict[str, Any] = {"config": self.config, "summary": self.summary, "notes": self.notes}
         if self.tags is not None:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from runstone.client import names, near
 from runstone.client import plan as plans
-from runstone.client.bringing import Bringing, Options, bring, default_log_key
-from runstone.client.cache import Cache, parse_size
+from runstone.client.bringing import Bringing, Options, bring, pinned_key
+from runstone.client.cache import Cache, limit_of
 from runstone.client.eviction import Pin, make_room
 from runstone.client.http import MSGPACK, Http
 from runstone.client.names import Name
@@ -156,8 +156,8 @@ def load(
     The other options are those of :func:`runstone.client.fetch.fetch`.
     """
     selection = Selection(tensors, rank, of)
-    limit = parse_size(cache_size) if isinstance(cache_size, str) else cache_size
-    pinned = default_log_key() if log_key is None else log_key
+    limit = limit_of(cache_size)
+    pinned = pinned_key(log_key)
     servers = Servers(url, key, timeout=timeout, retries=retries, consumer=consumer)
     try:
         if not pinned:  # what a plan says of places is not signed

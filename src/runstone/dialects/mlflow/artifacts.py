@@ -19,7 +19,8 @@ from runstone.dialects.mlflow.wire import REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Download, Pairs, Raw, Route
 from runstone.domain import content, described, limits, versions
 from runstone.domain.content import StoredFile
-from runstone.domain.runs import files, lifecycle
+from runstone.domain.runs import browsing, files, lifecycle
+from runstone.domain.runs.browsing import RunHead
 from runstone.errors import Invalid, Missing, RunstoneError
 from runstone.types import FileEntry, RunInfo, UploadedFile
 
@@ -32,22 +33,27 @@ _TEXTS = {
 _TEXT_NAMES = {"MLmodel", "MLproject"}
 
 
-def holder(call: Call, path: str) -> tuple[RunInfo, str]:
+def holder(call: Call, path: str) -> tuple[RunHead, str]:
     """The run that has the files of a proxy path, and the rest of the path."""
     parts = path.split("/")
     if len(parts) >= 4 and parts[1] == "models" and parts[3] == "artifacts":
-        return logged(call, parts[2]), "/".join(parts[4:])
+        return logged_head(call, parts[2]), "/".join(parts[4:])
     if len(parts) >= 3 and parts[2] == "artifacts":
-        return ids.run(call, parts[1]), "/".join(parts[3:])
+        return ids.head(call, parts[1]), "/".join(parts[3:])
     raise missing(f"No such artifact: '{path}'")
 
 
 def logged(call: Call, model: str) -> RunInfo:
     """The run that stands for a logged model."""
+    return lifecycle.get(call.store, call.ctx, logged_head(call, model).path, deleted=True)
+
+
+def logged_head(call: Call, model: str) -> RunHead:
+    """The head of the run that stands for a logged model."""
     name = ids.run_name(call, model.removeprefix("m-")) if model.startswith("m-") else ""
     try:
         if name:
-            found = lifecycle.get(call.store, call.ctx, name, deleted=True)
+            found = browsing.head(call.store, call.ctx, name)
             if found.job_type == ids.LOGGED:
                 return found
     except Missing:
@@ -72,7 +78,7 @@ def registered(call: Call, path: str) -> tuple[str, str] | None:
     return f"{info.collection}@v{info.number}", "/".join(parts[3:])
 
 
-def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:
+def under(call: Call, run: RunInfo | RunHead, prefix: str = "") -> Iterator[FileEntry]:
     """The files of a run in a folder, by path."""
     after = ""
     while True:
@@ -83,7 +89,7 @@ def under(call: Call, run: RunInfo, prefix: str = "") -> Iterator[FileEntry]:
         after = page[-1].path
 
 
-def children(call: Call, run: RunInfo, folder: str) -> list[dict[str, Any]]:
+def children(call: Call, run: RunInfo | RunHead, folder: str) -> list[dict[str, Any]]:
     """What lies in a folder of a run's files, by path."""
     prefix = f"{folder}/" if folder else ""
     return _level(under(call, run, prefix), prefix)
@@ -104,7 +110,7 @@ def _level(entries: Iterable[FileEntry], prefix: str) -> list[dict[str, Any]]:
 
 def list_run(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``artifacts/list``: paths are relative to the run."""
-    run = ids.run(call, wire.text(fields, "run_id"))
+    run = ids.head(call, wire.text(fields, "run_id"))
     folder = _folder(wire.text(fields, "path"))
     project = runs.project_of(call, run)
     number = ids.run_id(project.id, run.id, run.name)
@@ -150,7 +156,7 @@ def opened(call: Call, path: str) -> StoredFile:
     return _open(call, run, rest, path)
 
 
-def path_of(call: Call, run: RunInfo, path: str) -> str:
+def path_of(call: Call, run: RunInfo | RunHead, path: str) -> str:
     """The proxy path of a file of a run or logged model."""
     project = runs.project_of(call, run)
     folder = (
@@ -163,7 +169,7 @@ def get_artifact(call: Call) -> Download:
     """Answers ``GET /get-artifact?run_id=…&path=…``."""
     query = dict(call.query or ())
     path = checked(query.get("path", ""))
-    return named(_open(call, ids.run(call, query.get("run_id") or query.get("run_uuid", "")), path, path))
+    return named(_open(call, ids.head(call, query.get("run_id") or query.get("run_uuid", "")), path, path))
 
 
 async def upload(call: Call) -> Raw:
@@ -242,7 +248,7 @@ def _keep(call: Call, keep: Callable[[UploadedFile], None], upload: str) -> None
     keep(content.finish_upload(call.store, call.ctx, upload))
 
 
-def keep_file(call: Call, run: RunInfo, path: str, found: UploadedFile) -> None:
+def keep_file(call: Call, run: RunHead, path: str, found: UploadedFile) -> None:
     """Gives a run a file whose bytes are here."""
     entry = FileEntry(path=path, size=found.size, sha256=found.sha256)
     files.put(call.store, call.ctx.without_id(), run.path, [entry])
@@ -254,7 +260,7 @@ def drop(call: Call, upload: str) -> None:
         content.abort_upload(call.store, call.ctx, upload)
 
 
-def _open(call: Call, run: RunInfo, path: str, asked: str) -> StoredFile:
+def _open(call: Call, run: RunHead, path: str, asked: str) -> StoredFile:
     try:
         return files.open_file(call.store, call.ctx, run.path, path)
     except Missing:
@@ -279,7 +285,7 @@ def media_type(name: str) -> str:
     return mimetypes.guess_type(name)[0] or BYTES
 
 
-def _shown(call: Call, run: RunInfo, folder: str) -> list[dict[str, Any]]:
+def _shown(call: Call, run: RunHead, folder: str) -> list[dict[str, Any]]:
     # mlflow still shows them; here a deleted run must be restored before its files are looked at.
     return [] if run.deleted else children(call, run, folder)
 

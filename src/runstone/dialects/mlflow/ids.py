@@ -16,6 +16,7 @@ from runstone.dialects.routing import Call
 from runstone.domain import described, names, projects
 from runstone.domain.described import DescribedProject
 from runstone.domain.runs import browsing, lifecycle
+from runstone.domain.runs.browsing import RunHead
 from runstone.errors import Exists, Missing
 from runstone.types import RunInfo
 
@@ -131,10 +132,15 @@ def run_name(call: Call, text: str) -> str:
 
 def run(call: Call, text: str) -> RunInfo:
     """A run by its id, also one that was deleted."""
+    return lifecycle.get(call.store, call.ctx, head(call, text).path, deleted=True)
+
+
+def head(call: Call, text: str) -> RunHead:
+    """The head of a run by its id, also of one that was deleted."""
     name = run_name(call, text)
     try:
         if name:
-            found = lifecycle.get(call.store, call.ctx, name, deleted=True)
+            found = browsing.head(call.store, call.ctx, name)
             if found.job_type != LOGGED:
                 return found
     except Missing:
@@ -142,12 +148,17 @@ def run(call: Call, text: str) -> RunInfo:
     raise missing(f"Run with id={text} not found")
 
 
-def active_run(call: Call, text: str) -> RunInfo:
-    """A run that may be written."""
-    found = run(call, text)
+def active_head(call: Call, text: str) -> RunHead:
+    """The head of a run that may be written."""
+    found = head(call, text)
     if found.deleted:
         raise invalid(f"The run {text} must be in the 'active' state. Current state is deleted.")
     return found
+
+
+def active_run(call: Call, text: str) -> RunInfo:
+    """A run that may be written."""
+    return lifecycle.get(call.store, call.ctx, active_head(call, text).path, deleted=True)
 
 
 def registry(call: Call) -> str:

@@ -13,10 +13,9 @@ from runstone.dialects.routing import Call
 from runstone.domain.described import DescribedProject
 from runstone.domain.queries import rows
 from runstone.domain.runs import inputs, lifecycle
-from runstone.domain.runs.inputs import Dataset, ModelUse, Used
+from runstone.domain.runs.inputs import Dataset, ModelUse, Used, Uses
 from runstone.errors import Missing
 from runstone.query import And, Compare, Condition, Ids, In, IsNull, Match, Not
-from runstone.types import RunInfo
 
 CONTEXT = "mlflow.data.context"
 LOGGED_TAG = "mlflow.log-model.history"
@@ -90,9 +89,8 @@ def search_datasets(call: Call, fields: dict[str, Any]) -> Any:
     return {"dataset_summaries": found} if found else {}
 
 
-def shown(call: Call, run: RunInfo) -> tuple[dict[str, Any], dict[str, Any]]:
+def shown(uses: Uses) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a run reads and makes, as mlflow writes it."""
-    uses = inputs.of(call.store, call.ctx, run.path)
     read: dict[str, Any] = {}
     if uses.datasets:
         read["dataset_inputs"] = [_shown(dataset, labels) for dataset, labels in uses.datasets]

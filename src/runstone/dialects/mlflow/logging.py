@@ -12,7 +12,7 @@ from runstone.domain.runs import points
 from runstone.errors import Conflict
 
 MAX_TIMESTAMP = 1 << 50
-_NUMBERS_OF_POINTS = (float, int)
+_METRIC = ("key", "value", "timestamp", "step", "model_id")
 
 
 def log_param(call: Call, fields: dict[str, Any]) -> Any:
@@ -20,7 +20,7 @@ def log_param(call: Call, fields: dict[str, Any]) -> Any:
     text = wire.text(fields, "run_id")
     key, value = validation.param(wire.text(fields, "key"), wire.text(fields, "value"))
     try:
-        runs.change(call, ids.active_run(call, text), {key: value}, {})
+        runs.change(call, ids.active_head(call, text).path, {key: value}, {})
     except Conflict as error:
         raise invalid(
             f"Changing param values is not allowed. Param with key='{key}' was already logged with "
@@ -32,79 +32,59 @@ def log_param(call: Call, fields: dict[str, Any]) -> Any:
 def log_metric(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/log-metric``."""
     point = _point(fields, "")
-    found = ids.active_run(call, wire.text(fields, "run_id"))
-    measured = modelmetrics.of_batch(call, [(fields, point)])
+    found = ids.active_head(call, wire.text(fields, "run_id"))
+    measured = modelmetrics.of_batch(call, wire.text(fields, "run_id"), [(fields, point)])
     points.log_rows(call.store, call.ctx, found.path, [point])
-    modelmetrics.log(call, wire.text(fields, "run_id"), measured)
+    modelmetrics.log(call, measured)
     return {}
 
 
 def log_batch(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/log-batch``: everything is checked before anything is written, and params are refused together."""
     text = wire.text(fields, "run_id")
-    given = {name: fields.get(name) or [] for name in ("metrics", "params", "tags")}
-    plain = [_is_plain(metric) for metric in given["metrics"]]
-    for at, metric in enumerate(given["metrics"]):
-        if not plain[at]:
+    metrics = fields.get("metrics") or []
+    encoded = _plain_points(metrics)
+    if encoded is None:
+        for at, metric in enumerate(metrics):
             _require_whole(metric, f"metrics[{at}].")
-    params, tags = wire.pairs(fields, "params"), wire.pairs(fields, "tags")
-    found = ids.active_run(call, text)
-    validation.batch(len(given["metrics"]), len(params), len(tags))
-    logged = _points(given["metrics"], plain)
+    given, tags = wire.pairs(fields, "params"), wire.pairs(fields, "tags")
+    found = ids.active_head(call, text)
+    validation.batch(len(metrics), len(given), len(tags))
+    logged = (
+        [_point(metric, f"metrics[{at}].") for at, metric in enumerate(metrics)] if encoded is None else []
+    )
     checked = {
-        "params": dict(validation.param(*pair, f"params[{at}].") for at, pair in enumerate(params)),
+        "params": dict(validation.param(*pair, f"params[{at}].") for at, pair in enumerate(given)),
         "tags": dict(validation.run_tag(*pair, f"tags[{at}].") for at, pair in enumerate(tags)),
     }
-    _require_distinct([key for key, _ in params])
-    batch = points.encode(logged) if logged else b""
-    measured = modelmetrics.of_batch(call, list(zip(given["metrics"], logged, strict=True)))
+    _require_distinct([key for key, _ in given])
+    batch = encoded if encoded is not None else points.encode(logged) if logged else b""
+    measured = modelmetrics.of_batch(call, text, list(zip(metrics, logged, strict=True))) if logged else []
     if checked["params"] or checked["tags"]:
         try:
-            runs.change(call, found, checked["params"], checked["tags"])
+            runs.change(call, found.path, checked["params"], checked["tags"])
         except Conflict:
+            held = runs.params_of(ids.run(call, text))
             changed = [
-                {"key": key, "old_value": held, "new_value": value}
+                {"key": key, "old_value": held[key], "new_value": value}
                 for key, value in checked["params"].items()
-                if (held := runs.param_of(found, key)) is not None and held != value
+                if key in held and held[key] != value
             ]
             raise invalid(
                 f"Changing param values is not allowed. Params were already logged='{changed}' for run ID='{text}'."
             ) from None
     if batch:
         points.log(call.store, call.ctx.without_id(), found.path, batch)
-    modelmetrics.log(call, text, measured)
+    modelmetrics.log(call, measured)
     return {}
 
 
-def _points(batch: list[dict[str, Any]], plain: list[bool]) -> list[tuple[int, int, dict[str, Any]]]:
-    """The points of a batch. Most are plain numbers under a few keys, and there may be a thousand: a key is checked once."""
-    known: set[str] = set()
-    found = []
-    for at, metric in enumerate(batch):
-        if plain[at] and metric["key"] in known:
-            value = {metric["key"]: float(metric["value"])}
-            found.append((metric.get("step", 0), metric["timestamp"] * 1000, value))
-        else:
-            found.append(_point(metric, f"metrics[{at}]."))
-            known.add(metric["key"])
-    return found
-
-
-def _is_plain(metric: Any) -> bool:
-    """Whether a metric of a batch is of numbers as they are meant, in their ranges; its key is still to be checked."""
-    if type(metric) is not dict:
-        return False
-    get = metric.get
-    timestamp, step = get("timestamp"), get("step", 0)
-    return (
-        type(get("value")) in _NUMBERS_OF_POINTS
-        and type(timestamp) is int
-        and 0 <= timestamp <= MAX_TIMESTAMP
-        and type(step) is int
-        and -(1 << 63) <= step < 1 << 63
-        and type(get("key")) is str
-        and get("key") != ""
-    )
+def _plain_points(metrics: list[Any]) -> bytes | None:
+    """The batch of metrics that are numbers as they are meant, of no model, under keys that may be: nearly always all of a request."""
+    found = points.encode_entries(metrics, _METRIC, MAX_TIMESTAMP, 1000) if metrics else None
+    if found is None or not all(map(validation.is_key, found[1])):
+        return None
+    return found[0]
 
 
 def _require_whole(metric: Any, path: str) -> None:

@@ -13,7 +13,7 @@ from runstone.dialects.mlflow import ids, validation, wire
 from runstone.dialects.mlflow.problem import EXISTS, invalid, missing, refusal
 from runstone.dialects.mlflow.wire import ARRAY, INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import Call
-from runstone.domain import aliases, collections, described, labels, versions
+from runstone.domain import aliases, collections, described, labels, lineage, versions
 from runstone.domain.described import DescribedCollection, DescribedVersion
 from runstone.domain.queries import mlflow, rows
 from runstone.errors import Exists, Missing, RunstoneError
@@ -231,7 +231,7 @@ def shown(call: Call, model: DescribedCollection) -> dict[str, Any]:
         answer["description"] = model.info.description
     if found:
         answer["latest_versions"] = [
-            shown_version(model, version, aliased=False) for version in latest(found, STAGES)
+            shown_version(call, model, version, aliased=False) for version in latest(found, STAGES)
         ]
     if tags := tags_of(model):
         answer["tags"] = wire.key_values(tags)
@@ -261,7 +261,7 @@ def latest(found: list[DescribedVersion], stages: tuple[str, ...]) -> list[Descr
 
 
 def shown_version(
-    model: DescribedCollection, version: DescribedVersion, *, aliased: bool = True
+    call: Call, model: DescribedCollection, version: DescribedVersion, *, aliased: bool = True
 ) -> dict[str, Any]:
     """A version as mlflow writes it."""
     given = origin(version)
@@ -273,7 +273,7 @@ def shown_version(
         "current_stage": stage(version),
         "description": version.info.description,
         "source": given.get("source") or stored_uri(version),
-        "run_id": given.get("run_id", ""),
+        "run_id": given.get("run_id") or _maker(call, version),
         "status": "READY" if version.info.state == "live" else "FAILED_REGISTRATION",
         "run_link": given.get("run_link", ""),
     }
@@ -282,6 +282,12 @@ def shown_version(
     if aliased and version.info.aliases:
         answer["aliases"] = list(version.info.aliases)
     return answer
+
+
+def _maker(call: Call, version: DescribedVersion) -> str:
+    """The id of the run that made a version of which mlflow was told nothing, by its lineage; empty when there is none."""
+    found = None if origin(version) else lineage.maker(call.store, call.ctx, version.info.id)
+    return ids.run_id(found.project, found.run, found.name) if found else ""
 
 
 def stored_uri(version: DescribedVersion) -> str:

@@ -42,7 +42,9 @@ def create(call: Call, fields: dict[str, Any]) -> Any:
     if given.model_id and not models.is_prompt(tags):
         logged.note_version(call, given.model_id, name, made.number)
     exact = f"{model.info.path}@v{made.number}"
-    return {"model_version": models.shown_version(model, described.version(call.store, call.ctx, exact))}
+    return {
+        "model_version": models.shown_version(call, model, described.version(call.store, call.ctx, exact))
+    }
 
 
 def find(call: Call, name: str, number: Any) -> tuple[DescribedCollection, DescribedVersion, str]:
@@ -68,7 +70,7 @@ def _number(number: Any) -> str:
 def get(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``model-versions/get``."""
     model, version, _ = find(call, wire.text(fields, "name"), fields.get("version"))
-    return {"model_version": models.shown_version(model, version)}
+    return {"model_version": models.shown_version(call, model, version)}
 
 
 def download_uri(call: Call, fields: dict[str, Any]) -> Any:
@@ -145,7 +147,9 @@ def latest(call: Call, fields: dict[str, Any]) -> Any:
     model = models.find(call, wire.text(fields, "name"))
     asked = tuple(_stage(text) for text in wire.strings(fields, "stages")) or models.STAGES
     found = models.latest(models.versions_of(call, model), asked)
-    return {"model_versions": [models.shown_version(model, version) for version in found]} if found else {}
+    return (
+        {"model_versions": [models.shown_version(call, model, version) for version in found]} if found else {}
+    )
 
 
 def set_alias(call: Call, fields: dict[str, Any]) -> Any:
@@ -171,7 +175,9 @@ def _by_alias(call: Call, name: str, alias: str) -> Any:
         if re.fullmatch(r"[vV]?\d+", alias):
             raise Missing(alias)
         path = f"{model.info.path}@{'latest' if alias.lower() == 'latest' else alias}"
-        return {"model_version": models.shown_version(model, described.version(call.store, call.ctx, path))}
+        return {
+            "model_version": models.shown_version(call, model, described.version(call.store, call.ctx, path))
+        }
     except Missing:
         if alias.lower() == "latest":
             raise missing(f"Latest version not found for model {name}.") from None
@@ -190,13 +196,13 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
         (row, model, version)
         for model in models.listed(call)
         for version in models.versions_of(call, model)
-        if rows.matches(condition, row := _row(model, version))
+        if rows.matches(condition, row := _row(call, model, version))
     ]
     found = rows.ordered(found, orders, lambda each: each[0])
     answer: dict[str, Any] = {}
     if page := found[offset : offset + limit]:
         answer["model_versions"] = [
-            models.shown_version(model, version, aliased=False) for _, model, version in page
+            models.shown_version(call, model, version, aliased=False) for _, model, version in page
         ]
     if len(found) > offset + limit:
         answer["next_page_token"] = wire.page_token(offset + limit)
@@ -216,8 +222,8 @@ def _put_stage(call: Call, path: str, version: DescribedVersion, stage: str) -> 
     versions.update(call.store, ctx, path, description=version.info.description)  # it was changed now
 
 
-def _row(model: DescribedCollection, version: DescribedVersion) -> dict[str, Any]:
-    shown = models.shown_version(model, version)
+def _row(call: Call, model: DescribedCollection, version: DescribedVersion) -> dict[str, Any]:
+    shown = models.shown_version(call, model, version)
     return {
         "name": shown["name"],
         "version": version.info.number,

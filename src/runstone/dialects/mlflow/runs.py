@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from runstone.dialects.mlflow import experiments, ids, inputs, searching, validation, wire
 from runstone.dialects.mlflow.problem import invalid, missing
@@ -14,7 +16,9 @@ from runstone.domain import described
 from runstone.domain.described import DescribedProject
 from runstone.domain.queries import mlflow
 from runstone.domain.queries.mlflow_grammars import STATUSES
-from runstone.domain.runs import browsing, lifecycle, points, questions, table
+from runstone.domain.runs import browsing, details, lifecycle, questions, table
+from runstone.domain.runs.browsing import RunHead
+from runstone.domain.runs.details import Rendering, RunDetails
 from runstone.errors import Missing
 from runstone.query import Condition, Order
 from runstone.types import RunInfo
@@ -44,6 +48,7 @@ _STATES = {
     "KILLED": "killed",
 }
 _WORDS = {state: word for word, states in STATUSES.items() for state in states}
+_encode = msgspec.json.Encoder().encode
 _NUMBERS = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
 
 
@@ -68,15 +73,15 @@ def create(call: Call, fields: dict[str, Any]) -> Any:
         info={"heartbeats": False, "user_id": wire.text(fields, "user_id")},
         started=max(wire.whole(fields, "start_time"), 0) * 1000,
     )
-    answer = shown(call, project, made)
+    answer = shown(placed(call, project), details.get(call.store, call.ctx, made.path))
     del answer["outputs"]
     return {"run": answer}
 
 
 def get(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/get``."""
-    found = ids.run(call, wire.text(fields, "run_id"))
-    return {"run": shown(call, project_of(call, found), found)}
+    found = details.get(call.store, call.ctx, ids.head(call, wire.text(fields, "run_id")).path)
+    return {"run": shown(placed(call, project_of(call, found)), found)}
 
 
 def update(call: Call, fields: dict[str, Any]) -> Any:
@@ -94,12 +99,12 @@ def update(call: Call, fields: dict[str, Any]) -> Any:
         ended = wire.whole(fields, "end_time") * 1000 if "end_time" in fields else 0
         state = _STATES.get(status, found.state)
         found = lifecycle.set_state(call.store, call.ctx, found.path, state, finished=max(ended, 0))
-    return {"run_info": info(call, project_of(call, found), found)}
+    return {"run_info": info(placed(call, project_of(call, found)), found)}
 
 
 def delete(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/delete``."""
-    found = ids.run(call, wire.text(fields, "run_id"))
+    found = ids.head(call, wire.text(fields, "run_id"))
     if not found.deleted:
         lifecycle.delete(call.store, call.ctx, found.path)
     return {}
@@ -107,7 +112,7 @@ def delete(call: Call, fields: dict[str, Any]) -> Any:
 
 def restore(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/restore``."""
-    found = ids.run(call, wire.text(fields, "run_id"))
+    found = ids.head(call, wire.text(fields, "run_id"))
     if found.deleted:
         lifecycle.restore(call.store, call.ctx, found.path)
     return {}
@@ -116,8 +121,7 @@ def restore(call: Call, fields: dict[str, Any]) -> Any:
 def set_tag(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``runs/set-tag``."""
     key, value = validation.run_tag(wire.text(fields, "key"), wire.text(fields, "value"))
-    found = ids.active_run(call, wire.text(fields, "run_id"))
-    change(call, found, {}, {key: value})
+    change(call, ids.active_head(call, wire.text(fields, "run_id")).path, {}, {key: value})
     return {}
 
 
@@ -148,17 +152,13 @@ def search(call: Call, fields: dict[str, Any]) -> Any:
     runs, token = look(call, fields, found, condition, orders, view, max(limit, 0))
     answer: dict[str, Any] = {}
     if runs:
-        answer["runs"] = [shown(call, found[f"{run.namespace}/{run.project}"], run) for run in runs]
-        for each in answer[
-            "runs"
-        ]:  # as in mlflow, a search tells of the datasets that are read, not of the models
-            each["inputs"].pop("model_inputs", None)
+        answer["runs"] = runs
     if token:
         answer["next_page_token"] = token
     return answer
 
 
-_Found = tuple[Sequence[RunInfo], str]
+_Found = tuple[Sequence[Any], str]
 
 
 def _by_columns(
@@ -175,7 +175,8 @@ def _by_columns(
     page = questions.across(
         call.store,
         call.ctx,
-        found,
+        {path: _rendering(call, project) for path, project in found.items()},
+        "mlflow run",
         filter=searching.condition_of(call, condition, view),
         order=searching.orders_of(orders),
         limit=limit,
@@ -183,6 +184,18 @@ def _by_columns(
         deleted=True,
     )
     return page.items, wire.place_token(page.next) if page.next else ""
+
+
+def _rendering(call: Call, project: DescribedProject) -> Rendering:
+    where = placed(call, project)
+    return Rendering(where, lambda run: _encode(_searched(where, run)))
+
+
+def _searched(where: Placed, run: RunDetails) -> dict[str, Any]:
+    """A run in an answer to a search, which tells of the datasets that are read and, as in mlflow, not of the models."""
+    answer = shown(where, run)
+    answer["inputs"].pop("model_inputs", None)
+    return answer
 
 
 def _by_rows(
@@ -203,42 +216,58 @@ def _by_rows(
     named, more = browsing.search(
         call.store, call.ctx, found, condition, orders, shown=row, offset=offset, limit=limit
     )
-    runs = [lifecycle.get(call.store, call.ctx, name, deleted=True) for name in named]
+    runs = [
+        _searched(placed(call, found[name.rpartition("/")[0]]), details.get(call.store, call.ctx, name))
+        for name in named
+    ]
     return runs, wire.page_token(offset + limit) if more else ""
 
 
-def shown(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
+class Placed(NamedTuple):
+    """What mlflow says of the project of a run: its number, the id of the experiment, and where artifacts are."""
+
+    project: int
+    experiment_id: str
+    location: str
+
+
+def placed(call: Call, project: DescribedProject) -> Placed:
+    """The place of a project's runs."""
+    return Placed(project.id, ids.experiment_id(call, project), experiments.location(call, project))
+
+
+def shown(where: Placed, run: RunDetails) -> dict[str, Any]:
     """A run as mlflow writes it."""
     data: dict[str, Any] = {}
-    if run.points:
+    if run.latest:
         data["metrics"] = [
             {
-                "key": stat.key,
-                "value": wire.shown_number(stat.last),
-                "timestamp": wire.milliseconds(stat.time),
-                "step": stat.step,
+                "key": point.key,
+                "value": wire.shown_number(point.value),
+                "timestamp": wire.milliseconds(point.time),
+                "step": point.step,
             }
-            for stat in points.statistics(call.store, call.ctx, run.path, limit=1 << 30, deleted=True)
+            for point in run.latest
         ]
     if params := params_of(run):
         data["params"] = wire.key_values(params)
     data["tags"] = wire.key_values({**run.tags, NAME_TAG: run.display_name or run.name})
-    read, made = inputs.shown(call, run)
-    return {"info": info(call, project, run), "data": data, "inputs": read, "outputs": made}
+    read, made = inputs.shown(run.uses)
+    return {"info": info(where, run), "data": data, "inputs": read, "outputs": made}
 
 
-def info(call: Call, project: DescribedProject, run: RunInfo) -> dict[str, Any]:
+def info(where: Placed, run: RunInfo | RunDetails) -> dict[str, Any]:
     """A run's attributes as mlflow writes them."""
-    number = ids.run_id(project.id, run.id, run.name)
+    number = ids.run_id(where.project, run.id, run.name)
     found = {
         "run_uuid": number,
         "run_id": number,
-        "experiment_id": ids.experiment_id(call, project),
+        "experiment_id": where.experiment_id,
         "run_name": run.display_name or run.name,
         "user_id": run.info.get("user_id", run.by),
         "status": _WORDS.get(run.state, "FAILED"),
         "start_time": wire.milliseconds(run.started),
-        "artifact_uri": artifact_uri(call, project, number),
+        "artifact_uri": f"{where.location}/{number}/artifacts",
         "lifecycle_stage": experiments.stage(run.deleted),
     }
     if run.finished:
@@ -251,13 +280,15 @@ def artifact_uri(call: Call, project: DescribedProject, number: str) -> str:
     return f"{experiments.location(call, project)}/{number}/artifacts"
 
 
-def project_of(call: Call, run: RunInfo) -> DescribedProject:
+def project_of(call: Call, run: RunInfo | RunDetails | RunHead) -> DescribedProject:
     """The project that a run lies in."""
     return described.project(call.store, call.ctx, f"{run.namespace}/{run.project}")
 
 
-def params_of(run: RunInfo) -> dict[str, str]:
+def params_of(run: RunInfo | RunDetails) -> dict[str, str]:
     """A run's config as mlflow's params: nested names with dots, values as text."""
+    if all(type(value) is str for value in run.config.values()):  # as mlflow's own are
+        return dict(run.config)
     flat: dict[str, Any] = {}
     table.flatten(flat, "", run.config)
     return {
@@ -265,16 +296,11 @@ def params_of(run: RunInfo) -> dict[str, str]:
     }
 
 
-def param_of(run: RunInfo, key: str) -> str | None:
-    """One param of a run."""
-    return params_of(run).get(key)
-
-
-def change(call: Call, run: RunInfo, params: dict[str, str], tags: dict[str, str]) -> None:
+def change(call: Call, run: str, params: dict[str, str], tags: dict[str, str]) -> None:
     """Sets params, which never change again, and tags of a run; raises :class:`Conflict` for a param that has another value."""
     name = tags.get(NAME_TAG)
     lifecycle.update(
-        call.store, call.ctx, run.path, once=params or None, tags=tags or None, display_name=name or None
+        call.store, call.ctx, run, once=params or None, tags=tags or None, display_name=name or None
     )
 
 

@@ -11,7 +11,19 @@ from runstone.dialects.mlflow import ids
 from runstone.dialects.routing import Call
 from runstone.domain import described
 from runstone.errors import Missing
-from runstone.query import And, Compare, Condition, Ids, In, Match, Not, Order, fields_of, leaves, rewritten
+from runstone.query import (
+    And,
+    Compare,
+    Condition,
+    Ids,
+    In,
+    Match,
+    Not,
+    Order,
+    fields_of,
+    leaves,
+    rewritten,
+)
 
 #: mlflow's start is when a run began, and its user whom the client names.
 _RENAMED = {"created": "started", "user": "user_id"}

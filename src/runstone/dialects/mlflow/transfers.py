@@ -14,8 +14,8 @@ from runstone.dialects.mlflow.problem import invalid
 from runstone.dialects.mlflow.wire import INTEGER, REQUIRED, STRING
 from runstone.dialects.routing import BYTES, Call, Pairs, Raw, Route
 from runstone.domain import content, joining
+from runstone.domain.runs.browsing import RunHead
 from runstone.errors import Invalid, Missing
-from runstone.types import RunInfo
 
 PART = "/api/2.0/mlflow-artifacts/mpu-parts/{namespace}/{upload}/{number}"
 SIGNED = "/api/2.0/mlflow-artifacts/signed"
@@ -37,7 +37,7 @@ def create(call: Call) -> Any:
     }
 
 
-def _credential(call: Call, run: RunInfo, upload: str, number: int) -> dict[str, Any]:
+def _credential(call: Call, run: RunHead, upload: str, number: int) -> dict[str, Any]:
     path = PART.format(namespace=run.namespace, upload=upload, number=number)
     url = _origin(call) + call.services.sign(call.ctx, ("PUT",), path, SECONDS)
     return {"url": url, "part_number": number, "headers": {}}
@@ -98,7 +98,7 @@ def presigned(call: Call) -> Any:
 def download_url(call: Call, fields: dict[str, Any]) -> Any:
     """Answers ``artifacts/presigned-download-url``."""
     seconds = _seconds(fields, DOWNLOAD_SECONDS)
-    path = artifacts.path_of(call, ids.run(call, wire.text(fields, "run_id")), wire.text(fields, "path"))
+    path = artifacts.path_of(call, ids.head(call, wire.text(fields, "run_id")), wire.text(fields, "path"))
     with artifacts.opened(call, path) as found:
         return {"presigned_url": _signed(call, ("GET",), path, seconds), "file_size": found.size}
 
@@ -108,12 +108,12 @@ def upload_url(call: Call, fields: dict[str, Any]) -> Any:
     run_id, model_id = wire.text(fields, "run_id"), wire.text(fields, "model_id")
     if bool(run_id) == bool(model_id):
         raise invalid("Exactly one of run_id and model_id must be provided.")
-    holder = ids.active_run(call, run_id) if run_id else artifacts.logged(call, model_id)
+    holder = ids.active_head(call, run_id) if run_id else artifacts.logged_head(call, model_id)
     path = artifacts.path_of(call, holder, wire.text(fields, "path"))
     return {"presigned_url": _signed(call, ("PUT",), path, _seconds(fields, DOWNLOAD_SECONDS))}
 
 
-def _target(call: Call) -> tuple[RunInfo, str]:
+def _target(call: Call) -> tuple[RunHead, str]:
     """The run (or logged model) that a file is uploaded to, and the file's path in it."""
     if not isinstance(call.body, dict):
         raise invalid("the body must be a JSON object")

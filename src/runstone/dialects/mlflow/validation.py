@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 
 from runstone.dialects.mlflow.problem import invalid
 from runstone.dialects.mlflow.wire import invalid_value
+from runstone.errors import RunstoneError
 
 MAX_KEY = 250
 MAX_PARAM = 6000
@@ -31,6 +33,16 @@ def key(name: str, path: str, what: str = "") -> str:
     _as_path(name, path)
     short(name, what or path, MAX_KEY)
     return name
+
+
+@functools.lru_cache(8192)
+def is_key(name: str) -> bool:
+    """Whether :func:`key` takes it."""
+    try:
+        key(name, "key")
+    except RunstoneError:
+        return False
+    return True
 
 
 def _as_path(name: str, path: str) -> None:

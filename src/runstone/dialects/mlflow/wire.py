@@ -212,6 +212,8 @@ def key_values(values: Mapping[str, str]) -> list[dict[str, str]]:
 def shown_number(value: Any) -> float | str:
     """A metric's value as mlflow answers it: infinities as the greatest double, NaN as text."""
     number = float(value)
+    if math.isfinite(number):
+        return number
     if math.isnan(number):
         return "NaN"
     return max(-1.7976931348623157e308, min(1.7976931348623157e308, number))

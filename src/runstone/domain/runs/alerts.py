@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.domain.runs import finding
 from runstone.domain.runs.commands import require
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Invalid
-from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.commands import Command, Remains, Stamp, applies
 from runstone.storage.state import State
 from runstone.storage.tables import ALERTS, Alert
 from runstone.types import AlertInfo
@@ -29,7 +31,7 @@ class RaiseAlert(Command, frozen=True, kw_only=True):
     severity: str
     wait: int = 0
 
-    def erased(self, known: set[str]) -> RaiseAlert:
+    def erased(self, remains: Remains) -> RaiseAlert:
         """That there was an alert."""
         return RaiseAlert(actor="", run=self.run, title="", text="", severity=self.severity, wait=self.wait)
 
@@ -57,6 +59,10 @@ class KeepAlert(Command, frozen=True, kw_only=True):
     severity: str
     time: int
     told: bool
+
+    def erased(self, remains: Remains) -> KeepAlert:
+        """That there was an alert."""
+        return replace(self, actor="", reason="", title="", text="")
 
 
 @applies(122, "keep_alert", KeepAlert)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from runstone.domain.collections import domain_of
 from runstone.domain.runs import keys, stats
 from runstone.errors import Conflict, Exists, Invalid, Missing
-from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.commands import Command, Remains, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
 from runstone.storage.tables import (
@@ -19,7 +19,9 @@ from runstone.storage.tables import (
     ARRIVALS,
     ARRIVED,
     BLOB_VERSIONS,
+    DATASET_NAMES,
     DATASET_RUNS,
+    DATASETS,
     HISTORY,
     LAST_OBJECTS,
     LINES,
@@ -37,6 +39,7 @@ from runstone.storage.tables import (
     STREAMS,
     WRITER_LINES,
     WRITER_ROWS,
+    Dataset,
     LastObject,
     Rewind,
     Run,
@@ -87,7 +90,7 @@ class CreateRun(Command, frozen=True, kw_only=True):
         """The run without the past that was found when it was forked."""
         return replace(self, past=Past())
 
-    def erased(self, known: set[str]) -> CreateRun:
+    def erased(self, remains: Remains) -> CreateRun:
         """That there was a run of this name, and where it was forked."""
         return CreateRun(
             actor="",
@@ -122,7 +125,7 @@ class UpdateRun(Command, frozen=True, kw_only=True):
     remove: tuple[str, ...] = ()
     once: bytes | None = None
 
-    def erased(self, known: set[str]) -> UpdateRun:
+    def erased(self, remains: Remains) -> UpdateRun:
         """That there was a change."""
         return UpdateRun(actor="", run=self.run)
 
@@ -147,7 +150,7 @@ class RewindRun(Command, frozen=True, kw_only=True):
         """The rewind without the past that was found."""
         return replace(self, past=Past())
 
-    def erased(self, known: set[str]) -> RewindRun:
+    def erased(self, remains: Remains) -> RewindRun:
         """Where the run was rewound to."""
         return RewindRun(actor="", run=self.run, step=self.step)
 
@@ -372,7 +375,10 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
     doomed += [(RUN_MODELS, key) for key, _ in state.scan(RUN_MODELS, run.id)]
     for (_, dataset), _ in state.scan(RUN_DATASETS, run.id):
         doomed += [(RUN_DATASETS, (run.id, dataset)), (DATASET_RUNS, (dataset, run.id))]
-    for seq in _said(state, run):
+    orphaned = _orphaned(state, run)
+    doomed += [(DATASETS, (dataset.id,)) for dataset in orphaned]
+    doomed += [(DATASET_NAMES, (run.project, dataset.digest, dataset.name)) for dataset in orphaned]
+    for seq in _said(state, run) | {dataset.entry for dataset in orphaned}:
         state.erase(seq, at.seq)
     doomed += _stream_rows(state, run)
     files = [entry for _, entry in state.scan(RUN_FILES, run.id)]
@@ -391,6 +397,17 @@ def _purge_run(state: State, at: Stamp, command: PurgeRun) -> None:
     state.delete(RUN_NAMES, run.project, run.name)
     state.delete(RUNS, run.id)
     state.touch(run.id, at.seq, 73)
+
+
+def _orphaned(state: State, run: Run) -> list[Dataset]:
+    """The datasets that this run was the last to read, but for those that were described for themselves."""
+    found = []
+    for (_, number), _ in state.scan(RUN_DATASETS, run.id):
+        dataset = state.get(DATASETS, number)
+        others = any(reader != run.id for (_, reader), _ in state.scan(DATASET_RUNS, number))
+        if dataset is not None and not others and state.get(HISTORY, run.project, dataset.entry) is None:
+            found.append(dataset)
+    return found
 
 
 def _stream_rows(state: State, run: Run) -> list[tuple[Table[Any], tuple[Any, ...]]]:

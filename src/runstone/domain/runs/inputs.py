@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from runstone.domain import limits
 from runstone.domain.context import Context
@@ -16,7 +17,7 @@ from runstone.domain.runs import finding
 from runstone.domain.runs.commands import mark, require
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing, TooLarge
-from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.commands import Command, Remains, Stamp, applies
 from runstone.storage.index import View
 from runstone.storage.state import State
 from runstone.storage.tables import (
@@ -57,11 +58,25 @@ class ModelUse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class NoteInputs(Command, frozen=True, kw_only=True):
-    """Notes what a run reads and makes."""
+    """Notes what a run reads and makes. ``places`` is where each dataset stood among those that came, of which some are erased."""
 
     run: int
     datasets: tuple[Used, ...] = ()
     models: tuple[ModelUse, ...] = ()
+    places: tuple[int, ...] = ()
+
+    def erased(self, remains: Remains) -> NoteInputs:
+        """What describes datasets that other runs read too."""
+        kept = {
+            place: replace(used, labels={})
+            for place, used in self.placed()
+            if remains.view.get(DATASETS, (remains.seq + 1) << 16 | place) is not None
+        }
+        return NoteInputs(actor="", run=self.run, datasets=tuple(kept.values()), places=tuple(kept))
+
+    def placed(self) -> Iterable[tuple[int, Used]]:
+        """The datasets with their places."""
+        return zip(self.places or range(len(self.datasets)), self.datasets, strict=True)
 
 
 class DescribeDataset(Command, frozen=True, kw_only=True):
@@ -84,7 +99,7 @@ def _note_inputs(state: State, at: Stamp, command: NoteInputs) -> None:
     held = sum(1 for _ in state.scan(RUN_DATASETS, run.id))
     if held + len(command.datasets) > 100 * MAX_INPUTS:
         raise TooLarge(f"run {run.name} would read over {100 * MAX_INPUTS} datasets, which is the limit")
-    for place, used in enumerate(command.datasets):
+    for place, used in command.placed():
         dataset = state.get(DATASET_NAMES, run.project, used.digest, used.name)
         if dataset is None:
             dataset = _described(state, at, run.project, used, place)
@@ -164,7 +179,7 @@ def of(store: Store, ctx: Context, name: str) -> Uses:
     """What a run, also a deleted one, reads and makes."""
     with store.index.read() as view:
         run = finding.find(store, view, ctx, name, deleted=True).run
-        return _of(view, run.id)
+        return noted(view, run.id)
 
 
 def used_in(
@@ -205,7 +220,8 @@ def readers(
     return list(found)
 
 
-def _of(view: View, run: int) -> Uses:
+def noted(view: View, run: int) -> Uses:
+    """What is noted of a run by its id; no policy is asked."""
     datasets = [
         (row, labels)
         for (_, dataset), labels in view.scan(RUN_DATASETS, run)

@@ -13,7 +13,7 @@ from runstone.domain.runs import keys, stats, writers
 from runstone.domain.runs.commands import mark, mark_affected, require
 from runstone.domain.runs.summarising import before, later, summarised
 from runstone.errors import Conflict, Invalid, Missing
-from runstone.storage.commands import Command, Stamp, applies
+from runstone.storage.commands import Command, Remains, Stamp, applies
 from runstone.storage.series.arrivals import note_arrival
 from runstone.storage.state import State
 from runstone.storage.tables import (
@@ -46,12 +46,12 @@ class LogPoints(Command, frozen=True, kw_only=True):
     held: int = 0
     total: int = 0
 
-    def erased(self, known: set[str]) -> LogPoints:
+    def erased(self, remains: Remains) -> LogPoints:
         """The keys that the project's dictionary may have from here, each with no number; at least one, so that it is a batch."""
         numeric, objects = summarised(self.batch)
         names = [*numeric, *objects]
-        kept = [name for name in names if name not in known] or names[:1]
-        known.update(kept)
+        kept = [name for name in names if name not in remains.known] or names[:1]
+        remains.known.update(kept)
         return LogPoints(
             actor="", run=self.run, batch=points.encode_rows([(0, 0, dict.fromkeys(kept, math.nan))])
         )
@@ -77,7 +77,7 @@ class LogLines(Command, frozen=True, kw_only=True):
     first: int | None = None
     writer: str = ""
 
-    def erased(self, known: set[str]) -> LogLines:
+    def erased(self, remains: Remains) -> LogLines:
         """That there were lines."""
         return LogLines(actor="", run=self.run, lines=(Line(0, "", "", ""),))
 
@@ -88,7 +88,7 @@ class PutRunFiles(Command, frozen=True, kw_only=True):
     run: int
     entries: tuple[Entry, ...]
 
-    def erased(self, known: set[str]) -> PutRunFiles:
+    def erased(self, remains: Remains) -> PutRunFiles:
         """That files were put."""
         return PutRunFiles(actor="", run=self.run, entries=())
 
@@ -99,7 +99,7 @@ class RemoveRunFiles(Command, frozen=True, kw_only=True):
     run: int
     paths: tuple[str, ...]
 
-    def erased(self, known: set[str]) -> RemoveRunFiles:
+    def erased(self, remains: Remains) -> RemoveRunFiles:
         """That files were removed."""
         return RemoveRunFiles(actor="", run=self.run, paths=())
 

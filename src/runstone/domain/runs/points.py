@@ -46,6 +46,19 @@ def encode(rows: list[tuple[int, int, dict[str, Any]]]) -> bytes:
         raise Invalid(f"these points cannot be stored: {error}") from None
 
 
+def encode_entries(
+    entries: list[Any], names: tuple[str, str, str, str, str], latest: int, scale: int
+) -> tuple[bytes, list[str]] | None:
+    """Dictionaries that are a point each as a batch, with its keys; None unless all are plain numbers in their ranges.
+
+    See :func:`runstone._native.points.encode_entries`.
+    """
+    try:
+        return points.encode_entries(entries, names, latest, scale)
+    except ValueError:
+        return None
+
+
 def statistics(
     store: Store,
     ctx: Context,

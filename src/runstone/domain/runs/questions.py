@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from runstone import query as tree
 from runstone.domain import fields
 from runstone.domain.context import Context
 from runstone.domain.queries import mongo, text
-from runstone.domain.runs import ancestry, encoded, finding
+from runstone.domain.runs import ancestry, details, encoded, finding
 from runstone.domain.runs.columns import tables
+from runstone.domain.runs.details import Rendering
 from runstone.domain.runs.encoded import EncodedPage
 from runstone.domain.runs.finding import InProject
 from runstone.domain.store import Store
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 #: The most fields of a project that are looked through for a name.
 MAX_FIELDS = 1_000_000
+#: Runs that are written in one read of the index, which is to be short.
+_AT_ONCE = 256
 FUNCTIONS = ("count", "min", "max", "mean", "sum")
 _NOT_DELETED = Compare("deleted", "=", False)
 
@@ -46,9 +51,8 @@ def ask(
     A filter is a text (``docs/queries.md``), a MongoDB-style document, or a condition of :mod:`runstone.query`; an order a text or some
     :class:`Order`. Deleted runs are asked for or left out. ``after`` is the ``next`` of the page before.
     """
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, total, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    _, _, answer = _answered(store, ctx, project, asked)
     with store.index.read() as view:
         found = [_shown(store, view, ctx, run_id) for run_id in answer.ids]
     return RunPage(
@@ -70,9 +74,8 @@ def ask_encoded(
     deleted: bool = False,
 ) -> EncodedPage:
     """:func:`ask`, with each run encoded as JSON or, if ``packed``, as MessagePack."""
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, total, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, after, total, deleted)
+    place, hidden, answer = _answered(store, ctx, project, asked)
     held = encoded.of(store)
     with store.index.read() as view:
         found = [held.of(view, ctx, place, hidden, run_id, packed) for run_id in answer.ids]
@@ -92,9 +95,8 @@ def names(
     deleted: bool = False,
 ) -> list[str]:
     """The full names of the runs that :func:`ask` finds."""
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, "", False, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, "", False, deleted)
+    place, _, answer = _answered(store, ctx, project, asked)
     prefix = f"{place.namespace.name}/{place.project.name}"
     with store.index.read() as view:
         found = [view.get(RUNS, run_id) for run_id in answer.ids]
@@ -104,25 +106,34 @@ def names(
 def across(
     store: Store,
     ctx: Context,
-    projects: Iterable[str],
+    projects: Mapping[str, Rendering],
+    kind: str,
     *,
     filter: Any = "",
     order: Any = "",
     limit: int = 100,
     after: str = "",
     deleted: bool = False,
-) -> RunPage:
-    """:func:`ask` about the runs of several projects together, in one order; the last page has no ``next``, be it full."""
+) -> EncodedPage:
+    """:func:`ask` about the runs of several projects together, in one order, each written as its project's runs are; the last page has no
+    ``next``, be it full. ``kind`` names the writing.
+    """
     from runstone.storage.columns.table import answer as answered
 
     asked = ancestry.resolved(store, ctx, question(filter, order, limit + 1, after, False, deleted))
-    places = [place_of(store, ctx, project) for project in dict.fromkeys(projects)]
-    parts = [(tables(store).of(place.project.id), visible(hidden)) for place, hidden in places]
+    places = [
+        details.Place(*place_of(store, ctx, project), rendering) for project, rendering in projects.items()
+    ]
+    parts = [(tables(store).of(place.within.project.id), visible(place.hidden)) for place in places]
     answer = answered(asked, parts)
-    with store.index.read() as view:
-        found = [_shown(store, view, ctx, run_id) for run_id in answer.ids[:limit]]
+    numbered, held = {place.within.project.id: place for place in places}, details.written(store)
+    wanted, found = answer.ids[:limit], list[msgspec.Raw | None]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        ctx.check_deadline()
+        with store.index.read() as view:
+            found += [held.of(view, numbered, kind, run_id) for run_id in wanted[start : start + _AT_ONCE]]
     following = answer.place(limit - 1) if len(answer.ids) > limit else ""
-    return RunPage(items=tuple(run for run in found if run is not None), next=following)
+    return EncodedPage(items=tuple(run for run in found if run is not None), next=following)
 
 
 def check(filter: Any, order: Any) -> tuple[Condition, tuple[Order, ...]]:
@@ -142,9 +153,8 @@ def ids(
     deleted: bool = False,
 ) -> tuple[list[int], str]:
     """The numbers of the runs that :func:`ask` finds, and the place of the page behind them."""
-    asked = ancestry.resolved(store, ctx, question(filter, order, limit, after, False, deleted))
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(asked, visible(hidden))
+    asked = question(filter, order, limit, after, False, deleted)
+    _, _, answer = _answered(store, ctx, project, asked)
     return answer.ids, _next(answer, limit)
 
 
@@ -157,6 +167,15 @@ def question(filter: Any, order: Any, limit: int, after: str, total: bool, delet
         after=after,
         total=total,
     )
+
+
+def _answered(
+    store: Store, ctx: Context, project: str, asked: Query
+) -> tuple[InProject, tuple[str, ...], Answer]:
+    """The project that was asked about, the fields of it that the reader may not see, and the answer."""
+    resolved = ancestry.resolved(store, ctx, asked)
+    place, hidden = place_of(store, ctx, project)
+    return place, hidden, tables(store).of(place.project.id).execute(resolved, visible(hidden))
 
 
 def _next(answer: Answer, limit: int) -> str:
@@ -183,8 +202,7 @@ def group(
         aggregates=tuple(aggregate_of(written) for written in aggregates),
         limit=_limited(limit),
     )
-    place, hidden = place_of(store, ctx, project)
-    answer = tables(store).of(place.project.id).execute(ancestry.resolved(store, ctx, asked), visible(hidden))
+    _, _, answer = _answered(store, ctx, project, asked)
     return GroupPage(
         by=asked.group,
         figures=tuple(aggregate.name for aggregate in asked.aggregates),

@@ -171,3 +171,24 @@ def of(view: View | State, stream: int) -> dict[int, Stat]:
     for (_, number), page in view.scan(STATS, stream):
         found.update(unpack(number, page))
     return found
+
+
+def latest(view: View, stream: int) -> list[tuple[int, float, int, int]]:
+    """The latest point of each key of a stream: (key, value, time, step)."""
+    found: list[tuple[int, float, int, int]] = []
+    for (_, number), page in view.scan(STATS, stream):
+        if not page:
+            continue
+        present, _, _, more, unreal, places = _HEAD.unpack_from(page)
+        count = present.bit_count()
+        several, nans = more.bit_count(), unreal.bit_count()
+        values = struct.unpack_from(f"<{count}d", page, _HEAD.size)
+        after = _HEAD.size + 8 * (count + 4 * several + nans)
+        steps = struct.unpack_from(f"<{2 * places}q", page, after)
+        where: Sequence[int] = page[after + 16 * places :] or bytes(count)
+        kept = [number * PAGE + bit for bit in range(PAGE) if present >> bit & 1]
+        found += [
+            (key, value, steps[2 * at + 1], steps[2 * at])
+            for key, value, at in zip(kept, values, where, strict=True)
+        ]
+    return found

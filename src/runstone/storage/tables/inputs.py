@@ -18,6 +18,11 @@ class Dataset(Record, frozen=True):
     schema: str = ""
     profile: str = ""
 
+    @property
+    def entry(self) -> int:
+        """The log entry that described it: the id is that of what the entry made, and the dataset's place among them."""
+        return (self.id >> 16) - 1
+
 
 DATASETS = state_table(144, "datasets", "id:u64", Dataset)
 DATASET_NAMES = state_table(145, "dataset_names", "project:u64 digest:text name:text", int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runstone.dialects.mlflow.genai.conventions import clean
+from runstone.dialects.mlflow.genai.texts import clean
 
 MAX_PREVIEW = 1000
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from runstone.dialects.mlflow import validation
 from runstone.dialects.mlflow.genai import conventions, otlp, previews
-from runstone.dialects.mlflow.genai.conventions import INPUTS, OUTPUTS, TYPE, clean, figures, loads
+from runstone.dialects.mlflow.genai.conventions import INPUTS, OUTPUTS, TYPE
+from runstone.dialects.mlflow.genai.texts import clean, figures, loads
 from runstone.domain.traces.spans import CACHED_TOKENS, COSTS, TOKENS, Span, Told
 from runstone.errors import RunstoneError
 
@@ -56,8 +60,19 @@ def _attributes(span: dict[str, Any], name: str) -> dict[str, str]:
     service = span["resource"].get("service.name")
     if not span.get("parent_span_id") and isinstance(service, str) and service in _SERVICES:
         found["service.name"] = json.dumps(service)
-    conventions.translate(found)
+    conventions.translate(found, _events(span))
     return found
+
+
+def _events(span: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": event.get("name", ""),
+            "time_unix_nano": event.get("time_unix_nano", 0),
+            "attributes": otlp.attributes(event),
+        }
+        for event in span.get("events", ())
+    ]
 
 
 def _once(text: str) -> str:
@@ -128,14 +143,7 @@ def _kept(span: dict[str, Any], attributes: dict[str, str]) -> Span:
         "name": span.get("name", ""),
         "start_time_unix_nano": start,
         "end_time_unix_nano": end,
-        "events": [
-            {
-                "name": event.get("name", ""),
-                "time_unix_nano": event.get("time_unix_nano", 0),
-                "attributes": otlp.attributes(event),
-            }
-            for event in span.get("events", ())
-        ],
+        "events": _events(span),
         "status": {"code": _CODES[state], "message": span.get("status", {}).get("message") or None},
         "attributes": attributes,
         "links": [
@@ -164,51 +172,116 @@ def _kept(span: dict[str, Any], attributes: dict[str, str]) -> Span:
     )
 
 
-def shown(content: str) -> dict[str, Any]:
-    """A kept span as the JSON of OTLP's protobuf, but for ids in base64 and numbers of 64 bits as numbers."""
-    span = json.loads(content)
-    found = {"trace_id": span["trace_id"], "span_id": span["span_id"]}
-    if span["parent_span_id"]:
-        found["parent_span_id"] = span["parent_span_id"]
-    for key in ("name", "start_time_unix_nano", "end_time_unix_nano"):
-        if span[key]:
-            found[key] = span[key]
-    attributes = {key: loads(text) for key, text in span["attributes"].items()}
+class _Event(msgspec.Struct, frozen=True):
+    """An event as it is kept."""
+
+    name: str
+    time_unix_nano: int
+    attributes: dict[str, Any] | None = None
+
+
+class _Link(msgspec.Struct, frozen=True):
+    """A link as it is kept; its ids are hexadecimal digits."""
+
+    trace_id: Annotated[str, msgspec.Meta(pattern="^(tr-)?[0-9a-fA-F]*$")]
+    span_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]*$")]
+    attributes: dict[str, Any] | None = None
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """A status as it is kept."""
+
+    code: Literal["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"] = "STATUS_CODE_UNSET"
+    message: str | None = None
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A span as it is kept: the JSON that :func:`_kept` writes. One that came with a bundle may be anything."""
+
+    trace_id: str
+    span_id: str
+    name: str
+    start_time_unix_nano: int
+    end_time_unix_nano: int | None
+    parent_span_id: str | None = None
+    attributes: dict[str, str] = {}
+    events: list[_Event] = []
+    links: list[_Link] = []
+    status: _Status = _Status()
+
+
+def shown(trace: str, span: Span) -> dict[str, Any]:
+    """A kept span as the JSON of OTLP's protobuf, but for ids in base64 and numbers of 64 bits as numbers.
+
+    Of one whose content is not as spans are kept here, what the store itself knows of it is told.
+    """
+    try:
+        kept = msgspec.convert(json.loads(span.content), _Kept)
+    except (ValueError, RecursionError):
+        kept = _known(trace, span)
+    found: dict[str, Any] = {"trace_id": kept.trace_id, "span_id": kept.span_id}
+    attributes = {key: loads(text) for key, text in kept.attributes.items()}
     for key, value in (
+        ("parent_span_id", kept.parent_span_id),
+        ("name", clean(kept.name)),
+        ("start_time_unix_nano", kept.start_time_unix_nano),
+        ("end_time_unix_nano", kept.end_time_unix_nano),
         ("attributes", _pairs(attributes)),
-        ("events", [_event(event) for event in span["events"]]),
-        ("links", [_link(link) for link in span["links"] if _fits(link)]),
+        ("events", [_event(event) for event in kept.events]),
+        ("links", [_link(link) for link in kept.links if _fits(link)]),
     ):
         if value:
             found[key] = value
     status = {}
-    if span["status"]["message"]:
-        status["message"] = span["status"]["message"]
-    if span["status"]["code"] != _CODES["UNSET"]:
-        status["code"] = span["status"]["code"]
+    if kept.status.message:
+        status["message"] = kept.status.message
+    if kept.status.code != _CODES["UNSET"]:
+        status["code"] = kept.status.code
     return found | {"status": status}
 
 
-def _event(event: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {key: event[key] for key in ("time_unix_nano", "name") if event[key]}
-    if event["attributes"]:
-        found["attributes"] = _pairs(event["attributes"])
+def _known(trace: str, span: Span) -> _Kept:
+    return _Kept(
+        trace_id=_digits(trace.removeprefix("tr-"), 16),
+        span_id=_digits(span.id, 8),
+        parent_span_id=_digits(span.parent, 8) if span.parent else None,
+        name=span.name,
+        start_time_unix_nano=span.start,
+        end_time_unix_nano=span.end,
+        attributes={TYPE: json.dumps(span.type)} if span.type else {},
+        status=_Status(code=_CODES.get(span.status, _CODES["UNSET"])),  # type: ignore[arg-type]
+    )
+
+
+def _digits(text: str, size: int) -> str:
+    """Hexadecimal digits as base64; zeros for what cannot be an id."""
+    fits = re.fullmatch(r"[0-9a-fA-F]+", text) and len(text) <= 2 * size
+    return _base64(bytes.fromhex(text.zfill(2 * size)) if fits else b"", size)
+
+
+def _event(event: _Event) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if event.time_unix_nano:
+        found["time_unix_nano"] = event.time_unix_nano
+    if event.name:
+        found["name"] = clean(event.name)
+    if event.attributes:
+        found["attributes"] = _pairs(event.attributes)
     return found
 
 
-def _fits(link: dict[str, Any]) -> bool:
+def _fits(link: _Link) -> bool:
     """Whether the ids of a link are no longer than OTLP's: some send longer ones."""
-    return len(link["trace_id"].removeprefix("tr-")) <= 32 and len(link["span_id"]) <= 16
+    return len(link.trace_id.removeprefix("tr-")) <= 32 and len(link.span_id) <= 16
 
 
-def _link(link: dict[str, Any]) -> dict[str, Any]:
-    trace, span = link["trace_id"].removeprefix("tr-"), link["span_id"]
+def _link(link: _Link) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "trace_id": _base64(bytes.fromhex(trace), 16),
-        "span_id": _base64(bytes.fromhex(span), 8),
+        "trace_id": _digits(link.trace_id.removeprefix("tr-"), 16),
+        "span_id": _digits(link.span_id, 8),
     }
-    if link["attributes"]:
-        found["attributes"] = _pairs(link["attributes"])
+    if link.attributes:
+        found["attributes"] = _pairs(link.attributes)
     return found
 
 

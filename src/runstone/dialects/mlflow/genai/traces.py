@@ -65,7 +65,7 @@ def _spans(call: Call, found: Found, *, partial: bool = False) -> list[dict[str,
     held = stored.read(call.store, found)
     if not partial and (not held or len(held) < _expected(found)):
         return None
-    return [spans.shown(span.content) for span in held]
+    return [spans.shown(found.trace.name, span) for span in held]
 
 
 def _expected(found: Found) -> int:

@@ -2,6 +2,7 @@
 
 import { html, useMemo, useState } from "../../lib/html.js";
 import { api, patch } from "../../lib/api.js";
+import { ownTags } from "../../lib/fieldnames.js";
 import { ago, inline, moment, number } from "../../lib/format.js";
 import { attempt } from "../../lib/toasts.js";
 import { CopyButton, Snippet } from "../../components/copy.js";
@@ -10,11 +11,13 @@ import { describe, reproduce } from "./captured.js";
 
 /** Values that are shown before one looks for a name. */
 const FIRST = 300;
+/** Characters of notes that are shown before all of them are asked for. */
+const LONG = 20_000;
 
 /** @param {{ info: any, reload: () => void }} props */
 export function Overview({ info, reload }) {
-  const told = useMemo(() => describe(info.info), [info.info]);
-  return html`<div class="page"><div class="split even">
+  const told = useMemo(() => describe(info), [info]);
+  return html`<div class="page wide"><div class="split even">
     <div class="stack">
       <${Values} title="Config" value=${info.config} nothing="Nothing is configured." />
       <section class="card" aria-label="Environment"><header><h2>Environment</h2></header><div class="body">
@@ -44,11 +47,11 @@ function About({ info, reload }) {
       reload();
     }
   }
-  const tags = Object.entries(info.tags);
+  const tags = Object.entries(ownTags(info.tags));
   return html`<section class="card" aria-label="About"><header><h2 class="grow">About</h2>
       ${typed === null ? html`<button class="btn tiny" onClick=${() => setTyped(info.notes)}>Edit notes</button>` : html`<button class="btn tiny primary" onClick=${save}>Save</button><button class="btn tiny" onClick=${() => setTyped(null)}>Cancel</button>`}</header>
     <div class="body stack">
-      ${typed === null ? info.notes && html`<p class="notes break">${info.notes.slice(0, 20_000)}</p>` : html`<textarea class="input" rows="6" aria-label="Notes" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}
+      ${typed === null ? info.notes && html`<${Notes} text=${info.notes} />` : html`<textarea class="input" rows="6" aria-label="Notes" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}
       <dl class="props">
         ${tags.length > 0 && html`<dt>Tags</dt><dd class="row wrap">${tags.slice(0, 100).map(([name, text]) => html`<span class="tag" key=${name} title=${name}>${text ? `${name}: ${text}` : name}</span>`)}</dd>`}
         ${[["Group", info.group], ["Job type", info.job_type], ["Sweep", info.sweep]].filter(each => each[1]).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}
@@ -60,6 +63,14 @@ function About({ info, reload }) {
         ${info.rewinds > 0 && html`<dt>Rewound</dt><dd>${info.rewinds} times</dd>`}
       </dl>
     </div></section>`;
+}
+
+/** Notes, a long one in part until all of it is asked for. @param {{ text: string }} props */
+function Notes({ text }) {
+  const [whole, setWhole] = useState(false);
+  const cut = !whole && text.length > LONG;
+  return html`<p class="notes break">${cut ? text.slice(0, LONG) + "…" : text}</p>
+    ${cut && html`<button class="btn more" onClick=${() => setWhole(true)}>Show all ${text.length.toLocaleString("en-US")} characters</button>`}`;
 }
 
 /** A map of any depth, as names and values. @param {{ title: string, value: any, nothing: string }} props */

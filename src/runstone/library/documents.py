@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from runstone import domain
-from runstone.domain.context import Context
-from runstone.domain.store import Store
+from runstone.library.calls import Calls
 from runstone.types import DocumentInfo, DocumentRevision
 
 
-class Documents:
+class Documents(Calls):
     """Stores, changes, lists and removes documents. :class:`runstone.client.documents.Documents` has the same methods over HTTP."""
-
-    store: Store
-    ctx: Context
 
     def create_document(
         self,
@@ -56,7 +50,7 @@ class Documents:
         reason: str = "",
     ) -> DocumentInfo:
         """Changes a document; None leaves a field as it is. Raises Conflict if it does not stand at ``revision``, unless that is 0."""
-        ctx = replace(self.ctx, reason=reason) if reason else self.ctx
+        ctx = self._with(reason)
         return domain.documents.update(
             self.store, ctx, project, kind, name, spec=spec, title=title, description=description, private=private,
             revision=revision,
@@ -64,7 +58,7 @@ class Documents:
 
     def delete_document(self, project: str, kind: str, name: str, *, reason: str = "") -> None:
         """Removes a document."""
-        ctx = replace(self.ctx, reason=reason) if reason else self.ctx
+        ctx = self._with(reason)
         domain.documents.delete(self.store, ctx, project, kind, name)
 
     def document(self, project: str, kind: str, name: str, *, revision: int = 0) -> DocumentInfo:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from runstone import domain
-from runstone.domain.context import Context
-from runstone.domain.store import Store
+from runstone.library.calls import Calls
 from runstone.types import (
     ConsoleLine,
     Event,
@@ -38,11 +37,8 @@ if TYPE_CHECKING:
 LOOK = 0.05
 
 
-class Tracking:
+class Tracking(Calls):
     """Runs of a store opened in-process."""
-
-    store: Store
-    ctx: Context
 
     def create_run(
         self,
@@ -97,8 +93,8 @@ class Tracking:
         With ``durable`` it waits until the store has the point. ``rank`` is the process's in a distributed run: only 0 ends the run.
         ``system`` is the seconds between two samples of the machine (keys ``system/…``), 0 for none.
         """
-        from runstone import logged
         from runstone.client.runs.sink import new_spec
+        from runstone.library import logged
 
         place = domain.names.parse_project(self.ctx, project)
         spec = new_spec(
