@@ -8,9 +8,15 @@ import { useResource } from "../lib/resource.js";
 import { to } from "../lib/router.js";
 import { session } from "../lib/session.js";
 import { Recipes } from "../components/recipes.js";
+import { isPrinted, Printed } from "./links.js";
 import { Blank, Bones, Failure, Loaded, State } from "../components/states.js";
 
 export default function Home() {
+  if (isPrinted(location.hash)) return html`<${Printed} hash=${location.hash} />`;
+  return html`<${Latest} />`;
+}
+
+function Latest() {
   const overview = useResource(signal => get("/api/v1/overview", { signal }), []);
   return html`<div class="page">
     <div class="page-head"><div class="grow"><h1>${session.value?.local ? "Projects" : `Projects of ${session.value?.name}`}</h1></div></div>
