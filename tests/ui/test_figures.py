@@ -174,29 +174,35 @@ def test_a_figure_of_mlflow_is_drawn_though_its_page_asks_elsewhere(page, server
     expect(preview.locator("pre")).to_contain_text("Plotly.newPlot")
 
 
-def test_addresses_that_clients_print(page, server, client, store):
-    printed = client(
+def test_addresses_that_clients_print(page, server, client):
+    told = client(
         """
 import mlflow
 import wandb
 
-experiment = mlflow.set_experiment("printed").experiment_id
-with mlflow.start_run() as run:
-    print(f"/#/experiments/{experiment}/runs/{run.info.run_id}", run.info.run_id)
+mlflow.set_experiment("printed")
+with mlflow.start_run(run_name="of mlflow") as run:
+    print("run", run.info.run_id)
 with wandb.init(project="printed", id="w1", settings=wandb.Settings(silent=True, console="off")) as run:
     artifact = wandb.Artifact("data", "dataset")
     with artifact.new_file("a.txt") as file:
         file.write("a")
     run.log_artifact(artifact).wait()
-    print(run.url, artifact.url)
+    print("wandb", run.url, artifact.url)
 """
-    ).split()
-    page.goto(server.url + printed[0])
-    expect(page).to_have_url(f"{server.url}/local/printed/runs/{printed[1]}")
-    expect(page.get_by_role("link", name="Overview")).to_be_visible()
-    page.goto(printed[2])
+    )
+    run = re.search(r"^run (\w+)$", told, re.M)[1]
+    page.goto(re.search(rf"{server.url}/#/experiments/\d+/runs/\w+", told)[0])
+    expect(page).to_have_url(f"{server.url}/local/printed/runs/{run}")
+    expect(page.get_by_role("heading", name="of mlflow")).to_be_visible()
+    page.goto(f"{server.url}/")
+    page.goto(re.search(rf"at: ({server.url}/#/experiments/\d+)$", told, re.M)[1])
+    expect(page).to_have_url(f"{server.url}/local/printed")
+    run, artifact = re.search(r"^wandb (\S+) (\S+)$", told, re.M).groups()
+    page.goto(run)
+    expect(page).to_have_url(f"{server.url}/local/printed/runs/w1")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    page.goto(printed[3])
+    page.goto(artifact)
     expect(page).to_have_url(f"{server.url}/local/printed/artifacts/data/v1")
     expect(page.get_by_role("heading", name="data v1")).to_be_visible()
     page.goto(f"{server.url}/local/printed/sweeps/s1")

@@ -172,3 +172,24 @@ def test_some_are_chosen_and_then_all(workspace):
     expect(workspace.get_by_role("checkbox", name="Choose run 0")).to_be_checked()
     bar.get_by_role("button", name="Clear").click()
     expect(bar).to_have_count(0)
+
+
+def test_arrows_lead_from_panel_to_panel_in_full_screen(workspace, accessible):
+    chosen(workspace, "a/one", "Full screen and settings")
+    expect(
+        workspace.get_by_role("dialog", name="a/one").get_by_role("img", name="a/one: 3 lines")
+    ).to_be_visible()
+    workspace.keyboard.press("ArrowRight")
+    expect(
+        workspace.get_by_role("dialog", name="a/three").get_by_role("img", name="a/three: 3 lines")
+    ).to_be_visible()
+    accessible(workspace)
+    workspace.keyboard.press("ArrowLeft")
+    workspace.keyboard.press("ArrowLeft")
+    expect(workspace.get_by_role("dialog", name="b/four")).to_be_visible()
+    # In its settings the arrows belong to them.
+    workspace.get_by_label("Along x").focus()
+    workspace.keyboard.press("ArrowRight")
+    expect(workspace.get_by_role("dialog", name="b/four")).to_be_visible()
+    workspace.keyboard.press("Escape")
+    expect(workspace.get_by_role("dialog")).to_have_count(0)

@@ -1,6 +1,6 @@
 /** Home: the projects and runs that changed last, how the system is, and how to begin. */
 
-import { Fragment, html } from "../lib/html.js";
+import { Fragment, html, useEffect, useState } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { colorOf } from "../lib/colors.js";
 import { ago, bytes, count } from "../lib/format.js";
@@ -12,7 +12,13 @@ import { isPrinted, Printed } from "./links.js";
 import { Blank, Bones, Failure, Loaded, State } from "../components/states.js";
 
 export default function Home() {
-  if (isPrinted(location.hash)) return html`<${Printed} hash=${location.hash} />`;
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const moved = () => setHash(location.hash);
+    addEventListener("hashchange", moved);
+    return () => removeEventListener("hashchange", moved);
+  }, []);
+  if (isPrinted(hash)) return html`<${Printed} key=${hash} hash=${hash} />`;
   return html`<${Latest} />`;
 }
 

@@ -25,6 +25,7 @@ export function paintPins(context, found, frame, colors) {
   context.save();
   context.font = `${11 * ratio}px system-ui, sans-serif`;
   context.textBaseline = "middle";
+  context.textAlign = "left";
   for (const { pin, line, at } of found) {
     const [x, y] = [frame.x(line.x[at]), frame.y(line.y[at])];
     if (x < left || x > left + width || y < top - 1 || y > top + height + 1) continue;

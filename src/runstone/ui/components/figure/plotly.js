@@ -139,5 +139,5 @@ function list(value) {
 
 /** @param {any} value without markup, which plotly takes a little of */
 function text(value) {
-  return typeof value === "string" || typeof value === "number" ? String(value).replace(/<br\s*\/?>/gi, " ").replace(/<[^>]{0,200}>/g, "").slice(0, 300) : "";
+  return typeof value === "string" || typeof value === "number" ? String(value).replace(/<br\s*\/?>/gi, " ").replace(/<\/?(b|i|em|strong|sub|sup|span)\b[^>]{0,200}>/gi, "").slice(0, 300) : "";
 }

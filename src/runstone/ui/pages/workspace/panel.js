@@ -9,7 +9,7 @@ import { whenBack } from "../../lib/resource.js";
 import { navigate, to } from "../../lib/router.js";
 import { draw } from "../../lib/series.js";
 import { attempt } from "../../lib/toasts.js";
-import { LineChart } from "../../components/chart/linechart.js";
+import { LineChart, MOST_BANDS } from "../../components/chart/linechart.js";
 import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
 import { Lazy } from "../../components/lazy.js";
@@ -24,6 +24,7 @@ import { Look } from "./look.js";
  * @property {string} ns @property {string} project @property {string} id the key, or what the panel is called
  * @property {string} y an expression, if it is one @property {import("./view.js").ViewState} state
  * @property {import("./runs.js").Shown[] | null} shown @property {import("./workspace.js").Live} live @property {() => void} [remove]
+ * @property {() => void} [enlarge] shows it over the whole page; without, it does so itself
  * @property {import("./layout.js").Place} [place] where it stands and how large it is; without, it stays where it is
  */
 
@@ -44,11 +45,29 @@ export function Panel(props) {
 /** @param {PanelProps} props */
 function Body(props) {
   const [full, setFull] = useState(false);
-  return html`<${Plot} ...${props} enlarge=${() => setFull(true)} />
-    ${full && html`<${Dialog} kind="full" title=${props.id} close=${() => setFull(false)}>
-      <div class="full-panel"><${Plot} ...${props} large /><aside><${Look} view=${{ ...props.state.now.value, ...props.state.now.value.own[props.id] }} set=${(/** @type {any} */ change) => props.state.setOwn(props.id, change)} keys=${[]} />
-        ${props.state.now.value.own[props.id] && html`<button class="btn" onClick=${() => props.state.setOwn(props.id, null)}>As all other panels</button>`}</aside></div>
-    </${Dialog}>`}`;
+  return html`<${Plot} ...${props} enlarge=${props.enlarge || (() => setFull(true))} />
+    ${full && html`<${FullPanel} ...${props} close=${() => setFull(false)} />`}`;
+}
+
+/** A panel over the whole page, with its settings; the arrows lead to its neighbours. @param {PanelProps & { close: () => void, turn?: (by: number) => void }} props */
+export function FullPanel(props) {
+  const { turn, close } = props;
+  useEffect(() => {
+    /** @param {KeyboardEvent} event */
+    const onKey = event => {
+      const by = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowRight: 1 })[event.key];
+      if (!by || (event.target instanceof HTMLElement && /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName))) return;
+      event.preventDefault();
+      turn?.(by);
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [turn]);
+  return html`<${Dialog} kind="full" title=${props.id} close=${close}>
+      <div class="full-panel"><${Plot} key=${props.id} ...${props} large /><aside><${Look} view=${{ ...props.state.now.value, ...props.state.now.value.own[props.id] }} set=${(/** @type {any} */ change) => props.state.setOwn(props.id, change)} keys=${[]} />
+        ${props.state.now.value.own[props.id] && html`<button class="btn" onClick=${() => props.state.setOwn(props.id, null)}>As all other panels</button>`}
+        ${turn && html`<p class="hint">← and → lead to the panels beside it.</p>`}</aside></div>
+    </${Dialog}>`;
 }
 
 /** @param {PanelProps & { enlarge?: () => void, large?: boolean }} props */
@@ -120,8 +139,8 @@ function Legend({ lines, open, pick }) {
 function useDrawn(shown, keys, view, range, live, buckets) {
   const [state, setState] = useState({ drawn: /** @type {Drawn[] | null} */ (null), error: /** @type {Error | null} */ (null), loading: true });
   const timed = view.axis === "time" || view.axis === "relative";
-  const asked = questionOf(keys, view, buckets);
   const runs = shown.map(run => run.full);
+  const asked = { ...questionOf(keys, view, buckets), band: view.band && runs.length <= MOST_BANDS };
   const key = JSON.stringify([asked, range, runs]);
   const current = useRef(key);
   const [again, setAgain] = useState(0);

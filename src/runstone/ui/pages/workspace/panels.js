@@ -8,7 +8,7 @@ import { Lazy } from "../../components/lazy.js";
 import { Menu } from "../../components/menu.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { arranged, moved, useGrid } from "./layout.js";
-import { Panel } from "./panel.js";
+import { FullPanel, Panel } from "./panel.js";
 import { LookMenu } from "./look.js";
 
 /** Panels of a section before one asks for more. */
@@ -41,6 +41,9 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
     const top = view.top.filter(key => all.includes(key));
     return [...(top.length ? [{ name: TOP, keys: top }] : []), ...found.filter(section => section.keys.length)];
   }, [keys.data, begun.data, view.panels, view.top, view.places]);
+  const [full, setFull] = useState("");
+  const all = [...view.added.map(each => each.id), ...sections.filter(section => !view.closed[section.name]).flatMap(section => section.keys)];
+  const turn = (/** @type {number} */ by) => setFull(now => all[(all.indexOf(now) + by + all.length) % all.length]);
 
   return html`<section class="panels grow" aria-label="Panels">
     <div class="pane-head row wrap">
@@ -54,17 +57,18 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
       </${Menu}>`}
       <button class="btn quiet" onClick=${() => setAdding(true)} title="A panel of an expression over keys"><${Icon} name="plus" />Expression</button>
     </div>
-    <${Loaded} of=${missing ? { ...keys, error: undefined, data: [] } : keys}>${(/** @type {string[]} */ all) => html`<div class="sections">
+    <${Loaded} of=${missing ? { ...keys, error: undefined, data: [] } : keys}>${(/** @type {string[]} */ found) => html`<div class="sections">
       ${view.added.length > 0 && html`<${Section} name="Expressions" keys=${view.added.map(each => each.id)} state=${state}>
-        ${(/** @type {string[]} */ _, /** @type {any} */ place) => view.added.map(each => html`<${Panel} key=${each.id} ns=${ns} project=${project} id=${each.id} y=${each.y} state=${state} shown=${shown} live=${live} place=${place(each.id)} remove=${() => state.set({ added: view.added.filter(other => other.id !== each.id) })} />`)}
+        ${(/** @type {string[]} */ _, /** @type {any} */ place) => view.added.map(each => html`<${Panel} key=${each.id} ns=${ns} project=${project} id=${each.id} y=${each.y} state=${state} shown=${shown} live=${live} place=${place(each.id)} enlarge=${() => setFull(each.id)} remove=${() => state.set({ added: view.added.filter(other => other.id !== each.id) })} />`)}
       </${Section}>`}
       ${sections.map(section => html`<${Section} key=${section.name} name=${section.name} keys=${section.keys} state=${state}>
-        ${(/** @type {string[]} */ given, /** @type {any} */ place) => given.map(key => html`<${Panel} key=${key} ns=${ns} project=${project} id=${key} y="" state=${state} shown=${shown} live=${live} place=${place(key)} />`)}
+        ${(/** @type {string[]} */ given, /** @type {any} */ place) => given.map(key => html`<${Panel} key=${key} ns=${ns} project=${project} id=${key} y="" state=${state} shown=${shown} live=${live} place=${place(key)} enlarge=${() => setFull(key)} />`)}
       </${Section}>`)}
       ${many && html`<p class="hint">Panels of the first 5,000 keys are here. Others are found by how they begin.</p>`}
-      ${all.length === 0 && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
-      ${all.length > 0 && sections.length === 0 && view.panels && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
+      ${found.length === 0 && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
+      ${found.length > 0 && sections.length === 0 && view.panels && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
     </div>`}</${Loaded}>
+    ${full && html`<${FullPanel} ns=${ns} project=${project} id=${full} y=${view.added.find(each => each.id === full)?.y || ""} state=${state} shown=${shown} live=${live} close=${() => setFull("")} turn=${turn} />`}
     ${adding && html`<${Lazy} load=${() => import("./expressiondialog.js").then(module => module.ExpressionDialog)} keys=${keys.data || []} close=${() => setAdding(false)} add=${(/** @type {string} */ y) => state.set({ added: [...view.added, { id: `= ${y}`, y }] })} />`}
   </section>`;
 }
