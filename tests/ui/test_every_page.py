@@ -161,8 +161,10 @@ def test_the_keyboard_reaches_all_of_a_page_and_axe_finds_nothing_in_either_them
         page.keyboard.press("Tab")
         place = page.evaluate(
             """() => {
-              const at = document.activeElement, box = at.getBoundingClientRect(), style = getComputedStyle(at);
-              const drawn = style.outlineStyle !== "none" || style.boxShadow !== "none" || at.matches(".sr-only");
+              const at = document.activeElement, box = at.getBoundingClientRect();
+              // A field with an icon is outlined with it.
+              const styles = [at, at.closest(".filter")].filter(Boolean).map(each => getComputedStyle(each));
+              const drawn = styles.some(style => style.outlineStyle !== "none" || style.boxShadow !== "none") || at.matches(".sr-only");
               const name = (at.getAttribute("aria-label") || at.textContent || at.id).slice(0, 40);
               return [`${at.tagName} ${name} ${Math.round(box.x)},${Math.round(box.y)}`, drawn];
             }"""
