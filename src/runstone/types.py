@@ -290,6 +290,13 @@ class RunRows(Value, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class RunsChanged(Value, frozen=True, kw_only=True):
+    """What one change of many runs did: how many runs were meant, and the names of those that it changed."""
+
+    matched: int
+    runs: tuple[str, ...]
+
+
 class OverviewProject(Value, frozen=True, kw_only=True):
     """A project with when it or one of its runs ``changed`` last, and how many ``runs`` it has; None where that was not asked."""
 

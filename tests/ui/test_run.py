@@ -187,9 +187,10 @@ def test_a_run_is_renamed_deleted_and_taken_back(page, server, store):
     with store.run("vision", "r1", system=0) as run:
         run.log({"loss": 1.0}, step=0)
     page.goto(f"{server.url}/local/vision/runs/r1")
-    page.on("dialog", lambda dialog: dialog.accept("a better name"))
     page.get_by_role("button", name="What to do with the run").click()
     page.get_by_role("button", name="Rename").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("a better name")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="a better name")).to_be_visible()
     page.get_by_role("button", name="What to do with the run").click()
     page.get_by_role("button", name="Delete").click()

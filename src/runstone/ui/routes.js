@@ -8,6 +8,9 @@ export const ROUTES = [
   { pattern: "/-/teams", load: () => import("./pages/people/teams.js") },
   // Where the wandb SDK sends people for their key.
   { pattern: "/authorize", load: () => import("./pages/people/keys.js") },
+  // Addresses that the wandb SDK prints.
+  { pattern: "/orgs/:org/registry/:kind", load: () => import("./pages/links.js").then(module => ({ default: module.Registry })) },
+  { pattern: "/:ns/:project/sweeps/:sweep", section: "workspace", load: () => import("./pages/links.js").then(module => ({ default: module.Sweep })) },
   { pattern: "/:ns/:project/runs/:run/:tab?", section: "runs", load: () => import("./pages/run/run.js") },
   { pattern: "/:ns/:project", section: "workspace", load: () => import("./pages/workspace/workspace.js") },
   { pattern: "/:ns/:project/workspace", section: "workspace", load: () => import("./pages/workspace/workspace.js") },

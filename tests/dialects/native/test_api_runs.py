@@ -247,6 +247,21 @@ def test_runs_are_listed_page_by_page_and_hidden_fields_are_not_there(people: di
     assert people["ria"].get(f"{path}?unknown=1").code == "invalid"
 
 
+def test_many_runs_are_changed_at_once_by_who_may_write(people: dict[str, Caller], run: str):
+    max_, ria = people["max"], people["ria"]
+    path, name = "/api/v1/run-changes/lab/vision", run.rpartition("/")[2]
+    asked = {"act": "tag", "filter": f'id = "{name}"', "expected": 1, "tags": {"good": ""}}
+    assert ria.post(path, asked).code == "denied"
+    assert people["eve"].post(path, asked).code == "missing"
+    assert max_.post(path, {**asked, "expected": 7}).code == "conflict"
+    assert max_.get(run).expect(200)["tags"] == {}
+    assert max_.post(path, asked).expect(200) == {"matched": 1, "runs": [name]}
+    assert max_.get(run).expect(200)["tags"] == {"good": ""}
+    assert max_.post(path, {"act": "delete", "runs": [name]}).expect(200)["runs"] == [name]
+    assert max_.get(run).code == "gone"
+    assert max_.post(path, {"act": "restore", "runs": [name]}).expect(200)["runs"] == [name]
+
+
 def test_a_question_asked_again_knows_what_was_written_since_and_who_asks(people: dict[str, Caller]):
     """Answers are given again while nothing changes: never to one who may see less, and never an old one."""
     path, asked = "/api/v1/run-queries/lab/again", {"filter": 'config.user = "u1"', "order": "id"}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from runstone.dialects.native.projects import PROJECT
+from runstone.dialects.native.queries import Filter
 from runstone.dialects.native.versions import NewFile
 from runstone.dialects.native.wire import (
     Answer,
@@ -21,13 +22,14 @@ from runstone.dialects.native.wire import (
     project_name,
 )
 from runstone.dialects.routing import BYTES, Call, Download, Raw, Reply, Route
-from runstone.domain.runs import console, files, lifecycle, liveness, questions
+from runstone.domain.runs import changing, console, files, lifecycle, liveness, questions
 from runstone.domain.runs.encoded import EncodedPage
-from runstone.types import ConsoleLine, FileEntry, RunInfo
+from runstone.types import ConsoleLine, FileEntry, RunInfo, RunsChanged
 from runstone.types import RunPage as Runs
 
 RUNS = PROJECT.replace("/projects/", "/runs/")
 RUN = RUNS + "/{run}"
+RUN_CHANGES = PROJECT.replace("/projects/", "/run-changes/")
 State = Literal["running", "finished", "failed", "crashed", "killed", "pending", "preempting", "preempted"]
 Documents = dict[str, Any]
 Texts = dict[str, str]
@@ -51,6 +53,21 @@ class NewRun(Request):
     started: Number = 0
     fork: str = ""
     step: Step = 0
+
+
+class RunsChange(Request):
+    """One change of many runs: of those that fit ``filter``, or of those that ``runs`` names.
+
+    ``tag`` adds ``tags`` and takes ``untag`` away. With ``expected``, how many runs were seen to fit, nothing is done when it is another
+    number by now.
+    """
+
+    act: Literal["tag", "delete", "restore"]
+    filter: Filter = ""
+    runs: tuple[str, ...] | None = None
+    expected: Number | None = None
+    tags: Texts = field(default_factory=dict)
+    untag: tuple[str, ...] = ()
 
 
 class RunChange(Request):
@@ -245,6 +262,22 @@ def undo_rewind(call: Call) -> RunInfo:
     return lifecycle.undo_rewind(call.store, call.ctx, run_name(call))
 
 
+def change_many(call: Call) -> RunsChanged:
+    """Answers ``POST /run-changes/{ns}/{project}``."""
+    asked: RunsChange = call.body
+    return changing.change(
+        call.store,
+        call.ctx.without_id(),
+        project_name(call),
+        asked.act,
+        filter=asked.filter,
+        runs=asked.runs,
+        expected=asked.expected,
+        tags=asked.tags,
+        untag=asked.untag,
+    )
+
+
 def delete(call: Call) -> Raw:
     """Answers ``DELETE /runs/{ns}/{project}/{run}``."""
     lifecycle.delete(call.store, call.ctx, run_name(call))
@@ -333,6 +366,15 @@ ROUTES = (
     Route("GET", RUNS, listing, "A project's runs.", query=RunPage, answer=Runs, blocking=True),
     Route("GET", RUN, get, "A run.", query=ShowRun, answer=RunInfo),
     Route("PATCH", RUN, update, "Changes a run.", body=RunChange, answer=RunInfo, blocking=True),
+    Route(
+        "POST",
+        RUN_CHANGES,
+        change_many,
+        "Tags, deletes or restores many runs.",
+        body=RunsChange,
+        answer=RunsChanged,
+        blocking=True,
+    ),
     Route("DELETE", RUN, delete, "Marks a run as deleted.", status=204, blocking=True),
     Route(
         "POST",

@@ -5,6 +5,7 @@ import { get, query } from "../lib/api.js";
 import { count } from "../lib/format.js";
 import { useResource } from "../lib/resource.js";
 import { navigate, to } from "../lib/router.js";
+import { runTitles } from "./runnames.js";
 import { Blank, Bones, Loaded } from "./states.js";
 
 /** More nodes than this are not laid out at once: those behind the nearest are folded, and unfold by a click. */
@@ -13,14 +14,18 @@ const SIZE = { width: 190, height: 44 };
 const WORDS = /** @type {Record<string, string>} */ ({ used_by: "used by", produced: "produced", derived_to: "derived to", fetched_by: "fetched by", invoked_by: "invoked by" });
 
 /**
- * @typedef {{ id: number, kind: string, name: string }} Node @typedef {{ source: number, target: number, relation: string, time: number, count: number }} Edge
+ * @typedef {{ id: number, kind: string, name: string, title?: string }} Node @typedef {{ source: number, target: number, relation: string, time: number, count: number }} Edge
  * @typedef {{ root: number, nodes: Node[], edges: Edge[], truncated: boolean }} Graph
  */
 
 /** @param {{ name: string }} props */
 export function Lineage({ name }) {
   const [direction, setDirection] = useState("both");
-  const graph = useResource(signal => get("/api/v1/lineage" + query({ name, direction, depth: 50, limit: 5000 }), { signal }), [name, direction]);
+  const graph = useResource(async signal => {
+    const found = await get("/api/v1/lineage" + query({ name, direction, depth: 50, limit: 5000 }), { signal });
+    const titles = await runTitles(found.nodes.filter((/** @type {Node} */ node) => node.kind === "run").map((/** @type {Node} */ node) => node.name), signal);
+    return { ...found, nodes: found.nodes.map((/** @type {Node} */ node) => ({ ...node, title: titles.get(node.name) })) };
+  }, [name, direction]);
   return html`<section class="card" aria-label="Lineage">
     <header><h2 class="grow">Lineage</h2><div class="row" role="group" aria-label="Direction">
       ${[["upstream", "What it came from"], ["both", "Both"], ["downstream", "What came of it"]].map(([value, title]) => html`<button class="btn tiny ${direction === value ? "on" : ""}" aria-pressed=${direction === value} onClick=${() => setDirection(value)}>${title}</button>`)}
@@ -36,13 +41,18 @@ function Drawing({ graph }) {
   const [opened, setOpened] = useState(/** @type {Set<number>} */ (new Set([graph.root])));
   const shown = useMemo(() => folded(graph, opened), [graph, opened]);
   const placed = useLayout(shown);
+  const [high, setHigh] = useState(320);
   const [view, setView] = useState({ x: 0, y: 0, scale: 1 });
   const root = useRef(/** @type {SVGSVGElement | null} */ (null));
   useEffect(() => {
     if (!placed || !root.current) return;
     const box = root.current.getBoundingClientRect();
-    const scale = Math.min(1, box.width / (placed.width + 40), box.height / (placed.height + 40));
-    setView({ x: (box.width - placed.width * scale) / 2, y: (box.height - placed.height * scale) / 2, scale: Math.max(0.15, scale) });
+    const scale = Math.max(0.62, Math.min(1.15, box.width / (placed.width + 40), (innerHeight * 0.66 - 90) / placed.height));
+    const wide = placed.width * scale;
+    const middle = placed.nodes.find(node => node.id === graph.root)?.x ?? placed.width / 2;
+    setHigh(Math.max(220, Math.min(720, innerHeight * 0.66, placed.height * scale + 90)));
+    // What does not fit at a size that can be read is moved to; the thing that was asked after is in the middle.
+    setView({ x: wide <= box.width ? (box.width - wide) / 2 : box.width / 2 - middle * scale, y: 40, scale });
   }, [placed]);
   if (!placed) return html`<div class="body"><${Bones} /></div>`;
   /** @param {number} factor @param {number} x @param {number} y */
@@ -66,7 +76,7 @@ function Drawing({ graph }) {
   const nodes = new Map(graph.nodes.map(node => [node.id, node]));
   return html`<div class="graph">
     <div class="row graph-tools"><button class="btn tiny icon" aria-label="Closer" onClick=${() => zoom(1.3, 300, 200)}>+</button><button class="btn tiny icon" aria-label="Farther" onClick=${() => zoom(1 / 1.3, 300, 200)}>−</button></div>
-    <svg ref=${root} role="group" aria-label=${`${count(shown.nodes.length, "node")} and ${count(shown.edges.length, "edge")}`} onPointerDown=${onDown} onWheel=${onWheel}>
+    <svg ref=${root} role="group" style=${{ height: `${high}px` }} aria-label=${`${count(shown.nodes.length, "node")} and ${count(shown.edges.length, "edge")}`} onPointerDown=${onDown} onWheel=${onWheel}>
       <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" class="arrow" /></marker></defs>
       <g transform=${`translate(${view.x} ${view.y}) scale(${view.scale})`}>
         ${placed.edges.map(edge => html`<g class="edge" key=${edge.key}><path d=${edge.path} marker-end="url(#arrow)" /><text x=${edge.x} y=${edge.y}>${edge.label}</text></g>`)}
@@ -100,7 +110,7 @@ function Box({ node, at, root, hidden, unfold }) {
 /** @param {Node} node @returns {[string, string]} */
 function shownAs(node) {
   if (node.kind === "version") return ["artifact", node.name.split("/").slice(2).join("/")];
-  if (node.kind === "run") return ["run", node.name.split("/").pop() || node.name];
+  if (node.kind === "run") return ["run", node.title || node.name.split("/").pop() || node.name];
   return [node.kind, node.name];
 }
 

@@ -33,6 +33,8 @@ export function Picture({ src, alt, className }) {
 
 /** @param {string} src @param {AbortSignal} signal @returns {Promise<Verdict>} */
 async function judge(src, signal) {
+  // Drawn at the size that it has on the page, and in an img neither runs scripts nor loads anything.
+  if (/\.svg$/i.test(src)) return { shown: true, words: "" };
   let head;
   try {
     const response = await request("GET", src, undefined, { signal, accept: "*/*", headers: { Range: `bytes=0-${HEAD - 1}` } });

@@ -1,17 +1,24 @@
 /** What is in a file: the server reads a part of it, and this shows the part. */
 
 import { html, useEffect, useRef, useState } from "../lib/html.js";
-import { get, query } from "../lib/api.js";
+import { get, query, request } from "../lib/api.js";
 import { bytes, count, inline } from "../lib/format.js";
 import { useResource } from "../lib/resource.js";
 import { CopyButton } from "./copy.js";
+import { CloudOf, PageOf, PlotlyFigure } from "./figure/logged.js";
 import { Icon } from "./icons.js";
 import { Markdown } from "./markdown.js";
 import { Picture } from "./picture.js";
 import { Blank, Loaded } from "./states.js";
 import { VirtualTable } from "./vtable.js";
 
-const IMAGES = /\.(png|jpe?g|gif|webp|bmp|avif)$/i;
+const IMAGES = /\.(png|jpe?g|gif|webp|bmp|avif|svg)$/i;
+const SOUNDS = /\.(wav|mp3|ogg|flac|m4a)$/i;
+const FILMS = /\.(mp4|webm|ogv)$/i;
+/** Files that are shown as what they are for, and not as the text that they are. */
+const LOGGED = /\.(html?|plotly\.json|pts\.json)$/i;
+/** Of those, larger ones are shown as text. */
+const LARGEST_LOGGED = 16e6;
 /** Images of more bytes are not fetched to be looked at. */
 const LARGEST_IMAGE = 30e6;
 /** Rows that are kept of a table, before the rest is left to the download. */
@@ -31,7 +38,20 @@ export function FilePreview({ base, file }) {
     <div class="preview">${file.url
       ? html`<${Blank} title="A reference"><p>Its bytes are not held here: <code class="break">${file.url}</code></p></${Blank}>`
       : IMAGES.test(file.path) ? html`<${Image} file=${file} address=${address} />`
+      : SOUNDS.test(file.path) ? html`<div class="body"><audio controls preload="none" src=${address} /></div>`
+      : FILMS.test(file.path) ? html`<div class="picture"><video controls preload="metadata" src=${address} /></div>`
+      : LOGGED.test(file.path) && file.size <= LARGEST_LOGGED ? html`<${Logged} file=${file} base=${base} address=${address} text=${`${base}/preview/${parts}`} />`
       : html`<${Part} file=${file} base=${base} address=${`${base}/preview/${parts}`} />`}</div>`;
+}
+
+/** @param {{ file: File, base: string, address: string, text: string }} props */
+function Logged({ file, base, address, text }) {
+  const [plain, setPlain] = useState(false);
+  const found = useResource(async signal => (await request("GET", address, undefined, { signal, accept: "*/*" })).text(), [address]);
+  const name = file.path.split("/").pop() || file.path;
+  return html`<div class="row bar-of-part"><button class="btn tiny" aria-pressed=${plain} onClick=${() => setPlain(!plain)}>${plain ? "Show what it is" : "Show the text"}</button></div>
+    ${plain ? html`<${Part} file=${file} base=${base} address=${text} />` : html`<div class="body"><${Loaded} of=${found}>${(/** @type {string} */ content) => /\.pts\.json$/i.test(name) ? html`<${CloudOf} text=${content} name=${name} />`
+      : /\.json$/i.test(name) ? html`<${PlotlyFigure} text=${content} name=${name} address=${address} />` : html`<${PageOf} text=${content} name=${name} address=${address} />`}</${Loaded}></div>`}`;
 }
 
 /** @param {{ file: File, address: string }} props */

@@ -14,6 +14,7 @@ import { Icon } from "./icons.js";
 import { Item, Menu } from "./menu.js";
 import { openPalette, Palette } from "./palette.js";
 import { useSearch } from "./search.js";
+import { title } from "./title.js";
 
 /**
  * @param {{ names: Record<string, string>, section?: string, children: any }} props
@@ -21,9 +22,9 @@ import { useSearch } from "./search.js";
 export function Shell({ names, section, children }) {
   useSearch(names);
   useEffect(() => {
-    const parts = [names.run || names.collection || names.project || names.ns, "runstone"];
+    const parts = [title.value || names.run || names.collection || names.project || names.ns, "runstone"];
     document.title = parts.filter(Boolean).join(" · ");
-  }, [names.run, names.collection, names.project, names.ns]);
+  }, [title.value, names.run, names.collection, names.project, names.ns]);
   useEffect(() => (online.value === false ? whenBack(() => {}) : undefined), [online.value]);
   return html`<div class="shell">
     <a class="sr-only" href="#main">Skip to content</a>
@@ -61,7 +62,7 @@ function Crumbs({ names }) {
   return html`<nav aria-label="Where you are" class="grow row"><ol class="crumbs">
     ${ns && html`<li><a class="cut" href=${to(ns)}>${ns}</a></li>`}
     ${project && html`<li>${last ? html`<a class="cut" href=${to(ns, project)}>${project}</a>` : html`<span class="cut" aria-current="page">${project}</span>`}</li>`}
-    ${last && html`<li><span class="cut" aria-current="page">${names.title || last}</span></li>`}
+    ${last && html`<li><span class="cut" aria-current="page">${title.value || last}</span></li>`}
   </ol>${project && liveness.value === "live" && html`<span class="pill live" title="Changes are shown as they happen">live</span>`}</nav>`;
 }
 

@@ -11,6 +11,7 @@ export function Blank({ title, children }) {
 /** @param {{ error: Error, retry?: () => void }} props */
 export function Failure({ error, retry }) {
   const api = error instanceof ApiError ? error : null;
+  if (api?.status === 404 || api?.status === 410) return html`<${Missing} error=${api} retry=${retry} />`;
   return html`<div class="failure" role="alert">
     <div class="grow">
       <p>${error.message}</p>
@@ -18,6 +19,14 @@ export function Failure({ error, retry }) {
     </div>
     ${retry && html`<button class="btn" onClick=${retry}>Try again</button>`}
   </div>`;
+}
+
+/** What there is not, or not for this reader, with a way on. @param {{ error: ApiError, retry?: () => void }} props */
+function Missing({ error, retry }) {
+  const parts = location.pathname.split("/").filter(Boolean);
+  const project = parts.length > 2 && parts[0] !== "-" ? `/${parts[0]}/${parts[1]}` : "";
+  return html`<div role="alert"><${Blank} title=${error.status === 410 ? "This was deleted" : "There is no such thing here"}><p class="break">${error.message}</p>
+    <div class="row">${project && html`<a class="btn primary" href=${project}>To the project ${decodeURIComponent(parts[1])}</a>`}<a class="btn" href="/">All projects</a>${retry && html`<button class="btn quiet" onClick=${retry}>Try again</button>`}</div></${Blank}></div>`;
 }
 
 /** Lines where text will be. @param {{ lines?: number }} props */

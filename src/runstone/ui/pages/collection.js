@@ -3,6 +3,7 @@
 import { html, useState } from "../lib/html.js";
 import { api, get, patch, query, unlessMissing } from "../lib/api.js";
 import { ago, bytes, count, date, inline, moment } from "../lib/format.js";
+import { measure, telling } from "../lib/fieldnames.js";
 import { differing, equal, flatten } from "../lib/flatten.js";
 import { useResource } from "../lib/resource.js";
 import { param, setParams, to } from "../lib/router.js";
@@ -51,7 +52,7 @@ function Versions({ ns, project, collection, versions, more }) {
     ...[...flatten(produced.data?.get(version.number)?.summary ?? {})].map(([path, value]) => /** @type {[string, unknown]} */ ([`summary.${path}`, value])),
   ]) }));
   const offered = [...new Set(rows.flatMap(row => [...row.values.keys()]))].sort();
-  const chosen = param("columns") ? columns : offered.filter(name => rows.some(row => typeof row.values.get(name) === "number")).slice(0, 4);
+  const chosen = param("columns") ? columns : usual(offered.filter(name => rows.some(row => typeof row.values.get(name) === "number")));
   /** @param {string} name */
   const toggle = name => setParams({ columns: (chosen.includes(name) ? chosen.filter(each => each !== name) : [...chosen, name]).join("\n") });
   const base = [param("a"), param("b")].filter(Boolean);
@@ -71,6 +72,14 @@ function Versions({ ns, project, collection, versions, more }) {
         <td>${run && html`<a class="cut" href=${to(run.namespace, run.project, "runs", run.name)}>${run.display_name || run.name}</a>`}</td>
         <td class="muted" title=${moment(version.created)}>${ago(version.created)}</td><td class="muted">${version.by}</td></tr>`)}</tbody>
     </table></div></section>`;
+}
+
+/** Which columns are shown by themselves: what was said of the versions, and the metrics that tell most. @param {string[]} offered */
+function usual(offered) {
+  const said = offered.filter(name => name.startsWith("metadata."));
+  const metrics = telling(offered.filter(name => name.startsWith("summary.")).map(field => ({ field, runs: 1 })));
+  const first = metrics.length ? [measure(metrics)] : [];
+  return [...said.slice(0, 3), ...first, ...metrics.filter(name => !first.includes(name))].slice(0, Math.max(4, Math.min(said.length, 3) + 2));
 }
 
 /** @param {string[]} base @param {string} number */

@@ -7,19 +7,27 @@ import { flatten } from "../lib/flatten.js";
 import { useResource } from "../lib/resource.js";
 import { to } from "../lib/router.js";
 import { CopyButton } from "../components/copy.js";
-import { FileBrowser } from "../components/filebrowser.js";
-import { Lineage } from "../components/graph.js";
 import { History } from "../components/history.js";
 import { Icon } from "../components/icons.js";
+import { Lazy } from "../components/lazy.js";
 import { Markdown } from "../components/markdown.js";
 import { Promote } from "../components/promote.js";
+import { runTitles } from "../components/runnames.js";
 import { Blank, Loaded, State } from "../components/states.js";
 import { Usage } from "../components/usage.js";
+import { Artifact } from "./links.js";
 
 const TABS = ["overview", "files", "metadata", "lineage", "usage", "history"];
 
 /** @param {{ ns: string, project: string, collection: string, version: string, tab?: string }} props */
-export default function Version({ ns, project, collection, version, tab = "overview" }) {
+export default function Version(props) {
+  const { ns, project, version, tab = "overview" } = props;
+  // type/name/version, as the wandb SDK prints it.
+  return TABS.includes(tab) ? html`<${Shown} ...${props} tab=${tab} />` : html`<${Artifact} ns=${ns} project=${project} collection=${version} version=${tab} />`;
+}
+
+/** @param {{ ns: string, project: string, collection: string, version: string, tab: string }} props */
+function Shown({ ns, project, collection, version, tab }) {
   const found = useResource(async signal => {
     const [info, about] = await Promise.all([get(api("collections", ns, project, collection, "versions", version), { signal }), get(api("projects", ns, project), { signal })]);
     return { info, registry: about.kind === "registry" };
@@ -31,9 +39,9 @@ export default function Version({ ns, project, collection, version, tab = "overv
       <nav class="tabs inner" aria-label="Version">${TABS.map(each => html`<a href=${to(ns, project, "artifacts", collection, version, ...(each === "overview" ? [] : [each]))} aria-current=${each === tab ? "page" : undefined}>
         ${each[0].toUpperCase() + each.slice(1)}${each === "files" ? html`<span class="n">${info.files.toLocaleString("en-US")}</span>` : null}</a>`)}</nav>
       ${info.state === "quarantined" && html`<div class="failure" role="alert"><p><b>Withdrawn:</b> ${info.state_reason}. Its bytes are not served; aliases that pointed here went back to their last good version. Put the same files again, and run <code>runstone scrub</code>, to repair it.</p></div>`}
-      ${tab === "files" ? html`<${FileBrowser} base=${api("collections", ns, project, collection, "versions", `v${info.number}`)} files=${api("collections", ns, project, collection, "versions", `v${info.number}`, "files")} />`
+      ${tab === "files" ? html`<${Lazy} key="files" load=${() => import("../components/filebrowser.js").then(module => module.FileBrowser)} base=${api("collections", ns, project, collection, "versions", `v${info.number}`)} files=${api("collections", ns, project, collection, "versions", `v${info.number}`, "files")} />`
         : tab === "metadata" ? html`<${Metadata} metadata=${info.metadata} />`
-        : tab === "lineage" ? html`<${Lineage} name=${name} />`
+        : tab === "lineage" ? html`<${Lazy} key="lineage" load=${() => import("../components/graph.js").then(module => module.Lineage)} name=${name} />`
         : tab === "usage" ? html`<${Consumers} name=${name} />`
         : tab === "history" ? html`<${History} name=${name} />`
         : html`<${Overview} ...${props} />`}`;
@@ -54,7 +62,10 @@ function Head({ ns, project, collection, info, reload }) {
 
 /** @param {any} props */
 function Overview({ ns, project, collection, version, info, name, registry }) {
-  const around = useResource(signal => get("/api/v1/lineage" + query({ name, depth: 1, limit: 50 }), { signal }), [name]);
+  const around = useResource(async signal => {
+    const graph = await get("/api/v1/lineage" + query({ name, depth: 1, limit: 50 }), { signal });
+    return { ...graph, titles: await runTitles(graph.nodes.filter((/** @type {any} */ node) => node.kind === "run").map((/** @type {any} */ node) => node.name), signal) };
+  }, [name]);
   return html`<div class="split">
     <div class="stack">
       <section class="card" aria-label="Description"><header><h2>${info.type === "model" ? "Model card" : "Description"}</h2></header><div class="body">
@@ -76,9 +87,9 @@ function Overview({ ns, project, collection, version, info, name, registry }) {
   </div>`;
 }
 
-/** @param {{ graph: import("../components/graph.js").Graph }} props */
+/** @param {{ graph: import("../components/graph.js").Graph & { titles?: Map<string, string> } }} props */
 function Beside({ graph }) {
-  const named = new Map(graph.nodes.map(node => [node.id, node]));
+  const named = new Map(graph.nodes.map(node => [node.id, { ...node, title: graph.titles?.get(node.name) }]));
   /** @param {string} title @param {number[]} ids */
   const list = (title, ids) => ids.length > 0 && html`<div><h3>${title}</h3><ul>${ids.map(id => html`<li><${NodeLink} node=${named.get(id)} /></li>`)}</ul></div>`;
   const above = graph.edges.filter(edge => edge.target === graph.root);
@@ -97,7 +108,7 @@ function Beside({ graph }) {
 export function NodeLink({ node }) {
   if (!node) return html`<span class="muted">something that you may not see</span>`;
   const [ns, project, last, ...more] = node.name.split("/");
-  if (last && !more.length && node.kind === "run") return html`<a class="break" href=${to(ns, project, "runs", last)}>${project}/${last}</a>`;
+  if (last && !more.length && node.kind === "run") return html`<a class="break" href=${to(ns, project, "runs", last)}>${project}/${node.title || last}</a>`;
   if (last && !more.length && node.kind === "version") return html`<a class="break" href=${to(ns, project, "artifacts", ...last.split(":"))}>${project}/${last}</a>`;
   return html`<span class="break">${node.name} <span class="muted small">${node.kind}</span></span>`;
 }

@@ -21,7 +21,7 @@ export function axes(look) {
     : look.axis === "time" ? { space: 70 } : { values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map(tick), space: 60 };
   return [
     { ...shared, ...across, size: 26, gap: 4 },
-    { ...shared, size: width, gap: 4, space: 34, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map(tick) },
+    { ...shared, size: width, gap: 4, space: 34, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => ticks(splits) },
   ];
 }
 
@@ -31,6 +31,13 @@ const SPANS = [1e-3, 1e-2, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900
 function tick(value) {
   if (value === null || value === undefined) return "";
   return Math.abs(value) >= 10_000 && Number.isFinite(value) ? short(value) : number(value, 4);
+}
+
+/** Values along an axis, in as many digits as tell them apart. @param {(number | null)[]} splits */
+function ticks(splits) {
+  const texts = splits.map(tick);
+  for (let digits = 5; digits <= 12 && new Set(texts.filter(Boolean)).size < texts.filter(Boolean).length; digits++) splits.forEach((value, at) => { texts[at] = value === null ? "" : number(value, digits); });
+  return texts;
 }
 
 /** As wide as the longest text. @param {any} _ @param {string[] | null} values */

@@ -19,9 +19,18 @@ import { uPlot } from "./uplot.js";
  * @typedef {object} ChartProps
  * @property {Line[]} lines @property {Look} look @property {Range | null} range what is zoomed to; null for everything
  * @property {(range: Range | null) => void} zoom @property {(line: Line) => void} [pick] @property {string} label
+ * @property {import("./pins.js").Pin[]} [pins] points that stand out @property {(point: { line: Line, at: number }) => void} [pin] a point is to be pinned
  * @property {(chart: Chart) => void} [made]
  */
 /** @typedef {{ plot: any, frame: () => import("./painter.js").Frame, lines: Line[], look: Look }} Chart */
+
+/** Pins the point under the pointer, in whichever chart that is. */
+export function pinUnderPointer() {
+  under?.pinned();
+}
+let under = /** @type {Board | null} */ (null);
+/** What draws pins, once a chart has one. */
+let pinning = /** @type {typeof import("./pins.js") | null} */ (null);
 
 /** Where the pointer is, in the values of an axis: shown in every chart of that axis. */
 const crosshair = signal(/** @type {{ axis: string, x: number, from: object } | null} */ (null));
@@ -91,7 +100,7 @@ class Board {
 
   /** @param {ChartProps} props */
   show(props) {
-    const same = this.plot && props.lines === this.lines && props.range === this.props.range && JSON.stringify(props.look) === JSON.stringify(this.look);
+    const same = this.plot && props.lines === this.lines && props.pins === this.props.pins && props.range === this.props.range && JSON.stringify(props.look) === JSON.stringify(this.look);
     this.props = props;
     if (same) return;
     this.lines = props.lines;
@@ -140,7 +149,7 @@ class Board {
     this.plot = new this.made(options, data, this.root);
     this.plot.over.append(this.overlay);
     this.overlay.className = "overlay";
-    this.plot.over.addEventListener("click", () => this.clicked());
+    this.plot.over.addEventListener("click", (/** @type {MouseEvent} */ event) => (event.altKey ? this.pinned() : this.clicked()));
     this.plot.over.addEventListener("mousedown", (/** @type {MouseEvent} */ event) => event.shiftKey && this.grab(event), true);
   }
 
@@ -176,6 +185,18 @@ class Board {
     this.fitOverlay();
     const thin = lines.length > 60;
     paint(this.plot.ctx, lines, this.frame(), { band: look.band && lines.length <= MOST_BANDS, raw: look.raw && lines.length <= MOST_BANDS, width: thin ? 1 : 1.5, alpha: thin ? 0.7 : 1 });
+    if (this.props.pins?.length) this.drawPins(this.props.pins);
+  }
+
+  /** @param {import("./pins.js").Pin[]} pins */
+  drawPins(pins) {
+    if (!pinning) {
+      import("./pins.js").then(module => { pinning = module; this.plot?.redraw(); }, () => {});
+      return;
+    }
+    const style = getComputedStyle(this.root);
+    const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+    pinning.paintPins(this.plot.ctx, pinning.placed(pins, this.lines, this.look.axis), this.frame(), { ink: color("--ink"), ground: color("--surface"), edge: color("--edge-strong") });
   }
 
   selected() {
@@ -196,11 +217,14 @@ class Board {
     if (crosshair.peek()?.x !== x) crosshair.value = { axis: this.look.axis, x, from: this };
     this.mark(x, found[0]?.line, frame);
     this.picked = found[0]?.line;
+    this.point = found[0] && { line: found[0].line, at: found[0].at };
+    under = this;
     this.tell(found.length ? { x, left: left + this.plot.over.offsetLeft, top, width: this.root.clientWidth, found: found.slice(0, MOST_NAMED), count: found.length } : null);
   }
 
   unpoint() {
-    this.picked = undefined;
+    this.picked = this.point = undefined;
+    if (under === this) under = null;
     this.tell(null);
     this.overlay.getContext("2d")?.clearRect(0, 0, this.overlay.width, this.overlay.height);
   }
@@ -236,6 +260,10 @@ class Board {
 
   clicked() {
     if (performance.now() - (this.zoomed ?? -1e9) > 400 && this.picked) this.props.pick?.(this.picked);
+  }
+
+  pinned() {
+    if (this.point) this.props.pin?.(this.point);
   }
 
   /** Moves what is seen while shift is held: the picture moves with the pointer, and is drawn anew where it is let go. @param {MouseEvent} event */
@@ -280,6 +308,7 @@ class Board {
   }
 
   close() {
+    if (under === this) under = null;
     this.watcher.disconnect();
     this.plot?.destroy();
     this.plot = null;

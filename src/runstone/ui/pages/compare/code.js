@@ -6,8 +6,8 @@ import { param, setParams } from "../../lib/router.js";
 import { hunks, lineDiff } from "../../lib/textdiff.js";
 import { Blank } from "../../components/states.js";
 import { describe } from "../run/captured.js";
-
-const MOST_LINES = 2000;
+import { Lines } from "./lines.js";
+import { Sources } from "./sources.js";
 
 /** @param {{ ns: string, project: string, runs: any[] }} props */
 export function Code({ runs }) {
@@ -27,7 +27,7 @@ export function Code({ runs }) {
 /** @param {{ one: any, other: any }} props */
 function Texts({ one, other }) {
   const parts = useMemo(() => {
-    const [left, right] = [describe(one.info), describe(other.info)];
+    const [left, right] = [describe(one), describe(other)];
     const lines = (/** @type {[string, string][]} */ pairs, /** @type {string} */ between) => pairs.map(([name, value]) => `${name}${between}${value}`).join("\n");
     return [
       { title: "Command, commit and machine", steps: lineDiff(lines(left.facts, ": "), lines(right.facts, ": ")) },
@@ -35,16 +35,14 @@ function Texts({ one, other }) {
       { title: "Changes that were not committed", steps: lineDiff(left.diff, right.diff) },
     ];
   }, [one, other]);
-  return html`${parts.map(part => html`<${Part} key=${part.title} ...${part} />`)}`;
+  // What was not captured of either is not worth a card.
+  return html`<${Sources} one=${one} other=${other} />${parts.filter(part => part.steps.length).map(part => html`<${Part} key=${part.title} ...${part} />`)}`;
 }
 
 /** @param {{ title: string, steps: import("../../lib/textdiff.js").Step[] }} props */
 function Part({ title, steps }) {
   const changed = steps.filter(step => step.kind !== "same").length;
-  const shown = hunks(steps);
-  const sign = { same: " ", out: "−", in: "+" };
   return html`<section class="card" aria-label=${title}><header><h2 class="grow">${title}</h2><span class="muted small">${!steps.length ? "neither run has any" : changed ? count(changed, "changed line") : "the same in both"}</span></header>
-    ${changed > 0 && html`<pre class="textdiff" tabindex="0" role="region" aria-label=${`${title}: changes`}>${shown.slice(0, MOST_LINES).map(step => (typeof step === "number" ? html`<span class="line left-out">${count(step, "equal line")}</span>` : html`<span class="line ${step.kind}"><span class="sign">${sign[step.kind]}</span>${step.text}</span>`))}</pre>`}
-    ${shown.length > MOST_LINES && html`<p class="hint body">${(shown.length - MOST_LINES).toLocaleString("en-US")} lines more are not shown.</p>`}
+    ${changed > 0 && html`<${Lines} steps=${hunks(steps)} label=${`${title}: changes`} />`}
   </section>`;
 }

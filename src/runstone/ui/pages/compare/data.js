@@ -2,6 +2,7 @@
 
 import { html } from "../../lib/html.js";
 import { api, get, query } from "../../lib/api.js";
+import { telling } from "../../lib/fieldnames.js";
 import { useResource } from "../../lib/resource.js";
 import { askRows } from "../workspace/runs.js";
 
@@ -9,7 +10,7 @@ import { askRows } from "../workspace/runs.js";
 /** @typedef {{ run: string, name: string, of: Record<string, any> }} Row */
 /** @typedef {{ ns: string, project: string, names: Names, filter: string }} ChartProps */
 
-const MOST_NAMES = 300;
+const MOST_NAMES = 1000;
 export const MOST_ROWS = 1000;
 /** What is known of every run, and may be an axis as well. */
 export const ATTRIBUTES = ["created", "duration", "steps"];
@@ -19,8 +20,7 @@ export function useFieldNames(ns, project) {
   return useResource(async signal => {
     const [config, summary] = await Promise.all(["config.", "summary."].map(async prefix => {
       const found = await get(api("run-queries", ns, project, "fields") + query({ prefix, limit: MOST_NAMES }), { signal });
-      return found.items.filter((/** @type {any} */ each) => !each.field.includes(":") && !each.field.startsWith(prefix + "_"))
-        .sort((/** @type {any} */ one, /** @type {any} */ other) => other.runs - one.runs).map((/** @type {any} */ each) => each.field);
+      return telling(found.items);
     }));
     return { config, summary };
   }, [ns, project]);

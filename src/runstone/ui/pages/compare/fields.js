@@ -3,6 +3,7 @@
 import { html, useMemo, useState } from "../../lib/html.js";
 import { colorOf } from "../../lib/colors.js";
 import { equal, flatten } from "../../lib/flatten.js";
+import { ownTags } from "../../lib/fieldnames.js";
 import { count, duration, inline, number } from "../../lib/format.js";
 import { param, setParams, to } from "../../lib/router.js";
 import { Icon } from "../../components/icons.js";
@@ -78,18 +79,27 @@ function Cell({ field, value, base, own }) {
 
 /** The fields of runs, section by section. @param {any[]} runs @returns {Field[]} */
 function fieldsOf(runs) {
-  const told = runs.map(run => describe(run.info));
+  const told = runs.map(run => describe(run));
   return [
-    ...rows("Run", runs.map(run => new Map(/** @type {[string, unknown][]} */ ([["state", run.state], ["duration", run.finished ? (run.finished - run.started) / 1e6 : undefined], ["user", run.by], ["group", run.group], ["job_type", run.job_type], ["tags", Object.keys(run.tags).sort().join(", ")], ["notes", run.notes]].filter(([, value]) => value !== "" && value !== undefined))))),
+    ...rows("Run", runs.map(run => new Map(/** @type {[string, unknown][]} */ ([["state", run.state], ["duration", run.finished ? (run.finished - run.started) / 1e6 : undefined], ["user", run.by], ["group", run.group], ["job_type", run.job_type], ["tags", Object.keys(ownTags(run.tags)).sort().join(", ")], ["notes", run.notes]].filter(([, value]) => value !== "" && value !== undefined))))),
     ...rows("Config", runs.map(run => logged(flatten(run.config)))),
-    ...rows("Summary", runs.map(run => logged(flatten(run.summary)))),
+    ...rows("Summary", runs.map(run => logged(flatten(files(run.summary))))),
     ...rows("Environment", told.map(each => new Map(each.facts))),
   ];
 }
 
+/** Logged files as one value each, which differ where the files do. @param {Record<string, any>} summary */
+function files(summary) {
+  const told = (/** @type {any} */ value) => {
+    const names = Array.isArray(value.filenames) ? value.filenames.map(String) : [];
+    return value.sha256 ? `${value._type} ${String(value.sha256).slice(0, 10)}` : names.length ? `${value._type} ${names[0].split("/").pop()}${names.length > 1 ? ` and ${names.length - 1} more` : ""}` : value.values ?? value;
+  };
+  return Object.fromEntries(Object.entries(summary || {}).map(([name, value]) => [name, value && typeof value === "object" && typeof value._type === "string" ? told(value) : value]));
+}
+
 /** Without what clients keep for themselves. @param {Map<string, unknown>} map */
 function logged(map) {
-  return new Map([...map].filter(([name]) => !name.startsWith("_")));
+  return new Map([...map].filter(([name]) => !/^_|^system\//.test(name)));
 }
 
 /** @param {string} section @param {Map<string, unknown>[]} maps @returns {Field[]} */

@@ -2,11 +2,12 @@
 
 import { html } from "../../lib/html.js";
 import { colorAt } from "../../lib/colors.js";
+import { measure, parameter } from "../../lib/fieldnames.js";
 import { number } from "../../lib/format.js";
 import { param, setParams } from "../../lib/router.js";
 import { isNumeric, scaleOf, word } from "../../lib/scales.js";
 import { Blank, Loaded } from "../../components/states.js";
-import { Axes, frameOf } from "./axes.js";
+import { Axes, frameOf, useWidth } from "../../components/figure/axes.js";
 import { FieldSelect, Told, useTable } from "./data.js";
 
 /** @typedef {{ name: string, values: number[] }} Group */
@@ -18,8 +19,8 @@ const MOST_GROUPS = 24;
 
 /** @param {import("./data.js").ChartProps} props */
 export function Groups({ ns, project, names, filter }) {
-  const metric = param("y", names.summary[0] || "duration");
-  const by = param("by", names.config[0] || "created");
+  const metric = param("y", measure(names.summary) || "duration");
+  const by = param("by", parameter(names.config) || "created");
   const kind = param("kind") === "bar" ? "bar" : "box";
   const found = useTable(ns, project, filter, [metric, by]);
   return html`<section class="card" aria-label="Bars and boxes">
@@ -34,17 +35,18 @@ export function Groups({ ns, project, names, filter }) {
 
 /** @param {{ data: { rows: import("./data.js").Row[], total: number }, metric: string, by: string, kind: "bar" | "box" }} props */
 function Figure({ data, metric, by, kind }) {
+  const { root, width } = useWidth();
   const rows = data.rows.filter(row => Number.isFinite(row.of[metric]) && row.of[by] !== null && row.of[by] !== undefined);
   const all = grouped(rows.map(row => [row.of[by], row.of[metric]]));
-  if (!all.length) return html`<${Blank} title="No run has both"><p>None of the runs has a number as <code>${metric}</code> and a value of <code>${by}</code>.</p></${Blank}>`;
+  if (!all.length) return html`<div ref=${root}><${Blank} title="No run has both"><p>None of the runs has a number as <code>${metric}</code> and a value of <code>${by}</code>.</p></${Blank}></div>`;
   const groups = all.slice(0, MOST_GROUPS);
   const figures = groups.map(group => ({ ...group, ...figuresOf(group.values) }));
   const up = scaleOf(kind === "bar" ? [0, ...figures.map(each => each.mean)] : figures.flatMap(each => [each.least, each.most]));
-  const frame = frameOf(up);
+  const frame = frameOf(up, { width });
   const place = (/** @type {number} */ index) => (index + 0.5) / groups.length;
   const across = { .../** @type {any} */ (up), ticks: groups.map((group, index) => ({ at: place(index), text: group.name })) };
-  const wide = Math.min(90, 520 / groups.length);
-  return html`<div class="figure"><svg viewBox=${`0 0 ${frame.width} ${frame.height}`} role="img" aria-label=${`${metric} by ${by}: ${groups.length} groups`}>
+  const wide = Math.min(90, (width * 0.52) / groups.length);
+  return html`<div class="figure" ref=${root}><svg viewBox=${`0 0 ${frame.width} ${frame.height}`} role="img" aria-label=${`${metric} by ${by}: ${groups.length} groups`}>
     <${Axes} frame=${frame} across=${across} up=${up} x=${by} y=${kind === "bar" ? `mean of ${metric}` : metric} />
     ${figures.map((each, index) => html`<g key=${each.name} class="group" style=${{ color: colorAt(index) }}><title>${told(each)}</title>${kind === "bar" ? html`<${Bar} frame=${frame} up=${up} at=${frame.x(place(index))} wide=${wide} mean=${each.mean} />` : html`<${Box} frame=${frame} up=${up} at=${frame.x(place(index))} wide=${wide} of=${each} />`}</g>`)}
   </svg></div>
@@ -53,13 +55,13 @@ function Figure({ data, metric, by, kind }) {
       <tbody>${figures.map(each => html`<tr key=${each.name}><td>${each.name}</td>${[each.values.length, each.mean, each.median, each.least, each.most].map((value, at) => html`<td class="num" key=${at}>${number(value)}</td>`)}</tr>`)}</tbody></table></div></details></div>`;
 }
 
-/** @param {{ frame: import("./axes.js").Frame, up: import("../../lib/scales.js").Scale, at: number, wide: number, mean: number }} props */
+/** @param {{ frame: import("../../components/figure/axes.js").Frame, up: import("../../lib/scales.js").Scale, at: number, wide: number, mean: number }} props */
 function Bar({ frame, up, at, wide, mean }) {
   const [zero, end] = [frame.y(up.at(0)), frame.y(up.at(mean))];
   return html`<rect x=${at - wide / 2} width=${wide} y=${Math.min(zero, end)} height=${Math.max(1, Math.abs(zero - end))} fill="currentColor" />`;
 }
 
-/** @param {{ frame: import("./axes.js").Frame, up: import("../../lib/scales.js").Scale, at: number, wide: number, of: ReturnType<typeof figuresOf> }} props */
+/** @param {{ frame: import("../../components/figure/axes.js").Frame, up: import("../../lib/scales.js").Scale, at: number, wide: number, of: ReturnType<typeof figuresOf> }} props */
 function Box({ frame, up, at, wide, of }) {
   const y = (/** @type {number} */ value) => frame.y(up.at(value));
   const dash = (/** @type {number} */ value, /** @type {number} */ part) => html`<line x1=${at - wide * part} x2=${at + wide * part} y1=${y(value)} y2=${y(value)} />`;
@@ -97,8 +99,12 @@ function grouped(pairs) {
   const groups = [...found].map(([name, values]) => ({ name, values }));
   if (many) return edges.slice(1).map((_, at) => groups.find(group => group.name === named(edges, at))).filter(group => group !== undefined);
   if (groups.length > MOST_GROUPS) return groups.sort((one, other) => other.values.length - one.values.length);
+  if (isNumeric(keys)) return groups.sort((one, other) => sizeOf(one.name) - sizeOf(other.name));
   return groups.sort((one, other) => one.name.localeCompare(other.name, "en", { numeric: true }));
 }
+
+/** The number that a name was written from. @param {string} name */
+const sizeOf = name => Number(name.replaceAll(",", ""));
 
 /** Ranges with as many runs in each as can be. @param {number[]} values */
 function edgesOf(values) {

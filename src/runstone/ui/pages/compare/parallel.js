@@ -2,6 +2,7 @@
 
 import { html } from "../../lib/html.js";
 import { api, post } from "../../lib/api.js";
+import { measure } from "../../lib/fieldnames.js";
 import { number } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { param, setParams } from "../../lib/router.js";
@@ -19,7 +20,7 @@ const MOST_SHOWN = 40;
 
 /** @param {import("./data.js").ChartProps} props */
 export function Parallel({ ns, project, names, filter }) {
-  const target = param("target", names.summary[0] || "duration");
+  const target = param("target", measure(names.summary) || "duration");
   const found = useResource(signal => post(api("run-queries", ns, project, "importance"), { target, filter }, { signal }), [ns, project, target, filter]);
   const ranked = /** @type {Importance[]} */ (found.data?.items || []);
   const chosen = listed(param("axes"));

@@ -2,17 +2,18 @@
 
 import { html, useState } from "../../lib/html.js";
 import { colorOf, rampOf } from "../../lib/colors.js";
+import { measure, parameter } from "../../lib/fieldnames.js";
 import { inline } from "../../lib/format.js";
 import { navigate, param, setParams, to } from "../../lib/router.js";
 import { scaleOf } from "../../lib/scales.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { FieldSelect, Told, useTable } from "./data.js";
-import { Axes, frameOf } from "./axes.js";
+import { Axes, frameOf, useWidth } from "../../components/figure/axes.js";
 
 /** @param {import("./data.js").ChartProps} props */
 export function Scatter({ ns, project, names, filter }) {
-  const x = param("x", names.config[0] || names.summary[0]);
-  const y = param("y", names.summary.find(name => name !== x) || names.config[1] || x);
+  const x = param("x", parameter(names.config) || names.summary[0]);
+  const y = param("y", measure(names.summary, x) || names.config[1] || x);
   const color = param("color");
   const found = useTable(ns, project, filter, [x, y, color]);
   const logs = ["x", "y"].map(axis => html`<label class="row"><input type="checkbox" class="check" checked=${param(`${axis}log`) === "1"} onChange=${() => setParams({ [`${axis}log`]: param(`${axis}log`) ? "" : "1" })} />log ${axis}</label>`);
@@ -30,15 +31,16 @@ export function Scatter({ ns, project, names, filter }) {
 /** @param {{ ns: string, project: string, x: string, y: string, color: string, data: { rows: import("./data.js").Row[], total: number } }} props */
 function Points({ ns, project, x, y, color, data }) {
   const [near, setNear] = useState(/** @type {any} */ (null));
+  const { root, width } = useWidth();
   const across = scaleOf(data.rows.map(row => row.of[x]), param("xlog") === "1");
   const up = scaleOf(data.rows.map(row => row.of[y]), param("ylog") === "1");
   const shade = color ? scaleOf(data.rows.map(row => row.of[color])) : null;
   const points = data.rows.map(row => ({ row, at: across.at(row.of[x]), high: up.at(row.of[y]) })).filter(point => Number.isFinite(point.at) && Number.isFinite(point.high));
-  if (!points.length) return html`<${Blank} title="No run has both">${html`<p>None of the runs has a value of <code>${x}</code> and of <code>${y}</code>.</p>`}</${Blank}>`;
-  const frame = frameOf(up);
+  if (!points.length) return html`<div ref=${root}><${Blank} title="No run has both">${html`<p>None of the runs has a value of <code>${x}</code> and of <code>${y}</code>.</p>`}</${Blank}></div>`;
+  const frame = frameOf(up, { width });
   const fill = (/** @type {import("./data.js").Row} */ row) => (shade ? shade.shade(row.of[color]) : colorOf(row.run));
   const shown = [x, y, color].filter(Boolean);
-  return html`<div class="figure"><svg viewBox=${`0 0 ${frame.width} ${frame.height}`} role="img" aria-label=${`${y} over ${x}: ${points.length} runs`} onPointerLeave=${() => setNear(null)}>
+  return html`<div class="figure" ref=${root}><svg viewBox=${`0 0 ${frame.width} ${frame.height}`} role="img" aria-label=${`${y} over ${x}: ${points.length} runs`} onPointerLeave=${() => setNear(null)}>
       <${Axes} frame=${frame} across=${across} up=${up} x=${x} y=${y} />
       ${points.map(({ row, at, high }) => html`<circle key=${row.run} class="point" data-run=${row.run} cx=${frame.x(at)} cy=${frame.y(high)} r=${near?.row === row ? 7 : 5} fill=${fill(row)}
         onPointerEnter=${() => setNear({ row, left: frame.x(at) / frame.width, top: frame.y(high) / frame.height })} onClick=${() => navigate(to(ns, project, "runs", row.run))} />`)}

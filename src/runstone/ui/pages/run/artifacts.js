@@ -10,7 +10,7 @@ import { Blank, Loaded } from "../../components/states.js";
 /** @param {{ info: any }} props */
 export function Artifacts({ info }) {
   const found = useResource(signal => get("/api/v1/lineage" + query({ name: `run:${info.namespace}/${info.project}/${info.name}`, depth: 1 }), { signal }), [info.id, info.updated]);
-  return html`<div class="page"><${Loaded} of=${found}>${(/** @type {any} */ graph) => {
+  return html`<div class="page wide"><${Loaded} of=${found}>${(/** @type {any} */ graph) => {
     const names = new Map(graph.nodes.map((/** @type {any} */ node) => [node.id, node]));
     const used = graph.edges.filter((/** @type {any} */ edge) => edge.target === graph.root).map((/** @type {any} */ edge) => ({ ...edge, other: names.get(edge.source) }));
     const made = graph.edges.filter((/** @type {any} */ edge) => edge.source === graph.root).map((/** @type {any} */ edge) => ({ ...edge, other: names.get(edge.target) }));

@@ -5,8 +5,10 @@ import { api, post, request } from "../../lib/api.js";
 import { inline, number } from "../../lib/format.js";
 import { useKeys } from "../../lib/keys.js";
 import { useResource } from "../../lib/resource.js";
+import { Figure } from "../../components/figure/figure.js";
+import { CloudOf, PageOf, PlotlyFigure } from "../../components/figure/logged.js";
+import { charts, drawn } from "../../components/figure/wandbcharts.js";
 import { Picture } from "../../components/picture.js";
-import { SandboxFrame } from "../../components/sandbox.js";
 import { Blank, Loaded } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
 import { fileAddress } from "./files.js";
@@ -22,7 +24,7 @@ function isMedia(value) {
 
 /** @param {{ info: any, turn: number }} props */
 export function Media({ info, turn }) {
-  const keys = useMemo(() => Object.entries(info.summary || {}).filter(([, value]) => isMedia(value)).map(([key]) => key).slice(0, 200), [info.summary]);
+  const keys = useMemo(() => Object.entries(info.summary || {}).filter(([, value]) => isMedia(value)).map(([key]) => key).sort().slice(0, 200), [info.summary]);
   const rows = useResource(async signal => {
     if (!keys.length) return [];
     const path = api("runs", info.namespace, info.project, info.name, "rows", "query");
@@ -53,7 +55,7 @@ function Steps({ info, keys, rows }) {
     <div class="media-grid">${keys.map(key => {
       const row = latest(key);
       return html`<section class="card media" key=${key} aria-label=${key}><header><h2 class="grow cut">${key}</h2>${row && row[0] !== step && html`<span class="muted small">of step ${row[0]}</span>`}</header>
-        <div class="body">${row ? html`<${Shown} info=${info} name=${key} value=${row[2][key]} />` : html`<p class="muted">Not logged by this step.</p>`}</div></section>`;
+        <div class="body" data-kind=${row && row[2][key]._type}>${row ? html`<${Shown} info=${info} name=${key} value=${row[2][key]} />` : html`<p class="muted">Not logged by this step.</p>`}</div></section>`;
     })}</div>
   </div>`;
 }
@@ -66,11 +68,32 @@ function Shown({ info, name, value }) {
   if (kind === "image-file" && path) return html`<${Pictures} info=${info} paths=${[path]} captions=${[value.caption]} />`;
   if (/^audio/.test(kind)) return html`${paths(value).map(each => html`<audio controls preload="none" src=${fileAddress(info, each)} key=${each} />`)}`;
   if (/^video/.test(kind)) return html`${paths(value).map(each => /\.gif$/.test(each) ? html`<${Picture} src=${fileAddress(info, each)} alt=${name} />` : html`<video controls preload="metadata" src=${fileAddress(info, each)} key=${each} />`)}`;
+  if (kind === "plotly-file" && path) return html`<${Plotly} info=${info} name=${name} path=${path} />`;
+  if (/^object3D/.test(kind) && /\.pts\.json$/.test(path)) return html`<${Cloud} info=${info} name=${name} path=${path} />`;
   if (kind === "html-file" && path) return html`<${Page} info=${info} name=${name} path=${path} />`;
   if (/table-file$/.test(kind) && path) return html`<${Table} info=${info} name=${name} path=${path} />`;
   if (kind === "histogram") return html`<${Histogram} value=${value} />`;
-  return html`<p class="muted">${kind}</p>${paths(value).map(each => html`<p key=${each}><a href=${fileAddress(info, each)} download>Download ${each.split("/").pop()}</a></p>`)}
+  return html`<p class="muted">${WORDS[kind] || kind}</p>${paths(value).map(each => html`<p key=${each}><a href=${fileAddress(info, each)} download>Download ${each.split("/").pop()}</a></p>`)}
     ${!paths(value).length && html`<pre class="code" tabindex="0">${inline(value, 5000)}</pre>`}`;
+}
+
+/** What is not drawn here, in words. */
+const WORDS = /** @type {Record<string, string>} */ ({
+  "molecule-file": "A molecule. It is not drawn here: open the file in a viewer such as PyMOL or Mol*.",
+  "object3D-file": "A mesh. It is not drawn here: open the file in a viewer of 3-D objects.",
+  "bokeh-file": "A figure of Bokeh. It is not drawn here.",
+});
+
+/** @param {{ info: any, name: string, path: string }} props */
+function Plotly({ info, name, path }) {
+  const found = useText(info, path);
+  return html`<${Loaded} of=${found}>${(/** @type {string} */ text) => html`<${PlotlyFigure} text=${text} name=${name} address=${fileAddress(info, path)} />`}</${Loaded}>`;
+}
+
+/** @param {{ info: any, name: string, path: string }} props */
+function Cloud({ info, name, path }) {
+  const found = useText(info, path);
+  return html`<${Loaded} of=${found}>${(/** @type {string} */ text) => html`<${CloudOf} text=${text} name=${name} />`}</${Loaded}>`;
 }
 
 /** @param {any} value @returns {string[]} */
@@ -86,7 +109,7 @@ function paths(value) {
 /** @param {{ info: any, paths: string[], captions: any[] }} props */
 function Pictures({ info, paths: given, captions }) {
   const [large, setLarge] = useState(false);
-  return html`<div class="pictures ${large ? "large" : ""}">${given.slice(0, 108).map((path, at) => html`<figure key=${path}><button class="inplace" aria-label="Larger or smaller" onClick=${() => setLarge(!large)}><${Picture} src=${fileAddress(info, path)} alt=${captions[at] || path.split("/").pop()} /></button>
+  return html`<div class="pictures ${large || given.length === 1 ? "large" : ""}">${given.slice(0, 108).map((path, at) => html`<figure key=${path}><button class="inplace" aria-label="Larger or smaller" onClick=${() => setLarge(!large)}><${Picture} src=${fileAddress(info, path)} alt=${captions[at] || path.split("/").pop()} /></button>
     ${captions[at] && html`<figcaption class="cut" title=${captions[at]}>${captions[at]}</figcaption>`}</figure>`)}</div>`;
 }
 
@@ -102,18 +125,19 @@ function useText(info, path) {
 /** @param {{ info: any, name: string, path: string }} props */
 function Page({ info, name, path }) {
   const found = useText(info, path);
-  return html`<${Loaded} of=${found}>${(/** @type {string} */ text) => html`<${SandboxFrame} content=${text} label=${name} />`}</${Loaded}>`;
+  return html`<${Loaded} of=${found}>${(/** @type {string} */ text) => html`<${PageOf} text=${text} name=${name} address=${fileAddress(info, path)} />`}</${Loaded}>`;
 }
 
 /** @param {{ info: any, name: string, path: string }} props */
 function Table({ info, name, path }) {
   const found = useText(info, path);
-  return html`<${Loaded} of=${found}>${(/** @type {string} */ text) => html`<${Rows} name=${name} text=${text} />`}</${Loaded}>`;
+  return html`<${Loaded} of=${found}>${(/** @type {string} */ text) => html`<${Rows} info=${info} name=${name} text=${text} />`}</${Loaded}>`;
 }
 
-/** @param {{ name: string, text: string }} props */
-function Rows({ name, text }) {
+/** @param {{ info: any, name: string, text: string }} props */
+function Rows({ info, name, text }) {
   const [typed, setTyped] = useState("");
+  const [plain, setPlain] = useState(false);
   const [sort, setSort] = useState(/** @type {{ id: string, descending: boolean } | undefined} */ (undefined));
   const table = useMemo(() => {
     try {
@@ -130,9 +154,12 @@ function Rows({ name, text }) {
     const [column, sign] = [Number(sort.id), sort.descending ? -1 : 1];
     return kept.sort((/** @type {any} */ one, /** @type {any} */ other) => sign * (typeof one.cells[column] === "number" && typeof other.cells[column] === "number" ? one.cells[column] - other.cells[column] : inline(one.cells[column]).localeCompare(inline(other.cells[column]))));
   }, [table, typed, sort]);
+  const chart = useMemo(() => charts(info.info).find(each => each.table === name), [info.id, name]);
+  const drawing = useMemo(() => (chart && table ? drawn(chart, table) : null), [chart, table]);
+  if (drawing && chart && !plain) return html`<${Figure} drawing=${drawing} label=${`${chart.name}: ${drawing.title || chart.preset}`} /><button class="btn tiny" onClick=${() => setPlain(true)}>Show the table</button>`;
   if (!table) return html`<p class="hint bad">The table does not parse; download it under Files.</p>`;
   const columns = table.columns.map((/** @type {string} */ title, /** @type {number} */ at) => ({ id: String(at), title, width: Math.max(80, Math.min(260, 40 + title.length * 8)), sortable: true, numeric: typeof table.data[0]?.[at] === "number", cell: (/** @type {any} */ row) => html`<span title=${inline(row.cells[at], 2000)}>${inline(row.cells[at])}</span>` }));
-  return html`<div class="logged-table"><label class="row filter"><input class="grow" aria-label=${`Find in ${name}`} placeholder="Find in the table" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /><span class="num">${rows.length}</span></label>
+  return html`<div class="logged-table"><label class="row filter"><input class="grow" aria-label=${`Find in ${name}`} placeholder="Find in the table" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /><span class="num">${rows.length}</span>${drawing && html`<button class="btn tiny" onClick=${() => setPlain(false)}>Chart</button>`}</label>
     <${VirtualTable} label=${name} total=${rows.length} columns=${columns} row=${(/** @type {number} */ at) => rows[at]} rowKey=${(/** @type {any} */ row) => String(row.at)} sort=${sort} onSort=${(/** @type {string} */ id) => setSort({ id, descending: sort?.id === id && !sort.descending })} /></div>`;
 }
 

@@ -2,6 +2,7 @@
 
 import { html, useMemo, useState } from "../../lib/html.js";
 import { api, patch } from "../../lib/api.js";
+import { ownTags } from "../../lib/fieldnames.js";
 import { ago, inline, moment, number } from "../../lib/format.js";
 import { attempt } from "../../lib/toasts.js";
 import { CopyButton, Snippet } from "../../components/copy.js";
@@ -15,8 +16,8 @@ const LONG = 20_000;
 
 /** @param {{ info: any, reload: () => void }} props */
 export function Overview({ info, reload }) {
-  const told = useMemo(() => describe(info.info), [info.info]);
-  return html`<div class="page"><div class="split even">
+  const told = useMemo(() => describe(info), [info]);
+  return html`<div class="page wide"><div class="split even">
     <div class="stack">
       <${Values} title="Config" value=${info.config} nothing="Nothing is configured." />
       <section class="card" aria-label="Environment"><header><h2>Environment</h2></header><div class="body">
@@ -46,7 +47,7 @@ function About({ info, reload }) {
       reload();
     }
   }
-  const tags = Object.entries(info.tags);
+  const tags = Object.entries(ownTags(info.tags));
   return html`<section class="card" aria-label="About"><header><h2 class="grow">About</h2>
       ${typed === null ? html`<button class="btn tiny" onClick=${() => setTyped(info.notes)}>Edit notes</button>` : html`<button class="btn tiny primary" onClick=${save}>Save</button><button class="btn tiny" onClick=${() => setTyped(null)}>Cancel</button>`}</header>
     <div class="body stack">

@@ -8,14 +8,14 @@ import { ago, count, duration } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { navigate, search, to } from "../../lib/router.js";
 import { attempt, tell } from "../../lib/toasts.js";
+import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
+import { Lazy } from "../../components/lazy.js";
 import { Item, Menu } from "../../components/menu.js";
 import { Loaded, State } from "../../components/states.js";
+import { useTitle } from "../../components/title.js";
 import { Panels } from "../workspace/panels.js";
 import { ViewState } from "../workspace/view.js";
-import { Artifacts } from "./artifacts.js";
-import { Files } from "./files.js";
-import { Logs } from "./logs.js";
 import { Overview } from "./overview.js";
 
 const TABS = [["overview", "Overview"], ["charts", "Charts"], ["logs", "Logs"], ["system", "System"], ["media", "Media and tables"], ["files", "Files"], ["artifacts", "Artifacts"]];
@@ -26,8 +26,6 @@ export default function Run({ ns, project, run, tab = "overview" }) {
   const found = useResource(signal => get(api("runs", ns, project, run), { signal }), [ns, project, run]);
   const [live, setLive] = useState(NONE);
   const [lines, setLines] = useState(0);
-  const [Media, setMedia] = useState(/** @type {any} */ (null));
-  useEffect(() => { if (tab === "media") import("./media.js").then(module => setMedia(() => module.Media), () => {}); }, [tab]);
   const name = `${ns}/${project}/${run}`;
   useEffect(() => {
     const reload = gathered(found.reload, 1000);
@@ -50,10 +48,10 @@ export default function Run({ ns, project, run, tab = "overview" }) {
     ${tab === "overview" && html`<${Overview} info=${info} reload=${found.reload} />`}
     ${tab === "charts" && html`<${Charts} key="charts" info=${info} live=${live} />`}
     ${tab === "system" && html`<${Charts} key="system" info=${info} live=${live} system />`}
-    ${tab === "logs" && html`<${Logs} info=${info} turn=${lines} />`}
-    ${tab === "media" && Media && html`<${Media} info=${info} turn=${live.turn} />`}
-    ${tab === "files" && html`<${Files} info=${info} />`}
-    ${tab === "artifacts" && html`<${Artifacts} info=${info} />`}
+    ${tab === "logs" && html`<${Lazy} key="logs" load=${() => import("./logs.js").then(module => module.Logs)} info=${info} turn=${lines} />`}
+    ${tab === "media" && html`<${Lazy} key="media" load=${() => import("./media.js").then(module => module.Media)} info=${info} turn=${live.turn} />`}
+    ${tab === "files" && html`<${Lazy} key="files" load=${() => import("./files.js").then(module => module.Files)} info=${info} />`}
+    ${tab === "artifacts" && html`<${Lazy} key="artifacts" load=${() => import("./artifacts.js").then(module => module.Artifacts)} info=${info} />`}
   `}</${Loaded}>`;
 }
 
@@ -61,10 +59,8 @@ export default function Run({ ns, project, run, tab = "overview" }) {
 function Head({ info, reload }) {
   const path = api("runs", info.namespace, info.project, info.name);
   const shown = info.display_name || info.name;
-  async function rename() {
-    const name = prompt("Name of the run", shown);
-    if (name && name !== shown && await attempt(() => patch(path, { display_name: name }))) reload();
-  }
+  useTitle(shown);
+  const [naming, setNaming] = useState(false);
   async function remove() {
     if (!await attempt(() => del(path))) return;
     navigate(to(info.namespace, info.project));
@@ -77,10 +73,28 @@ function Head({ info, reload }) {
     <span class="muted small num">${ago(info.started)} by ${info.by} · ${duration((until - info.started) / 1e6)} · ${count(info.points, "point")}${info.parent ? html` · forked from <a href=${to(info.namespace, info.project, "runs", info.parent.split("/").pop())}>${info.parent.split("/").pop()}</a> at step ${info.forked}` : ""}</span>
     <span class="grow" />
     <${Menu} title="What to do with the run" kind="quiet icon" label=${html`<${Icon} name="more" />`}>${(/** @type {() => void} */ close) => html`
-      <${Item} onClick=${() => { close(); rename(); }}>Rename</${Item}>
+      <${Item} onClick=${() => { close(); setNaming(true); }}>Rename</${Item}>
       <hr /><${Item} danger onClick=${() => { close(); remove(); }}>Delete</${Item}>`}
     </${Menu}>
+    ${naming && html`<${Rename} path=${path} name=${shown} done=${reload} close=${() => setNaming(false)} />`}
   </div>`;
+}
+
+/** @param {{ path: string, name: string, done: () => void, close: () => void }} props */
+function Rename({ path, name, done, close }) {
+  const [typed, setTyped] = useState(name);
+  /** @param {Event} event */
+  async function save(event) {
+    event.preventDefault();
+    const wanted = typed.trim();
+    if (!wanted) return;
+    if (wanted !== name && !await attempt(() => patch(path, { display_name: wanted }))) return;
+    close();
+    done();
+  }
+  return html`<${Dialog} title="Rename the run" close=${close}><form class="stack" onSubmit=${save}>
+    <label class="field"><span>Name</span><input class="input" maxlength="1024" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /></label>
+    <div class="row"><button class="btn primary" disabled=${!typed.trim()}>Rename</button></div></form></${Dialog}>`;
 }
 
 /** @param {{ info: any, live: import("../workspace/workspace.js").Live, system?: boolean }} props */

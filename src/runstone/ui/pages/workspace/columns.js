@@ -1,33 +1,28 @@
 /** The columns of the runs table: which there are, and how their values are shown. */
 
-import { html, useEffect, useMemo, useState } from "../../lib/html.js";
+import { html, useMemo } from "../../lib/html.js";
 import { api, get, query } from "../../lib/api.js";
+import { figures, telling, title } from "../../lib/fieldnames.js";
 import { ago, duration, inline, moment, number } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
-import { Icon } from "../../components/icons.js";
-import { Dialog } from "../../components/dialog.js";
 import { State } from "../../components/states.js";
 
-/** @typedef {{ field: string, runs: number }} Field */
+/** @typedef {import("../../lib/fieldnames.js").Field} Field */
 
 const TIMES = new Set(["created", "started", "updated", "heartbeat", "ended"]);
 const USUAL = ["state", "created", "duration", "tags", "notes"];
-const OFFERED = ["state", "created", "started", "updated", "ended", "duration", "user", "group", "job_type", "sweep", "host", "commit", "command", "steps", "points", "tags", "notes"];
 const MOST_USUAL = 12;
 
 /** The columns of a view: those that were chosen, or else what most runs have; and whether that is known already. @param {string} ns @param {string} project @param {string[] | null} chosen */
 export function useColumns(ns, project, chosen) {
   const found = useResource(async signal => {
-    const lists = await Promise.all(["summary.", "config."].map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 300 }), { signal })));
-    return lists.map(list => /** @type {Field[]} */ (list.items).filter(each => !each.field.includes(":")).sort((one, other) => other.runs - one.runs).slice(0, MOST_USUAL).map(each => each.field));
+    const lists = await Promise.all(["summary.", "config."].map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 1000 }), { signal })));
+    // Files and tables that were logged say nothing in a cell.
+    const numbers = figures(lists[0].items);
+    return lists.map((list, at) => telling(list.items).filter(field => at > 0 || numbers.has(field)).slice(0, MOST_USUAL));
   }, [ns, project]);
   const columns = useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
   return { columns, known: Boolean(chosen || found.data || found.error) };
-}
-
-/** A field without what all of its kind have in common. @param {string} field */
-export function title(field) {
-  return field.replace(/^(config|summary)\./, "");
 }
 
 /** @param {string} field */
@@ -49,36 +44,4 @@ export function show(field, value) {
 /** @param {string} field */
 export function isNumeric(field) {
   return field.startsWith("summary.") || field === "duration" || field === "steps" || field === "points";
-}
-
-/**
- * Chooses columns among all fields of the project, which the server looks through.
- * @param {{ ns: string, project: string, chosen: string[], set: (columns: string[] | null) => void, pinned: string[], pin: (field: string) => void, close: () => void }} props
- */
-export function ColumnsDialog({ ns, project, chosen, set, pinned, pin, close }) {
-  const [typed, setTyped] = useState("");
-  const [found, setFound] = useState(/** @type {string[]} */ ([]));
-  useEffect(() => {
-    const ending = new AbortController();
-    const timer = setTimeout(async () => {
-      const prefixes = /^(config|summary|tags)\./.test(typed) ? [typed] : [`config.${typed}`, `summary.${typed}`];
-      const lists = await Promise.all(prefixes.map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 100 }), { signal: ending.signal }).catch(() => ({ items: [] }))));
-      if (!ending.signal.aborted) setFound([...OFFERED.filter(each => each.includes(typed)), ...lists.flatMap(list => list.items.map((/** @type {Field} */ each) => each.field))]);
-    }, 150);
-    return () => {
-      clearTimeout(timer);
-      ending.abort();
-    };
-  }, [typed]);
-  const rest = found.filter(field => !chosen.includes(field));
-  const box = (/** @type {string} */ field, /** @type {boolean} */ on) => html`<label class="row item" key=${field}><input type="checkbox" class="check" checked=${on}
-    onChange=${() => set(on ? chosen.filter(each => each !== field) : [...chosen, field])} /><span class="cut grow">${field}</span>${on && html`<button class="btn tiny icon ${pinned.includes(field) ? "on" : "quiet"}" aria-pressed=${pinned.includes(field)} aria-label=${`Keep ${field} at the left`} title="Keep at the left"
-    onClick=${(/** @type {Event} */ event) => { event.preventDefault(); pin(field); }}><${Icon} name="pin" /></button>`}</label>`;
-  return html`<${Dialog} title="Columns" close=${close} footer=${html`<button class="btn" onClick=${() => set(null)}>As usual</button><button class="btn primary" onClick=${close}>Done</button>`}>
-    <input class="input" aria-label="Find a field" placeholder="Find a field: lr, summary.loss:min" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />
-    <div class="label">Shown, in this order (drag the heads of the table to change it)</div>
-    <div class="picks">${chosen.map(field => box(field, true))}</div>
-    <div class="label">Others</div>
-    <div class="picks">${rest.slice(0, 200).map(field => box(field, false))}${!rest.length && html`<p class="hint">No field begins so.</p>`}</div>
-  </${Dialog}>`;
 }

@@ -3,10 +3,10 @@
 import { html, useEffect } from "../../lib/html.js";
 import { api, post } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
+import { title } from "../../lib/fieldnames.js";
 import { number } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { Loaded } from "../../components/states.js";
-import { title } from "./columns.js";
 import { quoted } from "./filterbar.js";
 
 const MOST_FIGURES = 5;

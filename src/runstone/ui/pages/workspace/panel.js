@@ -8,11 +8,13 @@ import { colorOf } from "../../lib/colors.js";
 import { whenBack } from "../../lib/resource.js";
 import { navigate, to } from "../../lib/router.js";
 import { draw } from "../../lib/series.js";
-import { save, saveCsv, savePng, svg } from "../../components/chart/export.js";
+import { attempt } from "../../lib/toasts.js";
 import { LineChart, MOST_BANDS } from "../../components/chart/linechart.js";
 import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
+import { Lazy } from "../../components/lazy.js";
 import { Item, Menu } from "../../components/menu.js";
+import { Corner, handle, styleOf, target } from "./layout.js";
 import { Look } from "./look.js";
 
 /** @typedef {import("../../lib/series.js").Drawn} Drawn */
@@ -22,6 +24,8 @@ import { Look } from "./look.js";
  * @property {string} ns @property {string} project @property {string} id the key, or what the panel is called
  * @property {string} y an expression, if it is one @property {import("./view.js").ViewState} state
  * @property {import("./runs.js").Shown[] | null} shown @property {import("./workspace.js").Live} live @property {() => void} [remove]
+ * @property {() => void} [enlarge] shows it over the whole page; without, it does so itself
+ * @property {import("./layout.js").Place} [place] where it stands and how large it is; without, it stays where it is
  */
 
 /** @param {PanelProps} props */
@@ -33,26 +37,47 @@ export function Panel(props) {
     watcher.observe(/** @type {HTMLElement} */ (root.current));
     return () => watcher.disconnect();
   }, []);
-  return html`<article class="panel" ref=${root} aria-label=${props.id}>${near && props.shown ? html`<${Body} ...${props} />` : html`<h3 class="cut">${props.id}</h3>`}</article>`;
+  const { place } = props;
+  return html`<article class="panel" ref=${root} aria-label=${props.id} style=${place ? styleOf(place.size, place.columns) : {}} ...${target(props.id, place)}>${near && props.shown ? html`<${Body} ...${props} />` : html`<h3 class="cut">${props.id}</h3>`}
+    ${place && html`<${Corner} id=${props.id} place=${place} />`}</article>`;
 }
 
 /** @param {PanelProps} props */
 function Body(props) {
   const [full, setFull] = useState(false);
-  return html`<${Plot} ...${props} enlarge=${() => setFull(true)} />
-    ${full && html`<${Dialog} kind="full" title=${props.id} close=${() => setFull(false)}>
-      <div class="full-panel"><${Plot} ...${props} large /><aside><${Look} view=${{ ...props.state.now.value, ...props.state.now.value.own[props.id] }} set=${(/** @type {any} */ change) => props.state.setOwn(props.id, change)} keys=${[]} />
-        ${props.state.now.value.own[props.id] && html`<button class="btn" onClick=${() => props.state.setOwn(props.id, null)}>As all other panels</button>`}</aside></div>
-    </${Dialog}>`}`;
+  return html`<${Plot} ...${props} enlarge=${props.enlarge || (() => setFull(true))} />
+    ${full && html`<${FullPanel} ...${props} close=${() => setFull(false)} />`}`;
+}
+
+/** A panel over the whole page, with its settings; the arrows lead to its neighbours. @param {PanelProps & { close: () => void, turn?: (by: number) => void }} props */
+export function FullPanel(props) {
+  const { turn, close } = props;
+  useEffect(() => {
+    /** @param {KeyboardEvent} event */
+    const onKey = event => {
+      const by = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowRight: 1 })[event.key];
+      if (!by || (event.target instanceof HTMLElement && /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName))) return;
+      event.preventDefault();
+      turn?.(by);
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [turn]);
+  return html`<${Dialog} kind="full" title=${props.id} close=${close}>
+      <div class="full-panel"><${Plot} key=${props.id} ...${props} large /><aside><${Look} view=${{ ...props.state.now.value, ...props.state.now.value.own[props.id] }} set=${(/** @type {any} */ change) => props.state.setOwn(props.id, change)} keys=${[]} />
+        ${props.state.now.value.own[props.id] && html`<button class="btn" onClick=${() => props.state.setOwn(props.id, null)}>As all other panels</button>`}
+        ${turn && html`<p class="hint">← and → lead to the panels beside it.</p>`}</aside></div>
+    </${Dialog}>`;
 }
 
 /** @param {PanelProps & { enlarge?: () => void, large?: boolean }} props */
-function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }) {
+function Plot({ ns, project, id, y, state, shown, live, remove, place, enlarge, large }) {
   const base = state.now.value;
   const own = base.own[id];
   const view = useMemo(() => ({ ...base, ...own }), [base, own]);
   const [range, setRange] = useState(/** @type {{ low: number, high: number } | null} */ (null));
   const [open, setOpen] = useState("");
+  const [pinning, setPinning] = useState(/** @type {import("./pins.js").Point | null} */ (null));
   const chart = useRef(/** @type {any} */ (null));
   useEffect(() => setRange(null), [view.axis]);
   const expression = useMemo(() => (y ? parse(y) : null), [y]);
@@ -69,14 +94,19 @@ function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }
   }
   const across = () => range || wholeOf(lines);
   return html`<div class="plot ${large ? "large" : ""}">
-    <header><h3 class="cut grow" title=${id}>${id}</h3>
+    <header><h3 class="cut grow" title=${id} ...${place && !large ? handle(id) : {}}>${id}</h3>
       ${range && html`<button class="btn tiny quiet" onClick=${() => setRange(null)} title="See everything (double click)"><${Icon} name="reset" />zoomed</button>`}
       ${own && html`<span class="tag" title="This panel has settings of its own">own</span>`}
       <${Menu} kind="quiet tiny icon" title=${`What to do with ${id}`} label=${html`<${Icon} name="more" />`}>${(/** @type {() => void} */ close) => html`
         ${enlarge && html`<${Item} onClick=${() => { close(); enlarge(); }}>Full screen and settings</${Item}>`}
-        <${Item} onClick=${() => { close(); savePng(chart.current, id); }}>Save as PNG</${Item}>
-        <${Item} onClick=${() => { close(); save(`${id}.svg`, new Blob([svg(lines, look, across(), id)], { type: "image/svg+xml" })); }}>Save as SVG</${Item}>
-        <${Item} onClick=${() => { close(); saveCsv(lines, view.axis, id); }}>Save as CSV</${Item}>
+        <${Item} onClick=${() => { close(); exported(made => made.savePng(chart.current, id)); }}>Save as PNG</${Item}>
+        <${Item} onClick=${() => { close(); exported(made => made.save(`${id}.svg`, new Blob([made.svg(lines, look, across(), id)], { type: "image/svg+xml" }))); }}>Save as SVG</${Item}>
+        <${Item} onClick=${() => { close(); exported(made => made.saveCsv(lines, view.axis, id)); }}>Save as CSV</${Item}>
+        ${base.pins[id] && html`<${Item} onClick=${() => { close(); state.setOf("pins", id, null); }}>Take ${base.pins[id].length === 1 ? "the pin" : "all pins"} away</${Item}>`}
+        ${place && !large && html`<hr /><${Item} onClick=${() => { close(); place.lift(id); }}>${place.top ? "Back to its section" : "Keep at the top"}</${Item}>
+          <${Item} onClick=${() => { close(); place.step(id, -1); }}>Move forward</${Item}>
+          <${Item} onClick=${() => { close(); place.step(id, 1); }}>Move back</${Item}>
+          ${(place.size.wide || place.size.high) && html`<${Item} onClick=${() => { close(); place.resize(null); }}>Usual size</${Item}>`}`}
         ${remove && html`<hr /><${Item} danger onClick=${remove}>Remove the panel</${Item}>`}`}
       </${Menu}>
     </header>
@@ -84,9 +114,15 @@ function Plot({ ns, project, id, y, state, shown, live, remove, enlarge, large }
       : !drawn ? html`<div class="bone chart-bone" role="status" aria-label="Loading" />`
         : lines.length === 0 ? html`<p class="muted nothing">${loading ? "" : "None of the runs shown has logged this."}</p>`
           : lines.every(line => !line.y.some(Number.isFinite)) ? html`<p class="muted nothing">Nothing that could be drawn: all that was logged is NaN or infinite.</p>`
-          : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} label=${`${id}: ${lines.length} lines over ${view.axis}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
+          : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} pins=${base.pins[id]} pin=${setPinning} label=${`${id}: ${lines.length} lines over ${view.axis}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
     ${lines.length > 0 && html`<${Legend} lines=${lines} open=${open} pick=${(/** @type {string} */ line) => setOpen(open === line ? "" : line)} />`}
+    ${pinning && html`<${Lazy} load=${() => import("./pins.js").then(module => module.PinDialog)} id=${id} axis=${view.axis} point=${pinning} pins=${base.pins[id] || []} set=${(/** @type {any} */ pins) => state.setOf("pins", id, pins)} close=${() => setPinning(null)} />`}
   </div>`;
+}
+
+/** @param {(made: typeof import("../../components/chart/export.js")) => void} act */
+function exported(act) {
+  attempt(async () => act(await import("../../components/chart/export.js")));
 }
 
 /** @param {{ lines: import("../../lib/lines.js").Line[], open: string, pick: (id: string) => void }} props */

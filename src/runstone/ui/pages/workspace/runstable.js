@@ -1,20 +1,23 @@
 /** The runs of a project as a table: filtered, ordered and grouped by the server, edited in place. */
 
 import { html, useEffect, useMemo, useState } from "../../lib/html.js";
-import { api, del, patch, post } from "../../lib/api.js";
+import { ApiError, api, patch } from "../../lib/api.js";
 import { colorOf } from "../../lib/colors.js";
+import { ownTags, title } from "../../lib/fieldnames.js";
 import { count } from "../../lib/format.js";
-import { useKeys } from "../../lib/keys.js";
 import { navigate, to } from "../../lib/router.js";
-import { attempt, tell } from "../../lib/toasts.js";
+import { attempt } from "../../lib/toasts.js";
 import { Icon } from "../../components/icons.js";
+import { Lazy } from "../../components/lazy.js";
 import { Item, Menu } from "../../components/menu.js";
-import { Recipes } from "../../components/recipes.js";
 import { Blank } from "../../components/states.js";
 import { VirtualTable } from "../../components/vtable.js";
-import { ColumnsDialog, isNumeric, show, title, useColumns, width } from "./columns.js";
+import { isNumeric, show, useColumns, width } from "./columns.js";
 import { FilterBar, quoted } from "./filterbar.js";
 import { useRows } from "./runs.js";
+
+/** The job type of what mlflow keeps of a logged model, which is a run of its own. */
+const LOGGED = "logged model";
 
 /** @typedef {import("./runs.js").Row} Row */
 
@@ -22,14 +25,17 @@ import { useRows } from "./runs.js";
 export function RunsTable({ ns, project, state, turn, views }) {
   const view = state.now.value;
   const { columns, known } = useColumns(ns, project, view.columns);
-  const fields = useMemo(() => columns.filter(field => field !== "tags" && field !== "notes"), [columns]);
+  const fields = useMemo(() => [...new Set([...columns.filter(field => field !== "tags" && field !== "notes"), "job_type"])], [columns]);
   const rows = useRows(ns, project, known ? { filter: view.filter, order: view.order, fields } : null);
   const [chosen, setChosen] = useState(/** @type {string[]} */ ([]));
+  // All that fit the filter, also those that were never in sight.
+  const [every, setEvery] = useState(false);
+  useEffect(() => setEvery(false), [view.filter]);
   const [picking, setPicking] = useState(false);
   const grouped = view.group.length > 0;
-  const [Groups, setGroups] = useState(/** @type {any} */ (null));
   useEffect(() => { if (turn) rows.reload(); }, [turn]);
-  useEffect(() => { if (grouped) import("./groups.js").then(module => setGroups(() => module.Groups), () => {}); }, [grouped]);
+  const { missing, wrong } = told(rows.error);
+  const some = every || chosen.length > 0;
   const order = /^(?:`([^`]+)`|([\w.:]+))(?: (asc|desc))?$/.exec(view.order);
   const sort = order ? { id: order[1] || order[2], descending: order[3] === "desc" } : undefined;
 
@@ -46,7 +52,7 @@ export function RunsTable({ ns, project, state, turn, views }) {
     {
       id: "name", title: "Run", width: view.widths.name || 190, pinned: true, sortable: true,
       cell: (/** @type {Row} */ row) => html`<${Name} ns=${ns} project=${project} row=${row} hidden=${view.hidden.includes(row.run)} toggle=${toggle}
-        chosen=${chosen.includes(row.run)} choose=${() => setChosen(now => (now.includes(row.run) ? now.filter(each => each !== row.run) : [...now, row.run]))} />`,
+        chosen=${every || chosen.includes(row.run)} choose=${() => { setEvery(false); setChosen(now => (every ? [row.run] : now.includes(row.run) ? now.filter(each => each !== row.run) : [...now, row.run])); }} />`,
     },
     ...columns.map(field => ({
       id: field, title: title(field), width: view.widths[field] || width(field), pinned: view.pinned.includes(field), numeric: isNumeric(field),
@@ -71,8 +77,9 @@ export function RunsTable({ ns, project, state, turn, views }) {
   }
 
   return html`<section class="runs-pane" aria-label="Runs">
-    <div class="pane-head"><${FilterBar} ns=${ns} project=${project} value=${view.filter} error=${rows.error && !rows.error.message.includes("does not answer") ? rows.error : null} set=${(/** @type {string} */ filter) => state.set({ filter })} />
+    <div class="pane-head"><${FilterBar} ns=${ns} project=${project} value=${view.filter} error=${wrong} set=${(/** @type {string} */ filter) => state.set({ filter })} />
       <div class="row">
+        ${!grouped && rows.total > 0 && html`<input type="checkbox" class="check" aria-label="Choose all runs that match" title="Choose all that match" checked=${every} onChange=${() => { setEvery(!every); setChosen([]); }} />`}
         <b class="num" aria-live="polite">${rows.loaded ? count(rows.total, "run") : "…"}</b>
         ${view.hidden.length > 0 && html`<button class="btn tiny quiet" onClick=${() => state.set({ hidden: [] })} title="Draw them again">${view.hidden.length} hidden</button>`}
         ${views}
@@ -81,22 +88,28 @@ export function RunsTable({ ns, project, state, turn, views }) {
         <button class="btn quiet" onClick=${() => setPicking(true)}><${Icon} name="columns" />Columns</button>
         <button class="btn quiet icon" aria-label=${view.table < 0 ? "Show panels" : "Table only"} title=${view.table < 0 ? "Show panels" : "Table only"} onClick=${() => state.set({ table: view.table < 0 ? 430 : -1 })}><${Icon} name="expand" /></button>
       </div>
-      ${chosen.length > 0 && html`<${Bulk} ns=${ns} project=${project} chosen=${chosen} clear=${() => setChosen([])} reload=${rows.reload} state=${state} />`}
+      ${some && html`<${Lazy} load=${() => import("./bulk.js").then(module => module.Bulk)} ns=${ns} project=${project} chosen=${every ? null : chosen} total=${rows.total} clear=${() => { setChosen([]); setEvery(false); }} all=${() => setEvery(true)} reload=${rows.reload} state=${state} />`}
     </div>
-    ${grouped ? Groups && html`<${Groups} ns=${ns} project=${project} state=${state} columns=${columns} turn=${turn} />` : html`<${VirtualTable} label="Runs" total=${rows.loaded ? rows.total : 12} columns=${table} row=${rows.row} need=${rows.loaded ? rows.need : undefined}
+    ${grouped ? html`<${Lazy} key="groups" load=${() => import("./groups.js").then(module => module.Groups)} ns=${ns} project=${project} state=${state} columns=${columns} turn=${turn} />` : html`<${VirtualTable} label="Runs" total=${rows.loaded ? rows.total : 12} columns=${table} row=${rows.row} need=${rows.loaded ? rows.need : undefined}
       rowKey=${(/** @type {Row} */ row) => row.run} open=${(/** @type {Row} */ row) => navigate(to(ns, project, "runs", row.run))} version=${rows.version}
-      selected=${(/** @type {Row} */ row) => chosen.includes(row.run)} sort=${sort} onSort=${sorted} onMove=${move}
+      selected=${(/** @type {Row} */ row) => every || chosen.includes(row.run)} sort=${sort} onSort=${sorted} onMove=${move}
       onResize=${(/** @type {string} */ id, /** @type {number} */ size) => state.set({ widths: { ...view.widths, [id]: Math.round(size) } })}
-      empty=${rows.loaded && !rows.error && html`<${Nothing} project=${project} filter=${view.filter} clear=${() => state.set({ filter: "" })} />`} />`}
-    ${picking && html`<${ColumnsDialog} ns=${ns} project=${project} chosen=${columns} set=${(/** @type {string[] | null} */ given) => state.set({ columns: given })}
+      empty=${rows.loaded && (!rows.error || missing) && html`<${Nothing} project=${project} filter=${view.filter} clear=${() => state.set({ filter: "" })} />`} />`}
+    ${picking && html`<${Lazy} load=${() => import("./columnsdialog.js").then(module => module.ColumnsDialog)} ns=${ns} project=${project} chosen=${columns} set=${(/** @type {string[] | null} */ given) => state.set({ columns: given })}
       pinned=${view.pinned} pin=${(/** @type {string} */ field) => state.set({ pinned: view.pinned.includes(field) ? view.pinned.filter(each => each !== field) : [...view.pinned, field] })} close=${() => setPicking(false)} />`}
   </section>`;
+}
+
+/** What an error says: that there is no project, or that the filter is wrong; a server that is away is told elsewhere. @param {Error | null} error */
+function told(error) {
+  const missing = error instanceof ApiError && error.status === 404;
+  return { missing, wrong: error && !missing && !error.message.includes("does not answer") ? error : null };
 }
 
 /** @param {{ project: string, filter: string, clear: () => void }} props */
 function Nothing({ project, filter, clear }) {
   return filter ? html`<${Blank} title="No run fits the filter"><button class="btn" onClick=${clear}>Clear the filter</button></${Blank}>`
-    : html`<div class="stack" style=${{ padding: "16px" }}><${Blank} title="No run yet"><p>Log one with any of these; it appears here by itself.</p></${Blank}><${Recipes} project=${project} /></div>`;
+    : html`<div class="stack" style=${{ padding: "16px" }}><${Blank} title="No run yet"><p>Log one with any of these: the project is made by it, and the run appears here by itself.</p></${Blank}><${Lazy} load=${() => import("../../components/recipes.js").then(module => module.Recipes)} project=${project} /></div>`;
 }
 
 /** @param {{ ns: string, project: string, row: Row, hidden: boolean, toggle: (run: string) => void, chosen: boolean, choose: () => void }} props */
@@ -105,7 +118,7 @@ function Name({ ns, project, row, hidden, toggle, chosen, choose }) {
     <input type="checkbox" class="check" aria-label=${`Choose ${row.name}`} checked=${chosen} onChange=${choose} />
     <button class="eye" aria-pressed=${!hidden} aria-label=${`${hidden ? "Draw" : "Do not draw"} ${row.name}`} onClick=${() => toggle(row.run)}><${Icon} name=${hidden ? "hidden" : "eye"} /></button>
     <span class="dot" style=${{ background: hidden ? "transparent" : colorOf(row.run), boxShadow: `inset 0 0 0 2px ${colorOf(row.run)}` }} title=${row.state} />
-    <a class="cut" href=${to(ns, project, "runs", row.run)} title=${row.name}>${row.name}</a>
+    <a class="cut" href=${to(ns, project, "runs", row.run)} title=${row.name}>${row.name}</a>${row.of.job_type === LOGGED && html`<span class="tag">model</span>`}
   </span>`;
 }
 
@@ -120,7 +133,7 @@ function Notes({ row, edit }) {
 /** @param {{ row: Row, edit: (row: Row, change: any) => void }} props */
 function Tags({ row, edit }) {
   const [open, setOpen] = useState(false);
-  const names = Object.keys(row.tags);
+  const names = Object.keys(ownTags(row.tags));
   if (!open) {
     return html`<button class="inplace row" aria-label=${`Tags of ${row.name}`} title=${names.join(", ") || "Tag it"} onClick=${() => setOpen(true)}>
       ${names.length ? names.slice(0, 5).map(name => html`<span class="tag" key=${name}>${row.tags[name] ? `${name}: ${row.tags[name]}` : name}</span>`) : html`<span class="muted">–</span>`}</button>`;
@@ -128,7 +141,7 @@ function Tags({ row, edit }) {
   const done = (/** @type {string} */ text) => {
     setOpen(false);
     const wanted = text.split(",").map(each => each.trim()).filter(Boolean);
-    const tags = Object.fromEntries(wanted.map(name => [name, row.tags[name] ?? ""]));
+    const tags = Object.fromEntries([...Object.entries(row.tags).filter(([name]) => !names.includes(name)), ...wanted.map(name => [name, row.tags[name] ?? ""])]);
     const gone = names.filter(name => !wanted.includes(name)).map(name => `tags.${name}`);
     if (gone.length || wanted.length !== names.length) edit(row, { tags, ...(gone.length ? { remove: gone } : {}) });
   };
@@ -150,38 +163,4 @@ function GroupMenu({ view, columns, set }) {
     ${[...new Set([...view.group, ...fields])].map(field => html`<${Item} checked=${view.group.includes(field)} onClick=${() => set(view.group.includes(field) ? view.group.filter(each => each !== field) : [...view.group, field])}>${field}</${Item}>`)}
     ${view.group.length > 0 && html`<hr /><${Item} onClick=${() => set([])}>Do not group</${Item}>`}
   </${Menu}>`;
-}
-
-/** @param {{ ns: string, project: string, chosen: string[], clear: () => void, reload: () => void, state: import("./view.js").ViewState }} props */
-function Bulk({ ns, project, chosen, clear, reload, state }) {
-  const [tag, setTag] = useState("");
-  const each = (/** @type {(run: string) => Promise<any>} */ act) => attempt(async () => {
-    for (let at = 0; at < chosen.length; at += 8) await Promise.all(chosen.slice(at, at + 8).map(act));
-  });
-  async function remove() {
-    const gone = [...chosen];
-    if (!await each(run => del(api("runs", ns, project, run)))) return;
-    clear();
-    reload();
-    tell(`${count(gone.length, "run")} deleted`, { undo: () => attempt(async () => { for (const run of gone) await post(api("runs", ns, project, run, "restore")); reload(); }) });
-  }
-  async function label(/** @type {Event} */ event) {
-    event.preventDefault();
-    if (tag.trim() && await each(run => patch(api("runs", ns, project, run), { tags: { [tag.trim()]: "" } }))) {
-      setTag("");
-      reload();
-    }
-  }
-  const hidden = state.now.value.hidden;
-  const compare = `${to(ns, project, "compare")}?${new URLSearchParams({ runs: chosen.join(",") })}`;
-  useKeys([{ keys: "c", what: "Compare the chosen runs", act: () => navigate(compare) }], [compare]);
-  return html`<div class="row wrap bulk" role="toolbar" aria-label="Chosen runs">
-    <b>${count(chosen.length, "run")} chosen</b>
-    <form class="row" onSubmit=${label}><input class="input tiny-input" style=${{ width: "110px" }} placeholder="Add a tag" aria-label="Tag to add" value=${tag} onInput=${(/** @type {any} */ event) => setTag(event.target.value)} /></form>
-    <button class="btn tiny" onClick=${() => state.set({ hidden: [...new Set([...hidden, ...chosen])] })}>Hide</button>
-    <button class="btn tiny" onClick=${() => state.set({ hidden: hidden.filter(run => !chosen.includes(run)) })}>Show</button>
-    <a class="btn tiny" href=${compare}>Compare</a>
-    <button class="btn tiny danger" onClick=${remove}>Delete</button>
-    <button class="btn tiny quiet" onClick=${clear}>Clear</button>
-  </div>`;
 }

@@ -17,6 +17,10 @@ import { navigate, search } from "../../lib/router.js";
  * @property {Record<string, Partial<View>>} own what panels have for themselves, by key
  * @property {{ id: string, y: string }[]} added panels of expressions
  * @property {Record<string, boolean>} closed sections, by prefix
+ * @property {Record<string, { wide?: number, high?: number }>} sizes of panels: columns of the grid, and pixels
+ * @property {Record<string, string[]>} places the panels that come first in a section, by the section's name
+ * @property {string[]} top panels that are kept above all sections
+ * @property {Record<string, import("../../components/chart/pins.js").Pin[]>} pins points that were pinned, by panel
  * @property {string} saved the stored view that it came from
  * @property {number} table width of the table; 0 hides it, -1 is all
  */
@@ -25,7 +29,7 @@ import { navigate, search } from "../../lib/router.js";
 export const DEFAULTS = {
   filter: "", order: "created desc", group: [], columns: null, widths: {}, pinned: [], hidden: [], most: 20,
   axis: "step", smoothing: { kind: "none", amount: 0 }, xLog: false, yLog: false, band: true, clip: false,
-  legend: "${name}", panels: "", own: {}, added: [], closed: {}, saved: "", table: 430,
+  legend: "${name}", panels: "", own: {}, added: [], closed: {}, sizes: {}, places: {}, top: [], pins: {}, saved: "", table: 430,
 };
 /** What stands in the address in words; the rest is together under `view`. */
 const WORDS = /** @type {const} */ (["filter", "order", "axis", "panels", "saved"]);
@@ -86,6 +90,14 @@ export class ViewState {
     if (change) own[key] = { ...own[key], ...change };
     else delete own[key];
     this.set({ own });
+  }
+
+  /** @param {"sizes" | "pins" | "places"} what @param {string} key @param {any} value null: as it is by itself */
+  setOf(what, key, value) {
+    const all = /** @type {Record<string, any>} */ ({ ...this.now.value[what] });
+    if (value === null) delete all[key];
+    else all[key] = value;
+    this.set({ [what]: all });
   }
 
   undo() {

@@ -4,6 +4,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { useKeys } from "../../lib/keys.js";
 import { gathered, listen } from "../../lib/events.js";
 import { search } from "../../lib/router.js";
+import { pinUnderPointer } from "../../components/chart/linechart.js";
 import { useCommands } from "../../components/palette.js";
 import { Panels } from "./panels.js";
 import { RunsTable } from "./runstable.js";
@@ -25,6 +26,7 @@ export default function Workspace({ ns, project, all }) {
     { keys: "mod+z", what: "Undo a change of the view", act: () => state.undo() },
     { keys: "mod+y", what: "Redo it", act: () => state.redo() },
     { keys: "mod+j", what: "Show or hide the runs table", act: () => state.set({ table: state.now.value.table ? 0 : 430 }), typing: true },
+    { keys: "p", what: "Pin the point under the pointer", act: pinUnderPointer },
     { keys: "/", what: "Filter runs", act: () => /** @type {HTMLElement | null} */ (document.querySelector("[data-filter]"))?.focus() },
   ], [state]);
   useCommands([
