@@ -1,5 +1,5 @@
 # cython: auto_pickle=False, autotestdict=False
-"""The hot lane: a native thread that answers requests it has been told the answers to, without the interpreter (DESIGN section 6)."""
+"""The hot lane: a native thread that answers requests it has been told the answers to, without the interpreter (docs/architecture.md)."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport errno

@@ -1,5 +1,5 @@
 # cython: auto_pickle=False, autotestdict=False
-"""The stream pump: native threads that send files to sockets without the interpreter (DESIGN section 6)."""
+"""The stream pump: native threads that send files to sockets without the interpreter (docs/architecture.md)."""
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t

@@ -13,6 +13,7 @@ class Relay:
     """Passes bytes on. The faults are set as attributes, at any time, and count down as they are done.
 
     ``cut_after``: bytes of file bodies after which a connection is cut; ``cuts`` how many times.
+    ``cut_down_after``: bytes of all other answers (``down``) after which a connection is cut, once.
     ``flip``: (offset in the file, times): one bit of that byte is flipped on its way.
     ``stall_after``: bytes of file bodies after which nothing moves any more; ``rate`` bytes a second for each connection.
     ``refuse``: new connections are closed at once.
@@ -30,6 +31,7 @@ class Relay:
         self.cut_after: int | None = None
         self.cuts = 0
         self.cut_up_after: int | None = None
+        self.cut_down_after: int | None = None
         self.flip: list[int] | None = None
         self.flipped = 0
         self.stall_after: int | None = None
@@ -146,8 +148,15 @@ class Relay:
                 return
             if not exchange.is_file:
                 with self._lock:
+                    cut = self.cut_down_after is not None and self.down + len(data) >= self.cut_down_after
+                    if cut:
+                        data = data[: self.cut_down_after - self.down]
+                        self.cut_down_after = None
+                        self.cuts += 1
                     self.down += len(data)
                 client.sendall(data)
+                if cut:
+                    return
                 continue
             if exchange.head:
                 while (end := data.find(b"\r\n\r\n")) < 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import runstone
-from faults.killer import Victim
+from faults.killer import PATIENCE, Victim
 
 from .over_http import Client, Lost, OverHttp
 from .programs import count, environment, events, writer
@@ -26,13 +26,15 @@ def new_store(tmp_path: Path) -> tuple[Path, list[Lane]]:
         return data, set_up(library, LANES)
 
 
-def wait_and_kill(victim: Victim, chance: random.Random, ready: str, most: float) -> None:
-    """Kills at a random time after the start of work; one time in eight while the store is still being opened."""
+def wait_and_kill(victim: Victim, chance: random.Random) -> None:
+    """Kills a writer shortly after some of its work was acknowledged; one time in eight while the store is still being opened."""
     if chance.random() < 0.125:
         victim.kill_after(chance.uniform(0.1, 0.5)).join()
         return
-    victim.wait_for(ready)
-    victim.kill_after(chance.uniform(0.0, most)).join()
+    victim.wait_for("READY")
+    if some := chance.randint(0, 12):
+        victim.wait_for("ACK", some)
+    victim.kill_after(chance.uniform(0.0, 0.05)).join()
 
 
 def test_writers_in_a_process_are_killed(tmp_path):
@@ -42,7 +44,7 @@ def test_writers_in_a_process_are_killed(tmp_path):
     for round_ in range(kills):
         chance = random.Random(round_)
         with Victim(writer(data, tmp_path / "ledger", tmp_path, lanes, round_), environment()) as victim:
-            wait_and_kill(victim, chance, "READY", 0.3)
+            wait_and_kill(victim, chance)
             run = victim.end()
         assert run.hit, "\n".join([*run.lines[-1:], run.stderr]).replace("\\n", "\n")
         hits += run.hit
@@ -80,7 +82,7 @@ class Clients:
     def __init__(self, port: int, lanes: list[Lane], seed: int) -> None:
         self.failures: list[BaseException] = []
         self.acknowledged = 0
-        self._lock = threading.Lock()
+        self._done = threading.Condition()
         self._threads = [threading.Thread(target=self._work, args=(port, lane, seed)) for lane in lanes]
         for thread in self._threads:
             thread.start()
@@ -93,14 +95,22 @@ class Clients:
                 op = lane.next_op(chance)
                 lane.tried(op)
                 lane.done(op, attempts(execute, op))
-                with self._lock:
+                with self._done:
                     self.acknowledged += 1
+                    self._done.notify_all()
         except Lost:
             return
         except BaseException as error:
-            self.failures.append(error)
+            with self._done:
+                self.failures.append(error)
+                self._done.notify_all()
         finally:
             client.close()
+
+    def wait_for(self, count: int) -> None:
+        """Waits until so many operations were acknowledged, or some client has failed."""
+        with self._done:
+            assert self._done.wait_for(lambda: self.acknowledged >= count or self.failures, PATIENCE)
 
     def join(self) -> None:
         for thread in self._threads:
@@ -117,7 +127,8 @@ def test_servers_are_killed(tmp_path):
         chance = random.Random(1000 + round_)
         with Victim(serve(data, 2 if round_ % 5 == 4 else 1), environment()) as victim:
             clients = Clients(port_of(victim), lanes, round_)
-            victim.kill_after(chance.uniform(0.0, 0.5)).join()
+            clients.wait_for(chance.randint(0, 12))
+            victim.kill_after(chance.uniform(0.0, 0.05)).join()
             clients.join()
             run = victim.end()
         assert run.hit, "\n".join([*run.lines[-1:], run.stderr]).replace("\\n", "\n")

@@ -4,6 +4,7 @@ No clock may matter: by that of the collector all pins have expired, and there i
 """
 
 import contextlib
+import gc as gc_module
 import os
 
 import pytest
@@ -325,3 +326,12 @@ def test_an_upload_that_began_after_a_repair_in_mid_mark_keeps_what_it_shares(do
     for content in (kept, derived):
         assert sender.read(0, sha(content)) == content
     require_sound(sender)
+
+
+def test_a_xorb_that_was_dropped_on_its_way_in_expires(doors, clock):
+    blobs, collector = doors
+    intake = blobs.xorbs.begin(0, "me", bytes(32))
+    assert [collect(door, clock, days=3).uploads_expired for door in doors] == [0, 0]
+    del intake
+    gc_module.collect()
+    assert collect(collector, clock, days=3).uploads_expired == 1

@@ -149,7 +149,7 @@ def test_what_users_wrote_runs_nothing(page: Page, server: Background, model: Re
     expect(card.get_by_role("link", name="far")).to_be_visible()
     assert card.get_by_role("link", name="out").get_attribute("rel") == "noopener noreferrer nofollow"
     page.goto(f"{server.url}/local/vision/artifacts/net/v3/files?file=bad.svg")
-    expect(page.get_by_label("Content")).to_contain_text("cannot be shown")
+    expect(page.get_by_text("This picture cannot be shown")).to_be_visible()
     page.goto(f"{server.url}/local/vision/artifacts/net/v3/metadata")
     expect(page.get_by_role("row", name="nested.by")).to_contain_text(HOSTILE)
     page.wait_for_timeout(200)

@@ -93,7 +93,7 @@ def test_notes_like_a_book(page, server, store):
     notes = "line 🦆\n" * 25_000 + "the end"
     with store.run("books", "r", notes=notes, system=0) as run:
         run.log({"loss": 1.0}, step=0)
-    page.goto(f"{server.url}/local/books")
+    page.goto(f"{server.url}/local/books/table")
     expect(page.get_by_role("button", name="Notes of r")).to_be_visible()
     page.goto(f"{server.url}/local/books/runs/r")
     shown = page.locator("p.notes")
@@ -111,11 +111,11 @@ def test_notes_that_are_too_long_are_refused_in_words_and_kept_in_the_field(watc
     page.goto(f"{server.url}/local/books/runs/r")
     page.get_by_role("button", name="Edit notes").click()
     page.get_by_role("textbox", name="Notes").evaluate(
-        "field => { field.value = 'x'.repeat(10e6); field.dispatchEvent(new Event('input', { bubbles: true })); }"
+        "field => { field.value = 'word '.repeat(6e4); field.dispatchEvent(new Event('input', { bubbles: true })); }"
     )
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast.failed")).to_be_visible()
-    assert page.get_by_role("textbox", name="Notes").input_value() == "x" * 10_000_000
+    assert page.get_by_role("textbox", name="Notes").input_value() == "word " * 60_000
     assert store.get_run("books/r").notes == "short"
 
 
@@ -153,7 +153,10 @@ def test_scripts_in_every_field_are_text_on_every_page(page, server, store, tmp_
     store.put("evil/evil", folder, type="dataset", description=EVIL, metadata={"a": EVIL, EVIL: [EVIL]})
     store.create_document("evil", "report", "evil", {"text": EVIL}, title=EVIL)
     page.goto(f"{server.url}/local/evil{path}")
-    expect(page.get_by_text("<img src=x onerror").first).to_be_attached()
+    if path in ("/artifacts", "/artifacts/evil"):
+        expect(page.get_by_role("link", name="evil" if path == "/artifacts" else "v1").first).to_be_visible()
+    else:
+        expect(page.get_by_text("<img src=x onerror").first).to_be_attached()
     page.wait_for_load_state("networkidle") if path not in ("", "/table") else None
     assert page.locator("#app img[src=x], #app script").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

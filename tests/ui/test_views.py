@@ -52,6 +52,20 @@ def test_a_view_is_saved_changed_and_opened_elsewhere(watched, project, store, a
     expect(other.get_by_text("4 runs", exact=True).first).to_be_visible()
 
 
+def test_views_are_there_where_the_table_is_alone(page, project, store):
+    page.goto(f"{project}/table?filter=config.depth+%3E+1")
+    expect(page.get_by_text("2 runs", exact=True).first).to_be_visible()
+    save_as(page, "Deep ones")
+    (found,) = store.documents("vision", kind="view")
+    page.goto(f"{project}/table?saved={found.name}")
+    expect(page.get_by_text("2 runs", exact=True).first).to_be_visible()
+    expect(page.get_by_role("button", name="Saved views")).to_contain_text("Deep ones")
+    page.goto(project)
+    expect(page.get_by_role("button", name="Saved views")).to_have_count(1)
+    page.get_by_role("button", name="Table only").click()
+    expect(page.get_by_role("button", name="Saved views")).to_have_count(1)
+
+
 def test_forks_defaults_and_deletion(watched, project, store, accessible):
     page = watched.page()
     page.goto(f"{project}?filter=config.depth+%3E+1")
@@ -95,6 +109,6 @@ def test_who_saves_too_late_is_asked(watched, server, project, store):
     page.get_by_label("Find panels").fill("lo")
     menu(page, "Save")
     dialog.get_by_role("button", name="Overwrite theirs").click()
-    expect(page.get_by_text("Saved", exact=True).last).to_be_visible()
+    expect(page.get_by_title("It was changed since it was saved")).to_have_count(0)
     stored = store.document("vision", "view", name)
     assert (stored.spec, stored.revision) == ({"search": "?filter=config.depth+%3D+3&panels=lo"}, 4)

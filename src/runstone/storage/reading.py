@@ -129,7 +129,8 @@ class Reader:
 
     def __init__(self, index: Index, packs: OpenPacks, held: Held, clock: Callable[[], int]) -> None:
         self.index, self.packs, self.held, self.clock = index, packs, held, clock
-        self._repair = 0
+        #: A commit, and the epoch of the last repair as of it.
+        self._repair = (0, 0)
 
     def stat(self, domain: int, sha256: bytes) -> BlobInfo:
         """What is known of a blob; raises :class:`Missing`."""
@@ -139,19 +140,21 @@ class Reader:
     def open(self, domain: int, sha256: bytes) -> BlobReader:
         """A blob to read from; raises :class:`Missing`. Close it, or use it in a ``with`` block."""
         while True:
-            repair = self._repair
+            seen, repair = self._repair
             self.held.hold(sha256, repair)
             try:
                 with self.index.read() as view:
-                    latest = chunks.repair_epoch(view)
+                    commit = view.commit
+                    latest = repair if commit == seen else chunks.repair_epoch(view)
                     if latest == repair:
+                        self._repair = (commit, repair)
                         row = require(view, domain, sha256)
                         return BlobReader(self, describe(domain, sha256, row), repair)
             except BaseException:
                 self.held.release(sha256, repair)
                 raise
             self.held.release(sha256, repair)
-            self._repair = latest
+            self._repair = (commit, latest)
 
 
 class BlobReader:

@@ -81,6 +81,7 @@ class Uploads:
         self.limits = limits
         self._lock = threading.Lock()
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        #: Changed without the lock: one that is forgotten is let go of by the garbage collector, whenever it comes.
         self._held: set[bytes] = set()
         self._tidy = threading.Lock()
         self._tidied = 0
@@ -113,8 +114,7 @@ class Uploads:
     def hold(self, domain: int, owner: str, *, md5: bool = False) -> bytes:
         """Announces an upload that this process is at work on until :meth:`unhold`: for as long as it lives it does not expire."""
         upload = os.urandom(16)
-        with self._lock:
-            self._held.add(upload)
+        self._held.add(upload)
         try:
             if not self._locks.acquire(number_of(upload)):
                 raise _busy(upload)
@@ -125,10 +125,10 @@ class Uploads:
 
     def unhold(self, upload: bytes) -> None:
         """Ends the hold on an upload, whose row is gone by now or may expire; a second call does nothing."""
-        with self._lock:
-            if upload not in self._held:
-                return
-            self._held.discard(upload)
+        try:
+            self._held.remove(upload)
+        except KeyError:
+            return
         self._locks.release(number_of(upload))
 
     def _announce(
@@ -257,8 +257,8 @@ class Uploads:
     def _sweep_one(self, upload: bytes) -> None:
         with self._lock:
             session = self._sessions.get(upload)
-            if upload in self._held:
-                raise _busy(upload)
+        if upload in self._held:
+            raise _busy(upload)
         if session is not None and session.owned and session.lock.acquire(blocking=False):
             # A sender that has been silent for a day is gone.
             try:
@@ -365,6 +365,7 @@ class Uploads:
                     with contextlib.suppress(RunstoneError):
                         session.checkpoint(self._clock() + self.limits.lifetime)
                 self._forget(session)
+        self._held.clear()
 
 
 def _require_announced(

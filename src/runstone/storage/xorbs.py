@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -78,7 +79,10 @@ class Xorbs:
     def begin(self, domain: int, owner: str, digest: bytes) -> Intake:
         """Begins to take a xorb in."""
         holder = self._uploads.hold(domain, owner)
-        return Intake(self._index, Lease(self._pool, domain), self._batches, holder, owner, digest)
+        intake = Intake(self._index, Lease(self._pool, domain), self._batches, holder, owner, digest)
+        # One that is dropped without an end expires like any upload that nobody is at work on.
+        weakref.finalize(intake, self._uploads.unhold, holder).atexit = False
+        return intake
 
     def get(self, view: View, domain: int, digest: bytes) -> Xorb | None:
         """The row of a xorb."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,5 +47,8 @@ def older(served: Background, older_packages: Path, tmp_path: Path) -> Sdk:
 
 
 @pytest.fixture
-def sdk(served: Background, tmp_path: Path) -> Sdk:
-    return Sdk(served.url, ANY_KEY, tmp_path / "sdk")
+def sdk(served: Background, tmp_path: Path, request: pytest.FixtureRequest) -> Sdk:
+    """The installed SDK; with RUNSTONE_WANDB_SDK=older the oldest that is supported, for everything that tests do with it."""
+    older = os.environ.get("RUNSTONE_WANDB_SDK") == "older"
+    packages = request.getfixturevalue("older_packages") if older else None
+    return Sdk(served.url, ANY_KEY, tmp_path / "sdk", packages)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
 
+from runstone import domain
 from runstone.domain.context import Context
 from runstone.domain.queries import mongo
 from runstone.domain.runs import delivery, listing, rows
 from runstone.domain.sweeps import lifecycle as sweeps
+from runstone.storage.tables import DRAFTS
 
 CTX = Context()
 UPSERT = "mutation U($input: UpsertBucketInput!) { upsertBucket(input: $input) { inserted } }"
@@ -20,6 +23,11 @@ FIND = (
     'query R($filters: JSONString, $order: String) { project(name: "bad", entityName: "local") '
     "{ runCount(filters: $filters) runs(order: $order) { edges { cursor } } } }"
 )
+CREATE = (
+    "mutation C($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact { id state } } }"
+)
+TEAM = "mutation T($name: String!) { createTeam(input: {teamName: $name}) { entity { name } } }"
+ARTIFACT = {"entityName": "local", "projectName": "bad", "artifactTypeName": "t", "digest": "0" * 32}
 SWEEP = "mutation S($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }"
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nmethod: random\nparameters: {x: {values: *b}}"
 
@@ -69,6 +77,15 @@ def project(served):
         (FIND, {"filters": '{"$where": "1"}'}, "$where"),
         (FIND, {"filters": json.dumps({"config.x": {"$regex": "("}})}, "("),
         (FIND, {"order": "-nothing"}, "nothing"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "aliases": [{"artifactCollectionName": "a", "alias": "a:b"}]}}, "a:b"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "aliases": [{"artifactCollectionName": "a", "alias": "x" * 999}]}}, "alias"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a/b"}}, "a/b"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": ".."}}, ".."),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "digest": "no digest"}}, "no digest"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "metadata": "{"}}, "metadata"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "metadata": json.dumps({"k": "v" * (2 << 20)})}}, "metadata"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "runName": "none"}}, "none"),
+        (CREATE, {"input": ARTIFACT | {"artifactCollectionName": "a", "entityName": "nobody"}}, "nobody"),
         (SWEEP, {"input": {"projectName": "bad", "config": BOMB}}, "aliases"),
         (SWEEP, {"input": {"projectName": "bad", "config": "- 1"}}, "map"),
         (SWEEP, {"input": {"projectName": "bad", "config": "{"}}, "YAML"),
@@ -84,6 +101,9 @@ def test_a_bad_question_is_refused_by_name(served, query, variables, named):
     there = listing.find(served.store, CTX, "local/bad", mongo.condition(None))
     assert there == ["local/bad/r"]
     assert sweeps.listed(served.store, CTX, "local/bad") == []
+    assert domain.collections.list_collections(served.store, CTX, "local/bad") == []
+    with served.store.index.read() as view:
+        assert view.count(DRAFTS) == 0
 
 
 def test_a_request_that_is_no_request(served):
@@ -117,3 +137,57 @@ def test_lines_that_cannot_be_stored_are_named_and_the_rest_is_kept(served):
         assert (400 <= answered < 500) and found["error"], status
     negative = {"files": {"wandb-history.jsonl": {"offset": -1, "content": lines[:1]}}}
     assert 400 <= post(served, "/files/local/bad/r/file_stream", negative)[0] < 500
+
+
+def test_documents_that_ask_for_too_much_are_refused(served):
+    wide = "query { " + " ".join(f"a{n}: viewer {{ id }}" for n in range(3000)) + " }"
+    doubled = "query { ...A0 } " + " ".join(
+        f"fragment A{n} on Query {{ ...A{n + 1} x{n}: viewer {{ id }} ...A{n + 1} }}" for n in range(13)
+    )
+    doubled += " fragment A13 on Query { viewer { id } }"
+    many = "query { viewer { " + "id " * 21_000 + "} }"
+    large = "query { viewer { id } } #" + "x" * (256 << 10)
+    for text, named in (
+        (wide, "over 5000 fields"),
+        (doubled, "over 5000 fields"),
+        (many, "tokens"),
+        (large, "characters"),
+    ):
+        status, found = post(served, "/graphql", {"query": text})
+        assert named in found["errors"][0]["message"], found
+        assert status in (200, 413)
+
+
+def test_what_is_missing_is_the_sdks_own_not_found(served, sdk):
+    sdk.run("""
+        with wandb.init(project="there", id="r") as run:
+            artifact = wandb.Artifact("net", type="model")
+            with artifact.new_file("w") as file: file.write("w")
+            run.log_artifact(artifact).wait()
+    """)
+    (found,) = sdk.run("""
+        api = wandb.Api()
+        def kind(ask):
+            try: ask()
+            except Exception as error: return [type(error).__name__, str(error)]
+            return None
+        with wandb.init(project="there", id="user") as run:
+            say([kind(ask) for ask in (
+                lambda: api.artifact("there/none:v0"), lambda: api.artifact("there/net:v7"), lambda: api.artifact("there/net:nobody"),
+                lambda: api.artifact("nowhere/net:v0"), lambda: api.artifact("nobody/there/net:v0"), lambda: run.use_artifact("net:v9"),
+                lambda: api.run("there/none"), lambda: list(api.runs("nobody/there")), lambda: api.sweep("there/none"),
+                lambda: api.artifact_collection("model", "there/none"),
+                lambda: api.artifact("there/net:v0").get_entry("none"), lambda: api.run("there/r").file("none").download(root="x"))])
+    """)
+    assert all(found), found
+    for name, text in found:
+        assert name in (
+            "CommError",
+            "ValueError",
+            "KeyError",
+            "HTTPError",
+            "NotFoundError",
+            "ArtifactNotFoundError",
+        ), (name, text)
+        assert "something went wrong" not in text
+        assert re.search("not found|could not find|no |none|nobody|unable to", text, re.I), text

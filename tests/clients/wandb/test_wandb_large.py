@@ -88,7 +88,7 @@ def test_an_artifact_of_many_files(server: Served, tmp_path: Path):
             artifact = wandb.Api().artifact("large/many:latest")
             say(artifact.version); say(artifact.file_count)
             began = time.perf_counter()
-            root = artifact.download(root="got", skip_cache=True)
+            artifact.download(root="got")
             say(time.perf_counter() - began)
             whole = lambda path: open(path, "rb").read()
             held = [f"{{number // 1000:03}}/{{number:06}}" for number in range({FILES})]

@@ -69,6 +69,7 @@ class Mlflow:
         "/get-artifact",
         "/model-versions/",
         "/v1/traces",
+        "/gateway/",
     )
 
     channels = (hooks.Channel(),)

@@ -10,10 +10,8 @@ from runstone.dialects.routing import Call, Pairs, Raw, Route
 
 #: The mlflow whose interface this is.
 VERSION = "3.17.2"
-_REFUSED = (
-    "gateway",
-    "prompt-optimization",
-)
+_REFUSED = ("gateway", "prompt-optimization", "mcp-servers")
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 
 def version(call: Call) -> Raw:
@@ -49,11 +47,14 @@ def _routes() -> Iterator[Route]:
         )
     for root in ("/api/3.0/mlflow", "/ajax-api/3.0/mlflow", "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"):
         for part in _REFUSED:
-            for method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
-                for path in (part, part + "/{rest...}"):
-                    yield Route(
-                        method, f"{root}/{path}", refuse, "Not supported.", body=Any, query=Pairs, status=501
-                    )
+            for path in (f"{root}/{part}", f"{root}/{part}/{{rest...}}"):
+                yield from _refused(path)
+    yield from _refused("/gateway/{rest...}")
+
+
+def _refused(path: str) -> Iterator[Route]:
+    for method in _METHODS:
+        yield Route(method, path, refuse, "Not supported.", body=Any, query=Pairs, status=501)
 
 
 ROUTES = tuple(_routes())

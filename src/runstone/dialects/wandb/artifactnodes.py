@@ -238,5 +238,11 @@ def tag(name: str) -> dict[str, str]:
 def manifest(number: int, address: str | None, part: str = "", put: str | None = None) -> dict[str, Any]:
     """A manifest, as an object with a file."""
     held = wire.make_id("ArtifactManifest", number) + (f"/{part}" if part else "")
-    file: dict[str, Any] = {"id": held, "directUrl": address, "uploadUrl": put, "uploadHeaders": []}
+    file: dict[str, Any] = {
+        "id": held,
+        "name": "wandb_manifest.json",
+        "directUrl": address,
+        "uploadUrl": put,
+        "uploadHeaders": [],
+    }
     return {"id": held, "digest": None, "file": file}

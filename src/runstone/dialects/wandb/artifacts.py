@@ -16,12 +16,14 @@ from runstone.domain import (
     collections,
     digested,
     drafts,
+    limits,
     lineage,
     links,
     projects,
     versions,
 )
 from runstone.domain.artifacts import ArtifactInfo
+from runstone.domain.runs import lifecycle
 from runstone.errors import Conflict, Gone, Invalid, Missing
 
 _KINDS = {"FULL": "full", "INCREMENTAL": "incremental", "PATCH": "patch"}
@@ -57,26 +59,41 @@ def create(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     if naming.kind(project) == "registry":
         raise Invalid(f"artifacts are linked into the registry {project}, and not logged to it")
     path = naming.project(call, entity, project)
+    digest, metadata = wire.hex_bytes(given["digest"], 16), _metadata(given.get("metadata"))
+    named, tags = _aliases(given.get("aliases")), tuple(each["tagName"] for each in given.get("tags") or ())
+    run = f"{path}/{given['runName']}" if given.get("runName") else ""
+    _check(call, metadata, named, tags, run)
     _make_collection(call, path, name, given["artifactTypeName"])
-    named = _aliases(given.get("aliases"))
     number, known = drafts.create(
         call.store,
         call.ctx,
         f"{path}/{name}",
-        digest=wire.hex_bytes(given["digest"], 16),
-        metadata=_metadata(given.get("metadata")),
+        digest=digest,
+        metadata=metadata,
         description=given.get("description") or "",
-        tags=tuple(each["tagName"] for each in given.get("tags") or ()),
+        tags=tags,
         aliases=named,
         ttl=max(0, given.get("ttlDurationSeconds") or 0),
         step=given.get("historyStep"),
-        run=f"{path}/{given['runName']}" if given.get("runName") else "",
+        run=run,
         distributed=given.get("distributedID") or "",
         client=given.get("clientID") or "",
     )
     if known:
         _point(call, artifacts.name_of(call.store, call.ctx, number), named)
     return {"artifact": shown(call, number)}
+
+
+def _check(
+    call: Call, metadata: dict[str, Any] | None, named: tuple[str, ...], tags: tuple[str, ...], run: str
+) -> None:
+    """Refuses what no artifact can have, before its collection is made."""
+    limits.metadata(metadata or {})
+    limits.tags(tags)
+    for alias in named:
+        limits.alias(alias)
+    if run:
+        lifecycle.get(call.store, call.ctx, run)
 
 
 def _make_collection(call: Call, project: str, name: str, kind: str) -> None:

@@ -98,10 +98,13 @@ def _picture(target: Buckets | None, start: int, width: int) -> Picture:
     parts = target.columns() if target is not None else (b"",) * 6
     counts, nans = (np.frombuffer(part, np.int64) for part in parts[:2])
     held = np.flatnonzero(counts)
-    starts = [start + width * place for place in held.tolist()]
+    # Modulo 2^64, for a width of 2^63 is no int64; where a bucket begins always is one, and where it ends may be beyond.
+    starts = held.astype(np.uint64) * np.uint64(width) + np.uint64(start % (1 << 64))
+    begin = starts.view(np.int64)
+    ends = np.where(begin > I64_MAX - width, np.int64(I64_MAX), (starts + np.uint64(width)).view(np.int64))
     return Picture(
-        np.array(starts, np.int64),
-        np.array([min(begin + width, I64_MAX) for begin in starts], np.int64),
+        begin,
+        ends,
         counts[held],
         nans[held],
         *(np.frombuffer(part, np.float64)[held] for part in parts[2:]),

@@ -37,6 +37,8 @@ export function listen(ns, project, hear) {
       // The browser's own way of coming back gives up at the first error of HTTP, which a starting server may answer.
       source?.close();
       liveness.value = "connecting";
+      // A stream may break off alone; whether the server is away is another question, and the page says so.
+      fetch("/health").catch(() => { online.value = false; });
       timer = setTimeout(open, wait);
       wait = Math.min(wait * 2, LONGEST_WAIT);
     };

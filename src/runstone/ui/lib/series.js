@@ -6,16 +6,18 @@ import { request } from "./api.js";
  * @typedef {object} Drawn a key of a run in buckets
  * @property {string} run `namespace/project/run` @property {string} key @property {number} started microseconds
  * @property {Float64Array} x where each bucket begins, or what the key along x was by its end
- * @property {Float64Array} y @property {Float64Array} lo @property {Float64Array} hi
+ * @property {Float64Array} y @property {Float64Array} [lo] @property {Float64Array} [hi]
  */
 /**
  * @typedef {object} Question
  * @property {string[]} runs full names @property {string[]} keys @property {number} buckets
  * @property {"step" | "time"} by @property {string} [x] a key to draw over
  * @property {number | null} [low] @property {number | null} [high]
+ * @property {boolean} [band] whether the least and greatest of each bucket are wanted
  */
 
-const COLUMNS = ["start", "mean", "min", "max"];
+const COLUMNS = ["start", "mean"];
+const BAND = ["min", "max"];
 
 /** How many lines one request asks for, unless a single key has more; the next goes beside it. */
 const MOST_LINES = 240;
@@ -55,11 +57,11 @@ async function ask(group) {
   const ending = new AbortController();
   let left = group.length;
   for (const each of group) each.signal?.addEventListener("abort", () => { if (!--left) ending.abort(); }, { once: true });
-  const { question } = group[0];
+  const { band, ...question } = group[0].question;
   const keys = [...new Set(group.flatMap(each => each.question.keys))];
   try {
     const bounds = { low: whole(question.low), high: whole(question.high) };
-    const response = await request("POST", "/api/v1/series/draw", { ...question, keys, ...bounds, columns: COLUMNS }, { signal: ending.signal, accept: "application/octet-stream" });
+    const response = await request("POST", "/api/v1/series/draw", { ...question, keys, ...bounds, columns: band ? [...COLUMNS, ...BAND] : COLUMNS }, { signal: ending.signal, accept: "application/octet-stream" });
     const drawn = decode(await response.arrayBuffer());
     for (const each of group) each.done(group.length === 1 ? drawn : drawn.filter(one => each.question.keys.includes(one.key)));
   } catch (error) {

@@ -35,6 +35,8 @@ let pinning = /** @type {typeof import("./pins.js") | null} */ (null);
 /** Where the pointer is, in the values of an axis: shown in every chart of that axis. */
 const crosshair = signal(/** @type {{ axis: string, x: number, from: object } | null} */ (null));
 const MOST_NAMED = 8;
+/** Of more lines bands would be one stain; they are neither drawn nor asked for. */
+export const MOST_BANDS = 40;
 
 /** @param {ChartProps} props */
 export function LineChart(props) {
@@ -182,7 +184,7 @@ class Board {
     const { lines, look } = this;
     this.fitOverlay();
     const thin = lines.length > 60;
-    paint(this.plot.ctx, lines, this.frame(), { band: look.band && lines.length <= 40, raw: look.raw && lines.length <= 40, width: thin ? 1 : 1.5, alpha: thin ? 0.7 : 1 });
+    paint(this.plot.ctx, lines, this.frame(), { band: look.band && lines.length <= MOST_BANDS, raw: look.raw && lines.length <= MOST_BANDS, width: thin ? 1 : 1.5, alpha: thin ? 0.7 : 1 });
     if (this.props.pins?.length) this.drawPins(this.props.pins);
   }
 

@@ -9,7 +9,7 @@ import { whenBack } from "../../lib/resource.js";
 import { navigate, to } from "../../lib/router.js";
 import { draw } from "../../lib/series.js";
 import { attempt } from "../../lib/toasts.js";
-import { LineChart } from "../../components/chart/linechart.js";
+import { LineChart, MOST_BANDS } from "../../components/chart/linechart.js";
 import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
 import { Lazy } from "../../components/lazy.js";
@@ -139,8 +139,8 @@ function Legend({ lines, open, pick }) {
 function useDrawn(shown, keys, view, range, live, buckets) {
   const [state, setState] = useState({ drawn: /** @type {Drawn[] | null} */ (null), error: /** @type {Error | null} */ (null), loading: true });
   const timed = view.axis === "time" || view.axis === "relative";
-  const asked = questionOf(keys, view, buckets);
   const runs = shown.map(run => run.full);
+  const asked = { ...questionOf(keys, view, buckets), band: view.band && runs.length <= MOST_BANDS };
   const key = JSON.stringify([asked, range, runs]);
   const current = useRef(key);
   const [again, setAgain] = useState(0);

@@ -21,8 +21,8 @@ const LOGGED = "logged model";
 
 /** @typedef {import("./runs.js").Row} Row */
 
-/** @param {{ ns: string, project: string, state: import("./view.js").ViewState, turn: number }} props */
-export function RunsTable({ ns, project, state, turn }) {
+/** @param {{ ns: string, project: string, state: import("./view.js").ViewState, turn: number, views?: any }} props */
+export function RunsTable({ ns, project, state, turn, views }) {
   const view = state.now.value;
   const { columns, known } = useColumns(ns, project, view.columns);
   const fields = useMemo(() => [...new Set([...columns.filter(field => field !== "tags" && field !== "notes"), "job_type"])], [columns]);
@@ -82,6 +82,7 @@ export function RunsTable({ ns, project, state, turn }) {
         ${!grouped && rows.total > 0 && html`<input type="checkbox" class="check" aria-label="Choose all runs that match" title="Choose all that match" checked=${every} onChange=${() => { setEvery(!every); setChosen([]); }} />`}
         <b class="num" aria-live="polite">${rows.loaded ? count(rows.total, "run") : "…"}</b>
         ${view.hidden.length > 0 && html`<button class="btn tiny quiet" onClick=${() => state.set({ hidden: [] })} title="Draw them again">${view.hidden.length} hidden</button>`}
+        ${views}
         <span class="grow" />
         <${GroupMenu} view=${view} columns=${columns} set=${(/** @type {string[]} */ group) => state.set({ group })} />
         <button class="btn quiet" onClick=${() => setPicking(true)}><${Icon} name="columns" />Columns</button>

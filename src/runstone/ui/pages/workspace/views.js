@@ -4,7 +4,6 @@ import { html, useEffect, useState } from "../../lib/html.js";
 import { ApiError, api, del, get, patch, post, query } from "../../lib/api.js";
 import { ago } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
-import { to } from "../../lib/router.js";
 import { session } from "../../lib/session.js";
 import { attempt, tell } from "../../lib/toasts.js";
 import { useCommands } from "../../components/palette.js";
@@ -95,7 +94,7 @@ export function Views({ ns, project, state }) {
     else await post(place(), { kind: USUAL, name: "workspace", title: name, spec: {} });
     known.reload();
   }, name ? "The project opens with this view" : "The project opens as usual");
-  const link = () => attempt(() => navigator.clipboard.writeText(location.origin + to(ns, project) + (opened && !changed ? `?saved=${opened.name}` : write(view))), "The address is copied");
+  const link = () => attempt(() => navigator.clipboard.writeText(location.origin + location.pathname + (opened && !changed ? `?saved=${opened.name}` : write(view))), "The address is copied");
 
   useCommands([{ name: "Save the view", act: () => save(opened?.revision || 0) }, { name: "Save the view as…", act: () => setAsking("as") }], [opened, addressOf(view)]);
   const views = known.data?.views || [];

@@ -37,9 +37,12 @@ export default function Workspace({ ns, project, all }) {
   ], [state]);
 
   const wide = all || view.table < 0;
+  // Where there are no panels, the saved views stand with the table.
+  const [Views, setViews] = useState(/** @type {any} */ (null));
+  useEffect(() => { if (wide) import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [wide]);
   return html`<div class="workspace">
     ${(wide || view.table > 0) && html`<div class="runs ${wide ? "grow" : ""}" style=${wide ? {} : { width: `${view.table}px` }}>
-      <${RunsTable} ns=${ns} project=${project} state=${state} turn=${live.turn} />
+      <${RunsTable} ns=${ns} project=${project} state=${state} turn=${live.turn} views=${wide && Views && html`<${Views} ns=${ns} project=${project} state=${state} />`} />
     </div>`}
     ${!wide && view.table > 0 && html`<${Splitter} state=${state} />`}
     ${!wide && html`<${Panels} ns=${ns} project=${project} state=${state} shown=${shown} live=${live} />`}

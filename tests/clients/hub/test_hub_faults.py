@@ -1,0 +1,116 @@
+"""What the Hub's client meets when connections break and disks are full: whole bytes or an error of its own kind, and nothing half."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from hubkit import Hub
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+from runstone.testing.served import served
+
+sys.path.append(str(Path(__file__).parents[2] / "client"))
+
+from relay import Relay
+
+EVERY_FIVE_PERCENT = range(5, 100, 5)
+SIZE = 6_000_000
+
+
+@pytest.fixture
+def relay(hub: Hub) -> Iterator[Relay]:
+    made = Relay(hub.url)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("way", ["xet", "plain"])
+def test_downloads_cut_at_every_five_percent(hub: Hub, relay: Relay, tmp_path: Path, way: str):
+    """The client goes on by itself, over either way, and has every byte in the end."""
+    data = random.Random(way).randbytes(SIZE)
+    hub.put(f"lab/vision/cut-{way}", {"model.bin": data}, tmp_path)
+    options = {"endpoint": relay.url, "token": hub.tokens["ria"]}
+    asked = hub.asked("/v2/reconstructions/")
+    with hub.announcing_xet() if way == "xet" else contextlib.nullcontext():
+        for share in EVERY_FIVE_PERCENT:
+            cuts, relay.cut_down_after = relay.cuts, relay.down + SIZE * share // 100
+            got = hf_hub_download(
+                f"lab/vision.cut-{way}", "model.bin", cache_dir=tmp_path / str(share), **options
+            )
+            assert Path(got).read_bytes() == data, share
+            assert relay.cuts == cuts + 1, share
+    assert (hub.asked("/v2/reconstructions/") > asked) == (way == "xet")
+
+
+# The client hands a body to httpx in a way that httpx has deprecated.
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_uploads_cut_at_every_five_percent(hub: Hub, relay: Relay, tmp_path: Path, monkeypatch):
+    """By LFS: the client tries again or says that it could not; a commit is there whole or not at all."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    hub.api().create_repo("lab/cut-up")
+    api, direct = HfApi(endpoint=relay.url, token=hub.tokens["ann"]), hub.api()
+    for share in EVERY_FIVE_PERCENT:
+        data = random.Random(share).randbytes(SIZE)
+        (tmp_path / "model.bin").write_bytes(data)
+        cuts, relay.cut_up_after = relay.cuts, relay.up + SIZE * share // 100
+        sha = direct.model_info("lab/cut-up").sha
+        upload = {"path_in_repo": "model.bin", "repo_id": "lab/cut-up"}
+        try:
+            api.upload_file(path_or_fileobj=tmp_path / "model.bin", **upload)
+        except (httpx2.TransportError, OSError, HfHubHTTPError, RuntimeError):
+            assert direct.model_info("lab/cut-up").sha == sha, share
+            direct.upload_file(path_or_fileobj=tmp_path / "model.bin", **upload)
+        assert relay.cuts == cuts + 1, share
+        got = direct.hf_hub_download("lab/cut-up", "model.bin", cache_dir=tmp_path / str(share))
+        assert Path(got).read_bytes() == data, share
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
+@pytest.mark.parametrize("way", ["xet", "lfs"])
+def test_a_full_disk_of_the_server(tmp_path: Path, way: str):
+    """The upload fails with the server's own words, the repo stays as it was, and works again when there is room."""
+    place, ballast = tmp_path / "small", tmp_path / "small" / "ballast"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], check=True)
+    try:
+        with served(place / "data") as server:
+            api = HfApi(endpoint=server.url, token="hf_any")
+            api.create_repo("local/full")
+            api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="local/full")
+            sha = api.model_info("local/full").sha
+            left = os.statvfs(place)
+            ballast.write_bytes(bytes(max(left.f_bavail * left.f_frsize - (8 << 20), 0)))
+            source = tmp_path / "model.bin"
+            source.write_bytes(random.Random(way).randbytes(30_000_000))
+            code = (
+                "import sys; from huggingface_hub import HfApi; HfApi().upload_file("
+                "path_or_fileobj=sys.argv[1], path_in_repo='model.bin', repo_id='local/full')"
+            )
+            kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+            given = {**kept, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_any", "HF_HOME": str(tmp_path / "h")}
+            given |= (
+                {"HF_HUB_DISABLE_XET": "1"} if way == "lfs" else {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "1"}
+            )
+            command = [sys.executable, "-c", code, str(source)]
+            done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
+            assert done.returncode != 0
+            assert "507" in done.stderr, done.stderr[-2000:]
+            assert api.model_info("local/full").sha == sha
+            with pytest.raises(EntryNotFoundError):
+                api.hf_hub_download("local/full", "model.bin", cache_dir=tmp_path / "cache")
+            got = api.hf_hub_download("local/full", "config.json", cache_dir=tmp_path / "cache")
+            assert Path(got).read_bytes() == b"{}"
+            ballast.unlink()
+            api.upload_file(path_or_fileobj=b"x" * 100, path_in_repo="after", repo_id="local/full")
+            assert {entry.path for entry in api.list_repo_tree("local/full")} == {"config.json", "after"}
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
