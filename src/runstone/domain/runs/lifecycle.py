@@ -13,15 +13,14 @@ from runstone.domain.runs.commands import (
     CreatedRun,
     CreateRun,
     DeleteRun,
-    PurgeRun,
     RestoreRun,
-    RewindRun,
     SetRunState,
-    UndoRewind,
     UpdateRun,
-    ending_streams,
 )
 from runstone.domain.runs.finding import Found
+from runstone.domain.runs.purging import PurgeRun
+from runstone.domain.runs.rewinding import RewindRun, UndoRewind
+from runstone.domain.runs.streams import ending_streams
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Invalid, Missing
 from runstone.types import RunInfo
