@@ -92,7 +92,7 @@ def test_scatter_leads_to_a_run(page, compared, accessible):
 def test_parallel_coordinates_are_ranked_and_brushed(page, compared, accessible):
     page.goto(f"{compared}?tab=parallel&target=summary.loss")
     ranking = page.get_by_role("region", name="Ranking")
-    expect(ranking.get_by_role("row").nth(1)).to_contain_text("optimizer")
+    expect(ranking.get_by_role("row").nth(1)).to_contain_text("optimizer", timeout=60_000)
     expect(ranking.get_by_role("row").nth(2)).to_contain_text("lr")
     expect(ranking).not_to_contain_text("same")
     expect(page.get_by_role("img", name=f"{RUNS} of {RUNS} runs over 5 axes")).to_be_visible()
