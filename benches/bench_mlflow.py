@@ -1,8 +1,8 @@
 """mlflow's interface beside mlflow's own server, on SQLite with one worker: the same raw requests to both, in one run.
 
-Each server is a process of its own, a client keeps one connection. The genuine server is measured when RUNSTONE_BENCH_GENUINE is set, which
-needs its package and some minutes. RUNSTONE_BENCH_RUNS is how many runs (of 10 metrics and 5 params) are searched; they are put into either
-server's store directly. RUNSTONE_BENCH_TURNS is how often each request is sent, RUNSTONE_BENCH_BYTES the size of the artifact.
+Each server is a process of its own; what is timed is sent over one connection. The genuine server is measured when RUNSTONE_BENCH_GENUINE is set,
+which needs its package and some minutes. RUNSTONE_BENCH_RUNS is how many runs (of 10 metrics and 5 params) are searched; they are put into
+either server's store directly. RUNSTONE_BENCH_TURNS is how often each request is sent, RUNSTONE_BENCH_BYTES the size of the artifact.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ class Server:
             assert self.process.poll() is None, command
             time.sleep(0.005)
         self.start = time.perf_counter() - begun
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-        self.plain = socket.create_connection(("127.0.0.1", port), timeout=600)
-        self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.plain: socket.socket | None = None
 
     def _answers(self, path: str) -> bool:
         with suppress(OSError, http.client.HTTPException):
@@ -92,22 +90,32 @@ class Server:
         return False
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        self.connection.request(
-            method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"}
-        )
-        answer = self.connection.getresponse()
-        found = json.loads(answer.read() or b"{}")
-        assert answer.status == 200, found
-        return found
+        # mlflow's server ends connections that are silent for five seconds.
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)) as connection:
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, path, sent, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            found = json.loads(answer.read() or b"{}")
+            assert answer.status == 200, found
+            return found
+
+    def connect(self) -> None:
+        """Opens the connection that :meth:`seconds` keeps."""
+        if self.plain is not None:
+            self.plain.close()
+        self.plain = socket.create_connection(("127.0.0.1", self.port), timeout=600)
+        self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def rate(self, method: str, path: str, body: Any = None, turns: int = TURNS) -> float:
         """Requests a second, by the median."""
         request = encoded(method, path, body)
+        self.connect()
         self.seconds(request)
         return 1 / statistics.median(self.seconds(request) for _ in range(turns))
 
     def seconds(self, request: bytes) -> float:
         """How long a request takes that was encoded before. Python's own client takes longer than some answers do, so it is not used."""
+        assert self.plain is not None
         begun = time.perf_counter()
         self.plain.sendall(request)
         answer = self.plain.recv(1 << 20)
@@ -126,8 +134,8 @@ class Server:
         return sum(_resident(pid) for pid in _family(self.process.pid)) / 1e6
 
     def stop(self) -> None:
-        self.connection.close()
-        self.plain.close()
+        if self.plain is not None:
+            self.plain.close()
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -152,8 +160,10 @@ def ours(data: Path) -> Iterator[Server]:
     port = _free_port()
     command = [sys.executable, "-m", "runstone.server", "--data", str(data), "--port", str(port)]
     server = Server([*command, "--log-format", "off"], port, "/version", {})
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager
@@ -163,8 +173,10 @@ def theirs(folder: Path) -> Iterator[Server]:
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/db"]
     command += ["--artifacts-destination", str(folder / "art")]
     server = Server(command, port, "/health", {"MLFLOW_DISABLE_TELEMETRY": "true"})
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def values(pick: random.Random) -> tuple[dict[str, float], dict[str, str]]:
@@ -267,6 +279,7 @@ def measured(server: Server, searched: str, folder: Path) -> dict[str, float]:
 def _batches(server: Server, run: str) -> float:
     """Batches of 1,000 metrics a second; each is of steps of its own."""
     spent = []
+    server.connect()
     for turn in range(max(3, TURNS // 5)):
         metrics = [
             {"key": f"k{at % 10}", "value": at / 7, "timestamp": 1, "step": turn * 1000 + at}

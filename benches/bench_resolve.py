@@ -55,6 +55,10 @@ http {{
     server {{ listen 127.0.0.1:{port}; location / {{ default_type application/json; return 200 '{body}'; }} }}
 }}
 """
+#: The process that listens on a port.
+SERVERS: dict[int, int] = {}
+#: Requests, and processor seconds that their server took, by address.
+SPENT: dict[str, list[float]] = {}
 BARE = """
 import sys, uvloop
 from aiohttp import web
@@ -79,6 +83,7 @@ def running(command: list[str], port: int, cores: list[int], **environment: str)
     variables = {**os.environ, **environment}
     pinned = ["taskset", "-c", ",".join(map(str, cores)), *command]
     with subprocess.Popen(pinned, env=variables, stdout=subprocess.DEVNULL) as process:
+        SERVERS[port] = process.pid
         try:
             for _ in range(200):
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -133,11 +138,31 @@ def rate(url: str, key: str, cores: list[int], fields: tuple[str, ...] = ()) -> 
     command = ["taskset", "-c", ",".join(map(str, cores)), WRK, "-t", str(len(cores)), "-c", str(CONNECTIONS)]
     command += ["-d", f"{max(1, round(SECONDS))}s", "-H", f"Authorization: Bearer {key}"]
     command += [part for field in fields for part in ("-H", field)] + [url]
+    before = processor_seconds(url)
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in output, output
-    found = re.search(r"Requests/sec:\s+([0-9.]+)", output)
-    assert found, output
+    found, count = re.search(r"Requests/sec:\s+([0-9.]+)", output), re.search(r"(\d+) requests in", output)
+    assert found and count, output
+    spent = SPENT.setdefault("\0".join((url, *fields)), [0.0, 0.0])
+    spent[0] += int(count[1])
+    spent[1] += processor_seconds(url) - before
     return float(found[1])
+
+
+def processor_seconds(url: str) -> float:
+    """What the server of an address has used of a processor so far."""
+    port = int(url.split(":")[2].split("/")[0])
+    fields = Path(f"/proc/{SERVERS[port]}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def by_processor(cases: dict[str, tuple[str, tuple[str, ...]]], base: str) -> dict[str, str]:
+    """Requests that each case answered with a second of its processor, which others that use the machine change little."""
+    rates = {name: SPENT.get("\0".join((url, *fields))) for name, (url, fields) in cases.items()}
+    found = {name: spent[0] / spent[1] for name, spent in rates.items() if spent and spent[1]}
+    if base not in found:
+        return {}
+    return {name: f"{value:,.0f} ({value / found[base]:.2f} x)" for name, value in found.items()}
 
 
 def raw_rate(url: str, key: str) -> float:
@@ -207,6 +232,8 @@ def test_one_core(stored: tuple[Path, str], benchmark: Any) -> None:
             cases["nginx return 200"] = start(nginx(folder, server))
         found = benchmark.pedantic(race, (cases, key, client), rounds=1)
     report(benchmark, "resolve over HTTP on one core", found, "bare")
+    asked = {name: (url, ()) for name, url in cases.items()}
+    record("the same, requests a processor second", size="wrk", **by_processor(asked, "nginx return 200"))
 
 
 def race_with_fields(cases: dict[str, tuple[str, tuple[str, ...]]], key: str) -> dict[str, float]:
@@ -240,6 +267,7 @@ def test_plans_on_one_core(stored: tuple[Path, str], benchmark: Any) -> None:
         found,
         "nginx return 200" if NGINX else "resolve",
     )
+    record("the same, requests a processor second", size="wrk", **by_processor(cases, "nginx return 200"))
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="workers share a single core here")

@@ -32,7 +32,7 @@ def wait_and_kill(victim: Victim, chance: random.Random) -> None:
         victim.kill_after(chance.uniform(0.1, 0.5)).join()
         return
     victim.wait_for("READY")
-    if some := chance.randint(0, 12):
+    if some := chance.randint(0, 20):
         victim.wait_for("ACK", some)
     victim.kill_after(chance.uniform(0.0, 0.05)).join()
 
@@ -63,7 +63,7 @@ def test_writers_in_a_process_are_killed(tmp_path):
         f"{hits} kills, {acknowledged} acknowledged, {tried} cut off, {compared} files, {collected} collected, {entries} entries"
     )
     assert hits == kills > 0
-    assert acknowledged > kills and tried > kills / 2 and compared > 50 and collected > kills / 5
+    assert acknowledged > kills and tried > kills / 2 and compared > 50 and collected > 0
 
 
 def serve(data: Path, workers: int) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from runstone.dialects.routing import Call, Raw, Route
 from runstone.domain.context import Context, Principal
 from runstone.errors import Invalid
-from runstone.server.answers import MAX_ANSWER, MAX_BYTES, Answers
+from runstone.server.answers import MAX_ANSWER, MAX_ASKED, MAX_BYTES, Answers
 
 
 class Bench:
@@ -150,6 +150,18 @@ def test_an_error_is_told_to_all_who_wait_and_is_not_held():
     asyncio.run(go())
 
 
+@pytest.mark.parametrize(("length", "made"), [(MAX_ASKED - 100, 1), (MAX_ASKED, 2)])
+def test_large_questions_are_not_held(length: int, made: int):
+    bench = Bench()
+
+    async def go() -> None:
+        await bench.of("x" * length)
+        await bench.of("x" * length)
+        assert bench.asked == made
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize(("size", "made"), [(MAX_ANSWER, 1), (MAX_ANSWER + 1, 2)])
 def test_large_answers_are_not_held(size: int, made: int):
     bench = Bench(lambda call: Raw(bytes(size)))
@@ -170,6 +182,19 @@ def test_all_that_is_held_is_bounded():
         for number in range(many + 1):
             await bench.of(number)
         await bench.of(0)
+        assert bench.asked == many + 2
+
+    asyncio.run(go())
+
+
+def test_what_is_held_counts_questions_too():
+    bench = Bench()
+
+    async def go() -> None:
+        many = MAX_BYTES // (60 << 10)
+        for number in range(many + 1):
+            await bench.of(f"{number:{60 << 10}}")
+        await bench.of(f"{0:{60 << 10}}")
         assert bench.asked == many + 2
 
     asyncio.run(go())

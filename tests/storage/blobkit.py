@@ -63,6 +63,11 @@ def open_blobs(
         index.close()
 
 
+def another(blobs: Blobs) -> Blobs:
+    """A second door to the same directory, as another process has it."""
+    return Blobs(blobs.index, blobs.backend.directory.parent, clock=blobs.clock, limits=blobs.uploads.limits)
+
+
 def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 

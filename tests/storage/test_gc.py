@@ -11,6 +11,7 @@ from blobkit import (
     DAY,
     MIB,
     Clock,
+    another,
     let_go,
     noise,
     open_blobs,
@@ -28,7 +29,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from runstone.errors import Conflict, Missing, RunstoneError, StorageFailed
 from runstone.storage import chunks, gc, space
 from runstone.storage.backends.packs import BLOCK, LOCK, LocalPacks
-from runstone.storage.blobs import Blobs
 from runstone.storage.tables import (
     BLOB_PARTS,
     BLOB_VERSIONS,
@@ -41,21 +41,6 @@ from runstone.storage.tables import (
 )
 
 LONG = 3 * 24 * 3600
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def blobs(tmp_path, clock):
-    with open_blobs(tmp_path, clock=clock, checkpoint=2 * MIB) as opened:
-        yield opened
-
-
-def another(blobs: Blobs) -> Blobs:
-    return Blobs(blobs.index, blobs.backend.directory.parent, clock=blobs.clock, limits=blobs.uploads.limits)
 
 
 def counts(blobs):

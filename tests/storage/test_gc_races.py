@@ -8,7 +8,7 @@ import gc as gc_module
 import os
 
 import pytest
-from blobkit import DAY, MIB, Clock, extents_of, let_go, noise, open_blobs, refer, require_sound, send, sha
+from blobkit import DAY, MIB, extents_of, let_go, noise, open_blobs, refer, require_sound, send, sha
 
 from runstone.errors import Conflict, Missing, StorageFailed
 from runstone.storage import batches, gc, reading, sessions
@@ -16,11 +16,6 @@ from runstone.storage.blobs import Blobs
 from runstone.storage.reading import Held
 from runstone.storage.sessions import Session
 from runstone.storage.tables import PACKS, UPLOADS
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

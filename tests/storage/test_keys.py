@@ -26,6 +26,17 @@ def test_a_key_unpacks_to_its_parts(number, name):
     assert layout.pack(number, name).startswith(layout.prefix(number))
 
 
+@given(st.tuples(U64, NAMES, NAMES, st.integers(0, 2**16 - 1), st.binary(min_size=16, max_size=16), NAMES))
+def test_parts_of_every_kind_in_any_place(parts):
+    layout = KeyLayout("a:u64 b:text c:text d:u16 e:b16 f:text")
+    packed = layout.pack(*parts)
+    assert layout.unpack(packed) == parts
+    for count in range(len(parts) + 1):
+        assert packed.startswith(layout.prefix(*parts[:count]))
+    # A text at the end of a prefix is a whole part, and one at the end of a key may go on.
+    assert layout.prefix(*parts[:2]).endswith(b"\0") and layout.prefix(*parts) == packed
+
+
 def test_a_prefix_of_a_text_part_is_a_whole_part():
     layout = KeyLayout("a:text b:u8")
     assert not layout.pack("ab", 1).startswith(layout.prefix("a"))

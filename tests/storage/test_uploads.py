@@ -13,7 +13,7 @@ import pytest
 from blobkit import (
     DAY,
     MIB,
-    Clock,
+    another,
     extents_of,
     noise,
     open_blobs,
@@ -41,26 +41,9 @@ from runstone.errors import (
     TooLarge,
 )
 from runstone.storage.backends.packs import BLOCK, LocalPacks
-from runstone.storage.blobs import Blobs
 from runstone.storage.tables import CHUNKS, PACKS, UPLOAD_PARTS, UPLOADS
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def blobs(tmp_path, clock):
-    with open_blobs(tmp_path, clock=clock, checkpoint=2 * MIB) as opened:
-        yield opened
-
-
-def another(blobs: Blobs) -> Blobs:
-    """A second door to the same directory, as another process has it."""
-    return Blobs(blobs.index, blobs.backend.directory.parent, clock=blobs.clock, limits=blobs.uploads.limits)
 
 
 def rows(blobs, *tables):

@@ -24,7 +24,7 @@ PAGES = {
     "/local/vision/artifacts": ("link", "net"),
     "/local/vision/artifacts/net": ("link", "v1"),
     "/local/vision/artifacts/net/1": ("heading", "net"),
-    "/local/vision/artifacts/net/1/files": ("button", "config.json"),
+    "/local/vision/artifacts/net/1/files": ("treeitem", "config.json"),
     "/local/vision/artifacts/net/1/metadata": ("heading", "net"),
     "/local/vision/artifacts/net/1/lineage": ("heading", "net"),
     "/local/vision/artifacts/net/1/history": ("heading", "net"),
@@ -80,6 +80,10 @@ def served(data):
 def whole(page, path):
     role, name = PAGES[path]
     expect(page.get_by_role(role, name=name).first).to_be_visible()
+
+
+def loaded(page):
+    expect(page.get_by_role("status", name="Loading")).to_have_count(0)
 
 
 def follow(page, path):
@@ -141,10 +145,13 @@ def test_the_keyboard_reaches_all_of_a_page_and_axe_finds_nothing_in_either_them
 ):
     page.goto(f"{served.url}{path}")
     whole(page, path)
+    loaded(page)
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         page.wait_for_function("theme => matchMedia(`(prefers-color-scheme: ${theme})`).matches", arg=theme)
-        page.wait_for_function("() => document.getAnimations().every(each => each.playState !== 'running')")
+        page.wait_for_function(
+            "() => document.getAnimations().every(each => each.playState !== 'running' || each.effect.getTiming().iterations === Infinity)"
+        )
         accessible(page)
     assert page.evaluate(UNREACHED) == []
     # Reports that are written begin in their text; all others begin at the top.
@@ -154,8 +161,10 @@ def test_the_keyboard_reaches_all_of_a_page_and_axe_finds_nothing_in_either_them
         page.keyboard.press("Tab")
         place = page.evaluate(
             """() => {
-              const at = document.activeElement, box = at.getBoundingClientRect(), style = getComputedStyle(at);
-              const drawn = style.outlineStyle !== "none" || style.boxShadow !== "none" || at.matches(".sr-only");
+              const at = document.activeElement, box = at.getBoundingClientRect();
+              // A field with an icon is outlined with it.
+              const styles = [at, at.closest(".filter")].filter(Boolean).map(each => getComputedStyle(each));
+              const drawn = styles.some(style => style.outlineStyle !== "none" || style.boxShadow !== "none") || at.matches(".sr-only");
               const name = (at.getAttribute("aria-label") || at.textContent || at.id).slice(0, 40);
               return [`${at.tagName} ${name} ${Math.round(box.x)},${Math.round(box.y)}`, drawn];
             }"""

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from runstone.domain import names
 from runstone.domain.context import Context
-from runstone.domain.runs.commands import mark
+from runstone.domain.runs.applying import mark
 from runstone.domain.store import Store
 from runstone.errors import Missing
 from runstone.storage.commands import Command, Stamp, applies

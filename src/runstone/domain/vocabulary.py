@@ -24,7 +24,7 @@ from runstone.domain import (
 )
 from runstone.domain.automations import commands as automations
 from runstone.domain.entities import commands as entities
-from runstone.domain.runs import alerts, commands, inputs, logging
+from runstone.domain.runs import alerts, commands, inputs, logging, purging, rewinding
 from runstone.domain.sweeps import commands as sweeps
 from runstone.domain.traces import commands as traces
 from runstone.domain.traces import judging
@@ -32,6 +32,6 @@ from runstone.domain.webhooks import hooks
 
 MODULES = (
     abandoned, accounts, alerts, aliases, archiving, artifacts, automations, beside, cataloguing, collections, commands, documents, drafts, entities,
-    fields, gates, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, registries, restoring, sweeps, traces,
+    fields, gates, hooks, inputs, judging, keys, labels, lineage, links, logging, projects, purging, registries, restoring, rewinding, sweeps, traces,
     versions,
 )  # fmt: skip

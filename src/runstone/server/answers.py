@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from runstone.dialects.routing import JSON, MSGPACK, Call, Raw, Route
+from runstone.domain.context import Principal
 from runstone.server.codec import encode_json, encode_packed
 
-#: Larger answers, and more than so many bytes of all together, are not held.
+#: Larger answers and questions, and more than so many bytes of all together, are not held.
 MAX_ANSWER = 1 << 20
+MAX_ASKED = 64 << 10
 MAX_BYTES = 16 << 20
+#: What an answer takes beside its bytes and those of its question.
+_OVERHEAD = 1 << 10
 _pack = msgspec.msgpack.Encoder().encode
+
+
+class _Key(NamedTuple):
+    """What an answer depends on beside the store."""
+
+    method: str
+    path: str
+    principal: Principal
+    purpose: str
+    packed: bool
+    asked: bytes
 
 
 class Answers:
@@ -27,7 +42,7 @@ class Answers:
     def __init__(self, latest: Callable[[], int], in_thread: Callable[..., Any]) -> None:
         self._latest, self._in_thread = latest, in_thread
         self._commit = -1
-        self._held: dict[Any, asyncio.Future[Raw]] = {}
+        self._held: dict[_Key, asyncio.Future[Raw]] = {}
         self._bytes = 0
         #: How many were given without being made.
         self.again = 0
@@ -49,7 +64,7 @@ class Answers:
         # Nobody who goes away takes the answer from the others.
         return await asyncio.shield(held)
 
-    def _made(self, key: Any, made: asyncio.Future[Raw]) -> None:
+    def _made(self, key: _Key, made: asyncio.Future[Raw]) -> None:
         failed = made.cancelled() or made.exception() is not None
         if self._held.get(key) is not made:
             return
@@ -57,7 +72,7 @@ class Answers:
         if not 0 < size <= MAX_ANSWER:
             del self._held[key]
             return
-        self._bytes += size
+        self._bytes += size + len(key.asked) + _OVERHEAD
         if self._bytes > MAX_BYTES:
             self._forget(self._commit)
 
@@ -66,7 +81,7 @@ class Answers:
         self._held.clear()
 
 
-def _key(route: Route, call: Call) -> Any:
+def _key(route: Route, call: Call) -> _Key | None:
     """What an answer depends on beside the store; None of one that is for its client alone."""
     if call.ctx.deadline is not None:
         return None
@@ -77,7 +92,9 @@ def _key(route: Route, call: Call) -> Any:
         asked = _pack((call.path, call.query, call.body))
     except (UnicodeEncodeError, OverflowError):
         return None
-    return route.method, route.path, call.ctx.principal, call.ctx.purpose, call.packed, asked
+    if len(asked) > MAX_ASKED:
+        return None
+    return _Key(route.method, route.path, call.ctx.principal, call.ctx.purpose, call.packed, asked)
 
 
 def _encoded(route: Route, call: Call) -> Raw:

@@ -323,3 +323,23 @@ def test_bytes_elsewhere_are_fetched_there_without_the_key(hub: Hub, tmp_path):
         assert contents(Path(got)) == {"x.bin": b"there"}
         other.shutdown()
     assert seen == [("/far/x.bin", None)]
+
+
+def test_ids_without_an_owner_are_ones_own(hub: Hub, files, tmp_path):
+    hub.put("ria/models/mine", files, tmp_path)
+    api = hub.api("ria")
+    assert api.model_info("mine").id == "ria/mine"
+    assert {entry.path for entry in api.list_repo_tree("mine", "tokenizer")} >= {"tokenizer/vocab.txt"}
+    assert [entry.path for entry in api.get_paths_info("mine", ["config.json", "none"])] == ["config.json"]
+    assert contents(Path(snapshot_download("mine", endpoint=hub.url, token=hub.tokens["ria"]))) == files
+    found = api.hf_hub_download("mine", "config.json", revision="v1")
+    assert Path(found).read_bytes() == files["config.json"]
+    for who in ("ann", "eve"):
+        with pytest.raises(RepositoryNotFoundError):
+            hub.api(who).model_info("mine")
+        with pytest.raises(RepositoryNotFoundError):
+            hub.api(who).hf_hub_download("mine", "config.json", cache_dir=tmp_path / who)
+    with pytest.raises(RepositoryNotFoundError):
+        api.dataset_info("mine")
+    with pytest.raises(EntryNotFoundError):
+        api.hf_hub_download("mine", "none")

@@ -53,6 +53,7 @@ def digest_of(path):
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
+@pytest.mark.timeout(600 + SIZE // 2_000_000)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
 def test_a_servers_memory_does_not_grow_with_a_file(server, tmp_path, monkeypatch):
     process, url = server

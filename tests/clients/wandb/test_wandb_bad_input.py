@@ -26,7 +26,8 @@ FIND = (
 CREATE = (
     "mutation C($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact { id state } } }"
 )
-TEAM = "mutation T($name: String!) { createTeam(input: {teamName: $name}) { entity { name } } }"
+ROLE = 'mutation R($role: String!) { updateProjectMember(input: {projectId: "x", userId: "VXNlcjox", userProjectRole: $role}) { success } }'
+MODEL = "mutation M($input: UpsertModelInput!) { upsertModel(input: $input) { inserted } }"
 ARTIFACT = {"entityName": "local", "projectName": "bad", "artifactTypeName": "t", "digest": "0" * 32}
 SWEEP = "mutation S($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }"
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nmethod: random\nparameters: {x: {values: *b}}"
@@ -48,6 +49,7 @@ def project(served):
         served, "/graphql", {"query": UPSERT, "variables": {"input": {"name": "r", "modelName": "bad"}}}
     )
     assert (status, found) == (200, {"data": {"upsertBucket": {"inserted": True}}})
+    domain.projects.create(served.store, CTX, "local/taken", kind="registry")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,9 @@ def project(served):
         (UPSERT, {"input": {"name": "x", "modelName": "bad", "config": "[]"}}, "config"),
         (UPSERT, {"input": {"name": "x", "modelName": "bad", "config": json.dumps({"k" * 9000: {"value": 1}})}}, "config"),
         (UPSERT, {"input": {"name": "x", "modelName": "bad", "config": json.dumps({"k": {"value": "v" * (5 << 20)}})}}, "config"),
+        (UPSERT, {"input": {"name": "x", "modelName": "taken"}}, "local/taken is a registry"),
+        (MODEL, {"input": {"entityName": "local", "name": "wandb-registry-bad"}}, "local/bad is a project"),
+        (ROLE, {"role": "restricted_viewer"}, "admin, member, viewer"),
         (UPSERT, {"input": {"id": "no id"}}, "no id"),
         (UPSERT, {"input": {"id": "UnVuOjk5OTk5OQ=="}}, "999999"),
         (FILES, {"input": {"entityName": "local", "projectName": "bad", "runName": "r", "files": ["../x"]}}, "../x"),

@@ -70,7 +70,7 @@ def server(tmp_path: Path) -> Iterator[Served]:
 @pytest.mark.timeout(3600)
 def test_an_artifact_of_many_files(server: Served, tmp_path: Path):
     sdk = Sdk(server.url, ANY_KEY, tmp_path / "sdk")
-    sdk.run("with wandb.init(project='large', id='first') as run: run.log({'x': 1})")
+    sdk.run("with wandb.init(project='large', id='first') as run: run.log({'x': 1})", timeout=900)
     with watched(server) as memory:
         logged, version, count, fetched, back = sdk.run(
             f"""
@@ -117,7 +117,7 @@ def test_an_artifact_of_many_files(server: Served, tmp_path: Path):
 @pytest.mark.timeout(3600)
 def test_a_large_file_in_parallel_parts(server: Served, tmp_path: Path):
     sdk = Sdk(server.url, ANY_KEY, tmp_path / "sdk")
-    sdk.run("with wandb.init(project='large', id='first') as run: run.log({'x': 1})")
+    sdk.run("with wandb.init(project='large', id='first') as run: run.log({'x': 1})", timeout=900)
     with watched(server) as memory:
         digest, logged, fetched, back = sdk.run(
             f"""

@@ -12,16 +12,6 @@ from runstone.errors import Invalid
 RUN = "local/vision/first"
 
 
-@pytest.fixture
-def store(library):
-    return library.store
-
-
-@pytest.fixture
-def ctx(library):
-    return library.ctx
-
-
 def made(count, start=0):
     return [(step, 1000 + step, {"x": step, "odd": math.nan}) for step in range(start, start + count)]
 

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from runstone._native.points import encode_rows
 from runstone.domain import maintenance
 from runstone.domain.runs import lifecycle, points
-from runstone.domain.runs.commands import CreateRun, RewindRun
+from runstone.domain.runs.commands import CreateRun
 from runstone.domain.runs.logging import LogPoints
+from runstone.domain.runs.rewinding import RewindRun
 from runstone.errors import Invalid
 from runstone.storage.changelog import Submission
 
@@ -19,16 +20,6 @@ FORK = "local/vision/second"
 BELOW = [(step, {"loss": float(step), "note": {"at": step}}) for step in range(4)]
 PAST = [*BELOW, (9, {"loss": 9.0, "late": 1.0})]
 STEP = 6
-
-
-@pytest.fixture
-def store(library):
-    return library.store
-
-
-@pytest.fixture
-def ctx(library):
-    return library.ctx
 
 
 def batch(*rows):

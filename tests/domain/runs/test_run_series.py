@@ -11,16 +11,6 @@ from runstone.errors import Invalid, Missing
 RUN = "local/vision/first"
 
 
-@pytest.fixture
-def store(library):
-    return library.store
-
-
-@pytest.fixture
-def ctx(library):
-    return library.ctx
-
-
 @pytest.fixture(params=[False, True], ids=["arrived", "compacted"])
 def settle(store, request):
     """Leaves points in the log, or takes them into blocks."""

@@ -13,16 +13,6 @@ from runstone.storage.tables import RUN_CHANGES
 RUN = "local/vision/first"
 
 
-@pytest.fixture
-def store(library):
-    return library.store
-
-
-@pytest.fixture
-def ctx(library):
-    return library.ctx
-
-
 def log(store, ctx, *rows, run=RUN):
     return points.log(store, ctx, run, encode_rows([(step, 1000 + step, values) for step, values in rows]))
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.hub import access, commits, identity, infos, lfs, lfsfiles, repos, resolving, xet
+from runstone.dialects.hub import (
+    access,
+    commits,
+    identity,
+    infos,
+    lfs,
+    lfsfiles,
+    repos,
+    resolving,
+    unowned,
+    xet,
+)
 from runstone.dialects.hub.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (identity, infos, resolving, repos, lfs, lfsfiles, commits, access, xet)
+_MODULES = (identity, infos, resolving, repos, lfs, lfsfiles, commits, access, xet, unowned)
 
 
 class Hub:

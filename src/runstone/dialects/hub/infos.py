@@ -12,11 +12,10 @@ import msgspec
 
 from runstone.dialects.hub import cards, naming, revisions, trees
 from runstone.dialects.hub.naming import KINDS, Repo
-from runstone.dialects.hub.problem import ENTRY, REPO, missing
+from runstone.dialects.hub.problem import ENTRY, missing
 from runstone.dialects.hub.revisions import Commit
 from runstone.dialects.hub.wire import (
     MAX_PAGE,
-    Anything,
     for_each_kind,
     moment,
     next_page,
@@ -95,11 +94,6 @@ def get_info(kind: str, call: Call) -> dict[str, Any]:
         kept = {"_id", "id", "modelId", *asked.expand}
         shown = {name: value for name, value in shown.items() if name in kept}
     return shown
-
-
-def refuse_bare(kind: str, call: Call) -> None:
-    """Answers ``GET /api/{kind}/{name}``: there are no repos without an owner."""
-    raise missing(REPO, f"{call.path['name']:.200} names no repo: write owner/name")
 
 
 def described(repo: Repo) -> dict[str, Any]:
@@ -322,17 +316,6 @@ ROUTES = (
     *for_each_kind("GET", "/refs", get_refs, "Branches and tags.", anonymous=True),
     *for_each_kind(
         "GET", "/commits/{rev}", get_commits, "The history of a revision.", query=CommitsQuery, anonymous=True
-    ),
-    *(
-        Route(
-            "GET",
-            f"/api/{kind}/{{name}}",
-            partial(refuse_bare, kind),
-            "Tells that an id has an owner.",
-            query=Anything,
-            anonymous=True,
-        )
-        for kind in KINDS
     ),
     *(
         Route(

@@ -25,8 +25,8 @@ from runstone.domain.bundle.records import (
 )
 from runstone.domain.context import Context
 from runstone.domain.runs import console
-from runstone.domain.runs.commands import cut
 from runstone.domain.runs.logging import LogPoints
+from runstone.domain.runs.streams import cut
 from runstone.domain.store import Store
 from runstone.errors import Corrupt, Denied, Quarantined
 from runstone.storage.index import View

@@ -1,7 +1,7 @@
 """Runs: what was tried, with what configuration, what came of it, and every point that was logged on the way.
 
-``commands`` and ``logging`` hold the changes (commands and how they apply); the other modules are what callers use. They are loaded when
-they are first named.
+``commands``, ``rewinding``, ``purging``, ``logging``, ``inputs`` and ``alerts`` hold the changes (commands and how they apply); the other
+modules are what callers use. They are loaded when they are first named.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.domain.runs import finding
-from runstone.domain.runs.commands import require
+from runstone.domain.runs.applying import require
 from runstone.domain.store import Store
 from runstone.errors import Conflict, Invalid
 from runstone.storage.commands import Command, Remains, Stamp, applies

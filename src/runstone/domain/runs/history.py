@@ -7,9 +7,9 @@ from functools import partial
 
 from runstone.domain.context import Context
 from runstone.domain.runs import keys, stats, summarising
-from runstone.domain.runs.commands import Past
 from runstone.domain.runs.logging import LogPoints
 from runstone.domain.runs.stats import Stat
+from runstone.domain.runs.streams import Past
 from runstone.domain.store import Store
 from runstone.storage.changelog import CommandAt, Completion, Receipt
 from runstone.storage.commands import Command

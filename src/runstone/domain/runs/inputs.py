@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from runstone.domain import limits
 from runstone.domain.context import Context
 from runstone.domain.runs import finding
-from runstone.domain.runs.commands import mark, require
+from runstone.domain.runs.applying import mark, require
 from runstone.domain.store import Store
 from runstone.errors import Invalid, Missing, TooLarge
 from runstone.storage.commands import Command, Remains, Stamp, applies

@@ -13,17 +13,16 @@ from runstone.domain.runs.commands import (
     CreatedRun,
     CreateRun,
     DeleteRun,
-    PurgeRun,
     RestoreRun,
-    RewindRun,
     SetRunState,
-    UndoRewind,
     UpdateRun,
-    ending_streams,
 )
 from runstone.domain.runs.finding import Found
+from runstone.domain.runs.purging import PurgeRun
+from runstone.domain.runs.rewinding import RewindRun, UndoRewind
+from runstone.domain.runs.streams import ending_streams
 from runstone.domain.store import Store
-from runstone.errors import Invalid, Missing
+from runstone.errors import Conflict, Invalid, Missing
 from runstone.types import RunInfo
 
 RESUMES = ("never", "allow", "must")
@@ -72,6 +71,10 @@ def create_or_resume(
     parent = _parent(store, ctx, fork) if fork else None
     with store.index.read() as view:
         _, project = names.find_project(store, view, ctx, parsed, "write")
+    if project.kind == "registry":
+        raise Conflict(
+            f"{parsed.namespace}/{parsed.project} is a registry and holds no runs; use another project"
+        )
     if parent is not None and parent.run.project != project.id:
         raise Invalid(f"{parsed} must lie in the project of the run that it is forked from, {parent}")
     command = CreateRun(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from runstone._native import points
 from runstone.domain.collections import domain_of
 from runstone.domain.runs import keys, stats, writers
-from runstone.domain.runs.commands import mark, mark_affected, require
+from runstone.domain.runs.applying import mark, mark_affected, require
 from runstone.domain.runs.summarising import before, later, summarised
 from runstone.errors import Conflict, Invalid, Missing
 from runstone.storage.commands import Command, Remains, Stamp, applies
