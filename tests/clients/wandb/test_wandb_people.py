@@ -170,10 +170,10 @@ def test_compressed_streams(served, sdk):
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (gzip.compress(b"{}"), 200),
+        (gzip.compress(b"{}", mtime=0), 200),
         (b"no gzip", 400),
-        (gzip.compress(b"{}")[:-3], 400),
-        (gzip.compress(b" " * (65 << 20)), 413),
+        (gzip.compress(b"{}", mtime=0)[:-3], 400),
+        (gzip.compress(b" " * (65 << 20), mtime=0), 413),
     ],
 )
 def test_what_is_sent_compressed_is_checked(served, body, status):
