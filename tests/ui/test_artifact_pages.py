@@ -129,9 +129,12 @@ def test_files_are_shown_by_what_they_are(page: Page, server: Background, model:
         page.wait_for_timeout(150)
     expect(grid.get_by_text("row 2499", exact=True)).to_be_visible()
     page.get_by_role("treeitem", name="dot.png").click()
-    picture = preview.get_by_role("img", name="dot.png")
+    # Its header is looked at first: until then something else has its name.
+    picture = preview.locator("img[alt='dot.png']")
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [3, 2]
+    assert picture.evaluate(
+        "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+    ) == [3, 2]
     page.get_by_role("treeitem", name="config.json").click()
     expect(preview.get_by_label("Content")).to_have_text('{\n  "layers": 3\n}')
     accessible(page)
