@@ -25,8 +25,9 @@ import pytest
 
 import runstone
 from benches import bench_tracking
-from benches.bench_tracking import start  # noqa: F401 - a fixture
+from benches.bench_tracking import start, started  # noqa: F401 - fixtures
 from benches.record import record
+from runstone._native.points import encode_columns
 
 RUNS = int(os.environ.get("RUNSTONE_BENCH_PEER_RUNS", "60"))
 TURNS = int(os.environ.get("RUNSTONE_BENCH_PEER_TURNS", "3"))
@@ -133,13 +134,39 @@ def batches(url: str, experiment: str) -> float:
     return 1000 * BATCHES / (time.perf_counter() - begun)
 
 
+def own_batches(port: int, form: str) -> float:
+    """Points a second through our own ingest, each batch durable: a thousand points of ten keys, as columns or as rows of JSON."""
+    client = bench_tracking.Client(port)
+    client.send("/api/v1/runs/local/demo", json.dumps({"name": form}).encode())
+    bodies = []
+    for turn in range(BATCHES):
+        steps = range(100 * turn, 100 * turn + 100)
+        if form == "binary":
+            values = memoryview(bytearray(800)).cast("d")
+            for place in range(100):
+                values[place] = place / 7
+            bodies.append(encode_columns(steps, steps, {f"k{key}": values for key in range(10)}))
+        else:
+            rows = [{"step": n, "time": n, "values": {f"k{key}": n / 7 for key in range(10)}} for n in steps]
+            bodies.append(json.dumps({"rows": rows}).encode())
+    path = f"/api/v1/runs/local/demo/{form}/{'points' if form == 'binary' else 'rows'}"
+    kind = ("application/vnd.runstone.points",) if form == "binary" else ()
+    begun = time.perf_counter()
+    for body in bodies:
+        client.send(path, body, *kind)
+    spent = time.perf_counter() - begun
+    client.close()
+    return 1000 * BATCHES / spent
+
+
 @pytest.mark.skipif("RUNSTONE_BENCH_PEER_RUNS" not in os.environ, reason="set RUNSTONE_BENCH_PEER_RUNS")
 def test_beside_mlflow(tmp_path, start):  # noqa: F811 - the fixture
     fill_mlflow(tmp_path / "mlflow.db")
     with runstone.open(tmp_path / "data"):
         pass
     bench_tracking.fill(tmp_path / "data", RUNS)
-    ours = f"http://127.0.0.1:{start(tmp_path / 'data')}"
+    port = start(tmp_path / "data")
+    ours = f"http://127.0.0.1:{port}"
     found = post(ours, "experiments/search", {"max_results": 10, "filter": "name = 'demo'"})
     experiment = found["experiments"][0]["experiment_id"]  # type: ignore[index]
     figures = {}
@@ -152,4 +179,7 @@ def test_beside_mlflow(tmp_path, start):  # noqa: F811 - the fixture
         figures["log_batch"] = (
             f"{their_rate:,.0f} points/s beside {our_rate:,.0f}, {our_rate / their_rate:.0f} x"
         )
+        for form in ("binary", "json"):
+            rate = own_batches(port, form)
+            figures[f"equal_batches_{form}"] = f"{rate:,.0f} points/s, {rate / their_rate:.0f} x"
     record("beside mlflow server", size=f"{RUNS:,} runs of 50 fields, {TURNS} turns", **figures)
