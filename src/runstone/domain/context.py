@@ -42,6 +42,11 @@ class Context(msgspec.Struct, frozen=True):
     command_id: bytes = b""
     deadline: float | None = None
 
+    @property
+    def asker(self) -> tuple[Principal, str, str]:
+        """What an answer depends on beside the store and the question: who asks, for what and where."""
+        return self.principal, self.purpose, self.region
+
     def check_deadline(self) -> None:
         """Raises :class:`TryAgain` once the caller no longer waits."""
         if self.deadline is not None and time.monotonic() > self.deadline:

@@ -30,8 +30,7 @@ class _Key(NamedTuple):
 
     method: str
     path: str
-    principal: Principal
-    purpose: str
+    asker: tuple[Principal, str, str]
     packed: bool
     asked: bytes
 
@@ -94,7 +93,7 @@ def _key(route: Route, call: Call) -> _Key | None:
         return None
     if len(asked) > MAX_ASKED:
         return None
-    return _Key(route.method, route.path, call.ctx.principal, call.ctx.purpose, call.packed, asked)
+    return _Key(route.method, route.path, call.ctx.asker, call.packed, asked)
 
 
 def _encoded(route: Route, call: Call) -> Raw:

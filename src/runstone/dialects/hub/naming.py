@@ -52,7 +52,7 @@ def is_part(text: str) -> bool:
 
 def find(store: Store, ctx: Context, kind: str, owner: str, name: str) -> Repo:
     """The repo of an id; raises :class:`Missing` as clients understand it."""
-    key = ("hub repo", ctx.principal, ctx.purpose, ctx.region, kind, owner, name)
+    key = ("hub repo", ctx.asker, kind, owner, name)
     return store.cached(key, lambda: _find(store, ctx, kind, owner, name))
 
 

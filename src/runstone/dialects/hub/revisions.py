@@ -64,7 +64,7 @@ def root(repo: Repo) -> Commit:
 
 def find(store: Store, ctx: Context, repo: Repo, revision: str) -> Commit:
     """The commit of a branch, tag, alias, version number or commit id; raises :class:`Missing` as clients understand it."""
-    key = ("hub revision", ctx.principal, ctx.purpose, ctx.region, repo.collection.id, revision)
+    key = ("hub revision", ctx.asker, repo.collection.id, revision)
     return store.cached(key, lambda: _usable(repo, _find(store, ctx, repo, revision)))
 
 

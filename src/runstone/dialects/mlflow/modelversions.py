@@ -165,7 +165,7 @@ def by_alias(call: Call, fields: dict[str, Any]) -> Any:
     name, alias = validation.model_name(wire.text(fields, "name")), wire.text(fields, "alias")
     validation.alias_shape(alias)
     ctx = call.ctx
-    key = ("mlflow alias", ctx.principal, ctx.purpose, ctx.region, ids.workspace(call), name, alias)
+    key = ("mlflow alias", ctx.asker, ids.workspace(call), name, alias)
     return call.store.cached(key, lambda: _by_alias(call, name, alias))
 
 

@@ -64,4 +64,4 @@ def answers(store: Store) -> Answers:
 def question(call: Call, path: str) -> Any:
     """What an answer depends on beside the index: who asks, what for, and what."""
     ctx = call.ctx
-    return (path, ctx.principal, ctx.purpose, ctx.region, ids.workspace(call), call.query)
+    return (path, ctx.asker, ids.workspace(call), call.query)

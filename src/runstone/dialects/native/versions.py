@@ -114,7 +114,7 @@ def delete_version(call: Call) -> Raw:
 def resolve(call: Call) -> Resolved:
     """Answers ``GET /resolve/…``: the hot read, remembered until the next commit for all that the answer depends on."""
     store, ctx, name = call.store, call.ctx, version_name(call)
-    key = ("resolve", ctx.principal, ctx.purpose, ctx.region, name)
+    key = ("resolve", ctx.asker, name)
     return store.cached(key, lambda: versions.resolve(store, ctx, name))
 
 
