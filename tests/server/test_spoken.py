@@ -89,7 +89,8 @@ def layer(modules: set[str], *names: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "more"), [("/health", set()), ("/", set()), ("/version", {"dialects.mlflow.service", "dialects.mlflow.wire"})]
+    ("path", "more"),
+    [("/health", set()), ("/", set()), ("/version", {"dialects.mlflow.service", "dialects.mlflow.wire"})],
 )
 def test_what_a_first_answer_loads(tmp_path: Path, path: str, more: set[str]) -> None:
     modules = loaded(tmp_path / "data", path)
@@ -97,15 +98,26 @@ def test_what_a_first_answer_loads(tmp_path: Path, path: str, more: set[str]) ->
     assert not modules & {"numpy", "duckdb", "graphql", "cedarpy", "cryptography"}
 
 
-def test_a_question_about_a_model_loads_no_other_dialect(tmp_path: Path) -> None:
-    modules = layer(loaded(tmp_path / "data", "/api/2.0/mlflow/registered-models/search"), "dialects")
-    assert "dialects.mlflow.models" in modules
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("/api/2.0/mlflow/registered-models/search", "dialects.mlflow.models"),
+        ("/api/2.0/mlflow/experiments/search?max_results=1", "dialects.mlflow.logging"),
+    ],
+)
+def test_tracking_and_models_load_nothing_of_traces_or_other_dialects(
+    tmp_path: Path, path: str, needed: str
+) -> None:
+    modules = layer(loaded(tmp_path / "data", path), "dialects", "domain")
+    assert needed in modules
+    assert not {name for name in modules if name.startswith("domain.traces")}
     assert not modules & {
         "dialects.mlflow.genai.traces",
-        "dialects.mlflow.transfers",
+        "dialects.mlflow.genai.infos",
         "dialects.mlflow.hooks",
     }
-    assert {name for name in modules if not name.startswith("dialects.mlflow.")} <= START
+    others = {name for name in modules if name.startswith("dialects.") and ".mlflow." not in name}
+    assert others <= START
 
 
 @pytest.fixture(scope="module")
