@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,20 +40,22 @@ def run_sql(
     memory: int = MEMORY,
     max_rows: int = MAX_ROWS,
     isolated: bool = True,
+    prepare: Callable[[Collection[str]], None] = lambda names: None,
 ) -> pyarrow.Table:
     """The rows that a statement selects.
 
-    ``tables`` make what the statement names, and only that. Invalid says what is wrong with the statement or may not be done; TooLarge
+    ``tables`` make what the statement names, and only that. ``prepare`` is told what it names before its time begins. Invalid says what is wrong with the statement or may not be done; TooLarge
     names the limit that was passed: ``seconds`` of time, ``memory`` in bytes (for DuckDB's work, and for the rows), ``max_rows``.
 
     DuckDB cannot be interrupted within one call of a function, and does not count the memory of texts that functions make. So a
     statement runs in a process of its own that is stopped from outside; with ``isolated`` false, for statements of one's own, it runs in this one.
     """
     duckdb, pyarrow = _loaded()
-    watch = Watch(seconds)
     sql_tree.check_size(sql)
     with _database(duckdb, memory) as database:
         named = _parsed(duckdb, database, sql, tables)
+    prepare(named.tables)
+    watch = Watch(seconds)
     made = {}
     for name, columns in named.tables.items():
         made[name] = _made(pyarrow, tables[name](columns), named.once and not isolated, memory)
