@@ -42,8 +42,8 @@ def note(message: str) -> None:
     sys.stderr.write(text.printable(message) + "\n")
 
 
-def follow(logger: str) -> None:
-    """Says what a logger is told from now on, such as how far long work is."""
+def follow(logger: str, *, shown: bool) -> None:
+    """Says, or keeps quiet about, what a logger is told from now on, such as how far long work is."""
     import logging
 
     class Notes(logging.Handler):
@@ -52,7 +52,7 @@ def follow(logger: str) -> None:
 
     found = logging.getLogger(logger)
     found.setLevel(logging.INFO)
-    found.handlers = [Notes()]
+    found.handlers = [Notes()] if shown else []
 
 
 def error(problem: RunstoneError, *, as_json: bool) -> None:
