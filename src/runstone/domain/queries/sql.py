@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,13 @@ def run_sql(
     memory: int = MEMORY,
     max_rows: int = MAX_ROWS,
     isolated: bool = True,
-    prepare: Callable[[Collection[str]], None] = lambda names: None,
+    prepare: Callable[[Mapping[str, frozenset[str] | None]], None] = lambda named: None,
 ) -> pyarrow.Table:
     """The rows that a statement selects.
 
-    ``tables`` make what the statement names, and only that. ``prepare`` is told what it names before its time begins. Invalid says what is wrong with the statement or may not be done; TooLarge
-    names the limit that was passed: ``seconds`` of time, ``memory`` in bytes (for DuckDB's work, and for the rows), ``max_rows``.
+    ``tables`` make what the statement names, and only that. ``prepare`` is told these tables before the statement's time begins, each
+    with its columns in lower case (None: all). Invalid says what is wrong with the statement or may not be done; TooLarge names the
+    limit that was passed: ``seconds`` of time, ``memory`` in bytes (for DuckDB's work, and for the rows), ``max_rows``.
 
     DuckDB cannot be interrupted within one call of a function, and does not count the memory of texts that functions make. So a
     statement runs in a process of its own that is stopped from outside; with ``isolated`` false, for statements of one's own, it runs in this one.
@@ -85,14 +86,6 @@ def execute(sql: str, tables: Mapping[str, Any], watch: Watch, memory: int, max_
                 if watch.is_over():
                     raise watch.passed() from None
                 raise Invalid(f"the statement cannot be run: {_told(error)}") from None
-
-
-def named_by(sql: str, known: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
-    """The tables that a statement names, and their columns in lower case (None: all), as their suppliers will be asked. Runs nothing."""
-    duckdb, _ = _loaded()
-    sql_tree.check_size(sql)
-    with _database(duckdb, MEMORY) as database:
-        return _parsed(duckdb, database, sql, known).tables
 
 
 def _loaded() -> tuple[Any, Any]:

@@ -38,9 +38,9 @@ def select(
         place = finding.project(store, view, ctx, project)
         hidden = fields.hidden_from(store, view, ctx, place)
 
-    def prepare(names: Collection[str]) -> None:
+    def prepare(named: Collection[str]) -> None:
         # In a store that no server kept up this takes a while, once: it is not the statement's time.
-        if "runs" in names:
+        if "runs" in named:
             columns.tables(store).of(place.project.id)
 
     suppliers = _Tables(store, ctx, place, hidden).suppliers()

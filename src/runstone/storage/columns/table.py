@@ -117,7 +117,12 @@ class ColumnTable:
         largest_rows: int = 1 << 18,
     ) -> None:
         self.folder, self.source = folder, source
-        self.seal_rows, self.pull_rows, self.bulk_rows, self.largest_rows = seal_rows, pull_rows, bulk_rows, largest_rows
+        self.seal_rows, self.pull_rows, self.bulk_rows, self.largest_rows = (
+            seal_rows,
+            pull_rows,
+            bulk_rows,
+            largest_rows,
+        )
         filesystem.make_directory(folder)
         self._lock = threading.RLock()
         self._maintaining = threading.Lock()
