@@ -9,6 +9,7 @@ import fcntl
 import os
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from runstone.client.origin import Origin
 from runstone.client.plan import PlannedFile
@@ -16,6 +17,8 @@ from runstone.client.plan import PlannedFile
 HEADER = "X-Runstone-Near"
 #: ``struct flock`` of 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
+#: A file in more pieces is brought: each costs a lock, and what looks for a lock passes by all of them.
+MAX_PIECES = 1024
 _LOOPBACK = frozenset({"localhost", "::1"})
 
 
@@ -35,21 +38,43 @@ def token_for(origin: Origin) -> str:
     return ""
 
 
-def hold(file: PlannedFile) -> tuple[int, int] | None:
-    """A descriptor and an offset from which the file lies whole, locked until the descriptor is closed; None if it cannot be had so."""
-    if len(file.places) != 1:
+class Piece(NamedTuple):
+    """``length`` bytes of a file, from ``start`` on, which lie at ``offset`` of an open descriptor."""
+
+    start: int
+    handle: int
+    offset: int
+    length: int
+
+
+def hold(file: PlannedFile) -> tuple[Piece, ...] | None:
+    """Where the file lies, locked until the descriptors are closed, of which there is one for each pack; None if it cannot be had so."""
+    if len(file.places) > MAX_PIECES:
         return None
-    path, offset, length = file.places[0]
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except (OSError, ValueError):
-        return None
+    handles: dict[str, int] = {}
+    pieces: list[Piece] = []
+    start = 0
+    for path, offset, length in file.places:
+        if path not in handles:
+            try:
+                handles[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except (OSError, ValueError):
+                break
+        if not _is_held(handles[path], offset, length):
+            break
+        pieces.append(Piece(start, handles[path], offset, length))
+        start += length
+    else:
+        return tuple(pieces)
+    for handle in handles.values():
+        os.close(handle)
+    return None
+
+
+def _is_held(handle: int, offset: int, length: int) -> bool:
     try:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, offset, length, 0))
         # A hole is what a collector has freed before the range was locked: what it frees is never written to again.
-        if os.lseek(handle, offset, os.SEEK_HOLE) >= offset + length:
-            return handle, offset
+        return os.lseek(handle, offset, os.SEEK_HOLE) >= offset + length
     except OSError:
-        pass
-    os.close(handle)
-    return None
+        return False
