@@ -89,7 +89,8 @@ def layer(modules: set[str], *names: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "more"), [("/health", set()), ("/", set()), ("/version", {"dialects.mlflow.service", "dialects.mlflow.wire"})]
+    ("path", "more"),
+    [("/health", set()), ("/", set()), ("/version", {"dialects.mlflow.service", "dialects.mlflow.wire"})],
 )
 def test_what_a_first_answer_loads(tmp_path: Path, path: str, more: set[str]) -> None:
     modules = loaded(tmp_path / "data", path)
