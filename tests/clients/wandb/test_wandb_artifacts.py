@@ -267,7 +267,6 @@ def test_a_run_is_deleted_with_what_only_it_logged(served, sdk):
             return made
         with wandb.init(project="gone", id="other") as run:
             run.log_artifact(artifact("given", "used")).wait()
-            run.log_artifact(artifact("both", "the same")).wait()
         with wandb.init(project="gone", id="r") as run:
             run.use_artifact("given:latest")
             run.log_artifact(artifact("both", "the same")).wait()
@@ -277,14 +276,23 @@ def test_a_run_is_deleted_with_what_only_it_logged(served, sdk):
         with wandb.init(project="gone", id="later") as run:
             run.use_artifact("own:best")
             run.log_artifact(artifact("own", "third")).wait()
+            run.log_artifact(artifact("both", "the same")).wait()
         api = wandb.Api()
+        say([sorted(each.name for each in api.run(f"gone/{name}").logged_artifacts()) for name in ("r", "later")])
+        say(api.artifact("gone/both:v0").logged_by().id)
         api.run("gone/r").delete(delete_artifacts=True)
         say(sorted(run.id for run in api.runs("gone")))
         names = ["given:v0", "both:v0", "own:v0", "own:v1", "own:v2", "own:best", "own:latest"]
         say([name for name in names if api.artifact_exists(f"gone/{name}")])
         say(open(api.artifact("wandb-registry-kept/Net:v0").file()).read())
     """)
-    assert said == [["later", "other"], ["given:v0", "both:v0", "own:v2", "own:latest"], "second"]
+    assert said == [
+        [["both:v0", "own:v0", "own:v1"], ["both:v0", "own:v2"]],
+        "r",
+        ["later", "other"],
+        ["given:v0", "both:v0", "own:v2", "own:latest"],
+        "second",
+    ]
     states = {
         number: domain.versions.get(served.store, CTX, f"local/gone/own@v{number}").state
         for number in (1, 2, 3)

@@ -106,7 +106,7 @@ def _console(call: Call, name: str, chunk: Chunk, refused: list[str]) -> None:
     now = call.store.blobs.clock()
     lines = []
     for number, text in enumerate(chunk.content, chunk.offset):
-        time, stream, level, shown = _console_line(text, now)
+        time, stream, level, shown = _console_line(text.removesuffix("\n"), now)
         if len(shown.encode("utf-8", "replace")) > console.MAX_TEXT:
             refused.append(f"console line {number} is over the limit of {console.MAX_TEXT} bytes")
             shown = ""
@@ -126,7 +126,7 @@ def _console(call: Call, name: str, chunk: Chunk, refused: list[str]) -> None:
 
 
 def _console_line(text: str, now: int) -> tuple[int, str, str, str]:
-    """A line, as JSON with its time and level or as text that begins with them."""
+    """A line, as JSON with its time and level or as text that begins with them; the end of line that older SDKs sync with it is none of it."""
     if text.startswith("{"):
         try:
             found = wire.document(text, "a console line") or {}
