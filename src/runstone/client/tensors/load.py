@@ -211,6 +211,8 @@ def _load_near(http: Http, name: Name, prefix: str, selection: Selection, framew
 
 def _is_scattered(wanted: Iterable[Tensor], files: Mapping[str, OpenFile]) -> bool:
     """Whether so much would have to be copied into the memory of this process that the cache, which all share, is the better place."""
+    if all(file.is_whole for file in files.values()):
+        return False
     total = copied = 0
     for tensor in wanted:
         total += tensor.length
