@@ -33,6 +33,11 @@ class OpenFile:
         self._views: dict[tuple[Piece, bool], memoryview] = {}
         self._lock = threading.Lock()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing has to be copied."""
+        return not self.is_scattered(0, self.size)
+
     def is_scattered(self, offset: int, length: int) -> bool:
         """Whether a range has to be copied."""
         return bool(length) and self._piece_of(offset, length) is None

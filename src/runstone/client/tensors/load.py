@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runstone.client import names, near
-from runstone.client import plan as plans
 from runstone.client.bringing import Bringing, Options, bring, pinned_key
 from runstone.client.cache import Cache, limit_of
 from runstone.client.eviction import Pin, make_room
-from runstone.client.http import MSGPACK, Http
+from runstone.client.http import Http
 from runstone.client.names import Name
 from runstone.client.near import Piece
 from runstone.client.plan import Content, PlannedFile
@@ -24,10 +23,9 @@ from runstone.client.tensors.files import OpenFile, Place
 from runstone.client.tensors.safetensors import INDEX, SUFFIX, Tensor
 from runstone.client.transfer import Progress, Runs
 from runstone.client.verify import BATCH
-from runstone.errors import Corrupt, Invalid, Missing, TryAgain
+from runstone.errors import Corrupt, Invalid, Missing
 from runstone.types import VersionInfo
 
-MAX_PLAN = 1 << 30
 MAX_INDEX = 256 << 20
 #: Of the server's own files, one part in so many is copied into memory at most.
 MAX_COPIED = 4
@@ -185,18 +183,11 @@ def load(
 
 def _load_near(http: Http, name: Name, prefix: str, selection: Selection, framework: str) -> Loaded | None:
     """The server's own files, if it is on this machine and we may read them; None: by way of the cache."""
-    token = near.token_for(http.origin) if name.namespace else ""
-    if not token:
+    plan = near.ask(http, name) if name.namespace else None
+    if plan is None:
         return None
-    headers = {"Accept": MSGPACK, near.HEADER: token}
-    try:
-        response = http.exchange("GET", f"{names.version_url(name)}/plan", headers=headers)
-        body = http.body_of(response, MAX_PLAN)
-    except TryAgain:
-        return None  # the other way asks again, and says so
-    plan = plans.read_near(body) if response.status == 200 and b".pack" in body else None
     files: dict[str, OpenFile] = {}
-    for file in plan.files if plan is not None else ():
+    for file in plan.files:
         if file.url or not file.path.startswith(prefix) or not file.path.endswith((SUFFIX, INDEX)):
             continue
         held = near.hold(file)
@@ -204,8 +195,6 @@ def _load_near(http: Http, name: Name, prefix: str, selection: Selection, framew
             _close(files)
             return None
         files[file.path] = OpenFile(file.path, file.size, held)
-    if plan is None:
-        return None
     try:
         table = _table({path: _of_file(file) for path, file in _weights(files).items()}, files)
         wanted = selection.of_table(table)
@@ -222,6 +211,8 @@ def _load_near(http: Http, name: Name, prefix: str, selection: Selection, framew
 
 def _is_scattered(wanted: Iterable[Tensor], files: Mapping[str, OpenFile]) -> bool:
     """Whether so much would have to be copied into the memory of this process that the cache, which all share, is the better place."""
+    if all(file.is_whole for file in files.values()):
+        return False
     total = copied = 0
     for tensor in wanted:
         total += tensor.length
