@@ -17,7 +17,7 @@ import time
 import httpx2
 import pytest
 
-from benches.bench_fetch import CURL, MB, NGINX, ROUNDS, log_key_of, nginx, noise
+from benches.bench_fetch import CURL, MB, NGINX, ROUNDS, away, log_key_of, nginx, noise
 from benches.bench_hub import client
 from benches.bench_mlflow import theirs
 from benches.record import record
@@ -61,6 +61,7 @@ def server(tmp_path_factory, models):
     os.environ["RUNSTONE_XET_READS"] = "1"
     try:
         with served(tmp_path_factory.mktemp("server") / "data") as running:
+            away(running)
             with Remote(running.url, cache=tmp_path_factory.mktemp("put")) as remote:
                 for folder in models:
                     remote.put("bench/model", folder)
