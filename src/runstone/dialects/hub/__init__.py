@@ -13,14 +13,13 @@ from runstone.dialects.hub import (
     lfsfiles,
     repos,
     resolving,
-    unowned,
     xet,
 )
 from runstone.dialects.hub.problem import problem
 from runstone.dialects.routing import Raw, Route
 from runstone.errors import RunstoneError
 
-_MODULES = (identity, infos, resolving, repos, lfs, lfsfiles, commits, access, xet, unowned)
+_MODULES = (identity, infos, resolving, repos, lfs, lfsfiles, commits, access, xet)
 
 
 class Hub:
