@@ -40,8 +40,8 @@ KERNELS: dict[str, list[str]] = {
     ],
     "codecs": ["ext/codecs_impl.c", "ext/codecs_impl.h"],
     "points": [
-        *("ext/points_format.c", "ext/points_format.h"),
-        *(f"ext/points_{noun}.pxi" for noun in ("batch", "entries", "objects", "frames")),
+        *(f"ext/points_{name}.{end}" for name in ("format", "lines") for end in "ch"),
+        *(f"ext/points_{noun}.pxi" for noun in ("batch", "entries", "lines", "objects", "frames")),
         *(f"ext/points_{noun}.pxi" for noun in ("columns", "decoding", "gathering", "rows", "summaries")),
     ],
     "zoom": ["ext/exactsum.h", "ext/points_format.h"],

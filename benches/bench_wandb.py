@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -27,10 +28,11 @@ import pytest
 from benches.bench_fetch import CURL, NGINX, nginx
 from benches.bench_tracking import RUNS, stored
 from benches.record import record
+from runstone._native.points import decode_rows
 from runstone.config import ServerOptions
-from runstone.dialects.wandb import execution
+from runstone.dialects.wandb import execution, history
 from runstone.domain.context import Context
-from runstone.domain.runs import rows
+from runstone.domain.runs import points, rows
 from runstone.domain.store import Store
 from runstone.server.background import Background
 from runstone.testing.served import served
@@ -192,7 +194,17 @@ def spread(send: Callable[[int], object]) -> str:
     return f"p50 {times[len(times) // 2] * 1e3:.2f} ms, p99 {times[min(len(times) - 1, len(times) * 99 // 100)] * 1e3:.2f} ms"
 
 
-def test_a_training_loop_online_beside_offline(tmp_path):
+def test_a_training_loop_online_beside_offline(tmp_path, monkeypatch):
+    # As installed: with bytecode that is there already, after a first start.
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "bytecode"))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "")
+    with served(tmp_path / "first") as server:
+        sdk(
+            tmp_path / "before",
+            server.url,
+            LOOP.replace("MODE", "online").replace("STEPS", "1"),
+            WANDB_MODE="online",
+        )
     with served(tmp_path / "data") as server:
         offline = sdk(tmp_path / "off", server.url, LOOP.replace("MODE", "offline"), WANDB_MODE="offline")
         members = family(server._process.pid)
@@ -210,6 +222,31 @@ def test_a_training_loop_online_beside_offline(tmp_path):
             server_cpu=f"{used:.2f} s, {used / online[2]:.1%} of the client's",
         )
         record("wandb scan_history", size=size, read=f"{points / seconds:,.0f} points/s")
+
+
+def test_history_lines_at_once_beside_one_by_one():
+    numbers = random.Random(7)
+    lines = []
+    for step in range(STEPS):
+        names = [f"k{key}" for key in range(KEYS)]
+        numbers.shuffle(names)  # as the SDK's maps have them
+        values = {name: step / (place + 1) for place, name in enumerate(names)}
+        lines.append(json.dumps(values | {"_step": step, "_timestamp": 1.7e9 + step / 7}))
+    ways = {
+        "one_by_one": lambda: points.encode(
+            [history.history_row(line, at, 0) for at, line in enumerate(lines)]
+        ),
+        "at_once": lambda: history.encoded(history.HISTORY, lines, 0, 0, {}),
+    }
+    decoded = [sorted(decode_rows(way())) for way in ways.values()]
+    assert decoded[0] == decoded[1] and len(decoded[0]) == STEPS
+    spent = {name: timed(way, turns=5) for name, way in ways.items()}
+    record(
+        "wandb history lines",
+        size=f"{STEPS:,} lines of {KEYS} keys",
+        **{name: f"{each * 1e3:.1f} ms" for name, each in spent.items()},
+        times=f"{spent['one_by_one'] / spent['at_once']:.1f} x",
+    )
 
 
 def test_requests_in_a_large_project(tmp_path):
@@ -349,10 +386,10 @@ def test_plans_beside_the_general_executor(tmp_path, monkeypatch):
     )
 
 
-def timed(work: Callable[[], object]) -> float:
-    """The least of the medians of a call's processor time."""
+def timed(work: Callable[[], object], turns: int = TURNS * 4 + 1) -> float:
+    """The median of a call's processor time."""
     spent = []
-    for _ in range(TURNS * 4 + 1):
+    for _ in range(turns):
         began = time.thread_time()
         work()
         spent.append(time.thread_time() - began)

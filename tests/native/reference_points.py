@@ -1,6 +1,7 @@
 """The points batch in plain Python, straight from docs/format/points.md."""
 
 import itertools
+import json
 import math
 import struct
 from typing import Any
@@ -65,6 +66,41 @@ def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[prefix + name] = as_logged(value)
     return out
+
+
+def line_row(
+    line: str, step: int, now: int, fields: tuple[str, str]
+) -> tuple[int, int, dict[str, Any]] | None:
+    """The row of a plain line of JSON; None for any other."""
+    twice = False
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal twice
+        twice = twice or len(dict(pairs)) < len(pairs)
+        return dict(pairs)
+
+    try:
+        found = json.loads(line, object_pairs_hook=members)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or twice:
+        return None
+    step = found.pop(fields[0], step)
+    values = flatten(found)
+    numbers = all(type(value) in (int, float) for value in values.values())
+    if type(step) is not int or not numbers or len(values) < _leaves(found):
+        return None
+    time = found.get(fields[1])
+    if isinstance(time, int | float) and 0 <= time < 1e10:
+        now = round(float(time) * 1e6)
+    return step, now, values
+
+
+def _leaves(found: dict[str, Any]) -> int:
+    return sum(
+        _leaves(each) if isinstance(each, dict) and each and "_type" not in each else 1
+        for each in found.values()
+    )
 
 
 def float_order(value: float) -> int:

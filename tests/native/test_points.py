@@ -2,6 +2,7 @@
 
 import array
 import itertools
+import json
 import math
 import struct
 from typing import Any
@@ -412,3 +413,141 @@ def test_entries_under_keys_that_cannot_be():
         points.encode_entries([], NAMED, 2**62, 3)
     with pytest.raises(ValueError):
         points.encode_entries([], NAMED[:4], 1, 1)
+
+
+FIELDS = ("_step", "_time")
+#: Numbers as any writer of JSON may write them.
+NUMBERS = st.one_of(
+    st.floats().map(json.dumps),
+    st.floats(allow_nan=False, allow_infinity=False).map("{:.17e}".format),
+    st.decimals(-(10**20), 10**20, allow_nan=False, places=9).map(str),
+    st.builds("{}.{}e{}".format, I64, st.integers(0, 10**9), st.integers(-40, 40)),
+    I64.map(str),
+)
+KEYS = st.sampled_from(["a", "b", "loss", "é", "x" * 400, "_step", "_time", "_type", ""])
+#: What makes a line one that is not plain, or no JSON.
+ODD = st.sampled_from(
+    ["true", "null", '"text"', "[1]", "{}", "01", "1.", ".5", "-", "+1", "1e", "0x1", "nan", "Inf", "1 2", "", "1,", "9223372036854775808"]
+)  # fmt: skip
+
+
+def object_of(values: Any) -> Any:
+    members = st.lists(
+        st.tuples(KEYS.map(lambda key: json.dumps(key, ensure_ascii=False)), values), max_size=5
+    )
+    space = st.sampled_from(["", " ", "\t\n\r"])
+    return st.builds(
+        lambda found, gap: "{" + gap + f",{gap}".join(f"{key}{gap}:{gap}{value}{gap}" for key, value in found) + "}",
+        members,
+        space,
+    )  # fmt: skip
+
+
+LINES = object_of(st.one_of(NUMBERS, object_of(NUMBERS), object_of(object_of(NUMBERS))))
+ODD_LINES = object_of(st.one_of(NUMBERS, ODD, object_of(st.one_of(NUMBERS, ODD))))
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(LINES, ODD_LINES, st.text(max_size=5)), max_size=8))
+def test_lines_are_the_rows_that_they_say(lines: list[str]):
+    rows = [reference.line_row(line, 7 + at, 99, FIELDS) for at, line in enumerate(lines)]
+    others: dict[int, str] = {}
+    batch, refused = points.encode_lines(
+        lines, 7, 99, FIELDS, lambda line, at: f"not {others.setdefault(at, line)}"
+    )
+    assert refused == [(at, f"not {line}") for at, line in others.items()]
+    assert others == {at: lines[at] for at in others}
+    # A number of which the nearest double is not certain at once makes a line one of the others too; no line is taken that is not plain.
+    assert {at for at, row in enumerate(rows) if row is None} <= others.keys()
+    taken = [row for at, row in enumerate(rows) if at not in others and row is not None and row[2]]
+    assert sorted(map(shown_row, points.decode_rows(batch))) == sorted(map(shown_row, taken))
+
+
+@given(st.lists(st.floats(1e-30, 1e30) | st.floats(-1e30, -1e-30), min_size=100, max_size=100))
+def test_nearly_all_floats_are_read_at_once(values: list[float]):
+    lines = [json.dumps({"a": value}) for value in values]
+    late: list[int] = []
+    batch, _ = points.encode_lines(lines, 0, 0, FIELDS, lambda line, at: late.append(at) or "late")
+    assert [row[2]["a"] for row in points.decode_rows(batch)] == [
+        value for at, value in enumerate(values) if at not in late
+    ]
+
+
+def test_lines_that_lie_between_two_doubles_are_left_to_the_other_reader():
+    # 2^53 + 1 lies between two doubles; so does the next, in its last digits.
+    lines = ['{"a": 9007199254740993.0}', '{"a": 0.500000000000000166533453693773481063544750213623046875}']
+    given: list[str] = []
+    batch, refused = points.encode_lines(
+        lines, 0, 5, FIELDS, lambda line, at: given.append(line) or (at, 5, json.loads(line))
+    )
+    assert (given, refused) == (lines, [])
+    assert sorted(points.decode_rows(batch)) == [
+        (0, 5, {"a": 9007199254740992.0}),
+        (1, 5, {"a": 0.5000000000000002}),
+    ]
+
+
+def test_lines_of_all_kinds_make_one_batch():
+    lines = [
+        '{"a":1,"b":2.5}',
+        '{"b":3.5,"a":2}',
+        '{"a":"text"}',
+        "no json",
+        '{"a":1.5}',
+        "{}",
+        '{"_step":9}',
+    ]
+    asked: list[tuple[str, int]] = []
+
+    def other(line: str, at: int) -> Any:
+        asked.append((line, at))
+        return (at, 1, {"a": "text", "c": {"d": 1}}) if at == 2 else "this is no JSON"
+
+    batch, refused = points.encode_lines(lines, 0, 1, FIELDS, other)
+    assert asked == [('{"a":"text"}', 2), ("no json", 3)]
+    assert refused == [(3, "this is no JSON")]
+    assert sorted(map(shown_row, points.decode_rows(batch))) == sorted(
+        map(
+            shown_row,
+            [
+                (0, 1, {"a": 1, "b": 2.5}),
+                (1, 1, {"a": 2, "b": 3.5}),
+                (2, 1, {"a": "text", "c.d": 1}),
+                (4, 1, {"a": 1.5}),
+            ],
+        )
+    )
+    # Rows with the same keys and kinds share a frame, in whatever order the keys come.
+    assert sorted(frame[0] for frame in points.check(batch)) == [1, 1, 2]
+
+
+def test_lines_without_fields_all_go_to_the_other_reader():
+    batch, refused = points.encode_lines(["x", "y"], 0, 1, None, lambda line, at: (at, 2, {line: at}))
+    assert (sorted(points.decode_rows(batch)), refused) == ([(0, 2, {"x": 0}), (1, 2, {"y": 1})], [])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [(2**63, 0, {"a": 1}), (0, "1", {"a": 1}), (0, 0, None), (0, 0, {1: 1}), (0, 0, {"a": object()}), (0, 0), None, 7, (0, 0, {"": 1})],
+)  # fmt: skip
+def test_a_row_that_cannot_be_is_refused_alone(row: Any):
+    lines = ['{"a":1}', "other", '{"a":2}']
+    batch, refused = points.encode_lines(lines, 0, 0, FIELDS, lambda line, at: row)
+    assert [at for at, why in refused if why] == [1]
+    assert points.decode_rows(batch) == [(0, 0, {"a": 1}), (2, 0, {"a": 2})]
+
+
+def test_lines_that_are_no_text():
+    for lines in ([b"{}"], [None], [1]):
+        with pytest.raises(ValueError):
+            points.encode_lines(lines, 0, 0, FIELDS, lambda line, at: "")  # type: ignore[arg-type]
+    # Half of a pair of surrogates is no Unicode, and can be no key.
+    batch, refused = points.encode_lines(
+        ['{"\ud800":1}'], 0, 0, FIELDS, lambda line, at: (0, 0, json.loads(line))
+    )
+    assert ([at for at, _ in refused], points.decode_rows(batch)) == ([0], [])
+    for fields in (("a",), ("", "b"), ("a\0", "b")):
+        with pytest.raises(ValueError):
+            points.encode_lines([], 0, 0, fields, lambda line, at: "")  # type: ignore[arg-type]
+    deep = "{" + '"a":{' * 60 + '"b":1' + "}" * 61
+    assert points.encode_lines([deep], 0, 0, FIELDS, lambda line, at: "deep")[1] == [(0, "deep")]

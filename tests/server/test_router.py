@@ -37,7 +37,7 @@ class Few:
 @pytest.fixture
 def router() -> Router:
     made = Router()
-    made.add(Few())
+    made.add(Few(), Few().routes())
     return made
 
 
@@ -92,7 +92,7 @@ def test_a_head_of_its_own_goes_before_that_of_get(router: Router):
 
 def test_two_routes_of_one_name_are_a_defect(router: Router):
     with pytest.raises(ValueError, match="two routes for GET /a"):
-        router.add(Few())
+        router.add(Few(), Few().routes())
 
 
 @pytest.mark.parametrize("path", ["/c/%ff/d", "/c/%C3/d", "/c/\udcff/d"])

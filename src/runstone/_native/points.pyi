@@ -24,6 +24,14 @@ def encode_rows(rows: list[tuple[int, int, dict[str, Any]]], /) -> bytes: ...
 def encode_entries(
     entries: list[Any], fields: tuple[str, str, str, str, str], latest: int, scale: int, /
 ) -> tuple[bytes, list[str]] | None: ...
+def encode_lines(
+    lines: list[str],
+    first: int,
+    now: int,
+    fields: tuple[str, str] | None,
+    other: Callable[[str, int], tuple[int, int, dict[str, Any]] | str],
+    /,
+) -> tuple[bytes, list[tuple[int, str]]]: ...
 def encode_columns(
     steps: Buffer | range, times: Buffer | range, columns: Mapping[str, Buffer | list[Any]], /
 ) -> bytes: ...

@@ -258,6 +258,24 @@ def delete(store: Store, ctx: Context, number: int, *, with_aliases: bool = Fals
     versions.delete(store, ctx, f"{place}@v{version.number}", with_aliases=with_aliases)
 
 
+def delete_made(store: Store, ctx: Context, run: int) -> None:
+    """Deletes the versions that a run made and no other run did, with their aliases. What it used stays, and so do links to what goes.
+
+    Nothing is deleted when the principal may not write where one of them is.
+    """
+    with store.index.read() as view:
+        ends = [target for (_, _, target), _ in view.scan(DOWNSTREAM, run, "produced")]
+        own = [
+            end for end in ends if [made for (_, _, made), _ in view.scan(UPSTREAM, end, "produced")] == [run]
+        ]
+        found = [names.version_by_id(view, end) for end in own]
+        live = [each for each in found if each and each[1].state != "deleted"]
+        for _, version in live:
+            require(store, view, ctx, version.id, "write")
+    for place, version in live:
+        versions.delete(store, ctx.without_id(), f"{place}@v{version.number}", with_aliases=True)
+
+
 def links_of(store: Store, ctx: Context, number: int) -> list[ArtifactInfo]:
     """The links to a version, as far as the principal may read them."""
     with store.index.read() as view:

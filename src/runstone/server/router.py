@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -16,7 +17,6 @@ class Endpoint(msgspec.Struct):
 
     route: Route
     dialect: Dialect
-    number: int
 
 
 class Match(NamedTuple):
@@ -44,11 +44,10 @@ class Router:
 
     def __init__(self) -> None:
         self._root, self._behind = _Node(), _Node()
-        self.endpoints: list[Endpoint] = []
 
-    def add(self, dialect: Dialect) -> None:
-        """Takes a dialect's routes in; raises ValueError when two have the same method and path."""
-        for route in dialect.routes():
+    def add(self, dialect: Dialect, routes: Iterable[Route]) -> None:
+        """Takes routes of a dialect in; raises ValueError when two have the same method and path."""
+        for route in routes:
             self._add(route, dialect)
 
     def _add(self, route: Route, dialect: Dialect) -> None:
@@ -67,8 +66,7 @@ class Router:
         taken = node.endpoints.get(route.method)
         if taken is not None and taken.route.method == route.method:
             raise ValueError(f"two routes for {route.method} {route.path}")
-        endpoint = Endpoint(route, dialect, len(self.endpoints))
-        self.endpoints.append(endpoint)
+        endpoint = Endpoint(route, dialect)
         node.names = tuple(names)
         node.endpoints[route.method] = endpoint
         if route.method == "GET":

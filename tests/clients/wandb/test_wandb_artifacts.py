@@ -256,3 +256,45 @@ def test_tables_code_and_models(served, sdk):
         ["table.table.json"],
         ["local/wandb-registry-models/linked:prod", "local/kinds/model-x:v0", "model"],
     ]
+
+
+def test_a_run_is_deleted_with_what_only_it_logged(served, sdk):
+    said = sdk.run("""
+        wandb.Api().create_registry("kept", visibility="organization")
+        def artifact(name, text):
+            made = wandb.Artifact(name, type="model")
+            with made.new_file("w") as file: file.write(text)
+            return made
+        with wandb.init(project="gone", id="other") as run:
+            run.log_artifact(artifact("given", "used")).wait()
+        with wandb.init(project="gone", id="r") as run:
+            run.use_artifact("given:latest")
+            run.log_artifact(artifact("both", "the same")).wait()
+            run.log_artifact(artifact("own", "first"), aliases=["best"]).wait()
+            linked = run.log_artifact(artifact("own", "second")).wait()
+            run.link_artifact(linked, "wandb-registry-kept/Net")
+        with wandb.init(project="gone", id="later") as run:
+            run.use_artifact("own:best")
+            run.log_artifact(artifact("own", "third")).wait()
+            run.log_artifact(artifact("both", "the same")).wait()
+        api = wandb.Api()
+        say([sorted(each.name for each in api.run(f"gone/{name}").logged_artifacts()) for name in ("r", "later")])
+        say(api.artifact("gone/both:v0").logged_by().id)
+        api.run("gone/r").delete(delete_artifacts=True)
+        say(sorted(run.id for run in api.runs("gone")))
+        names = ["given:v0", "both:v0", "own:v0", "own:v1", "own:v2", "own:best", "own:latest"]
+        say([name for name in names if api.artifact_exists(f"gone/{name}")])
+        say(open(api.artifact("wandb-registry-kept/Net:v0").file()).read())
+    """)
+    assert said == [
+        [["both:v0", "own:v0", "own:v1"], ["both:v0", "own:v2"]],
+        "r",
+        ["later", "other"],
+        ["given:v0", "both:v0", "own:v2", "own:latest"],
+        "second",
+    ]
+    states = {
+        number: domain.versions.get(served.store, CTX, f"local/gone/own@v{number}").state
+        for number in (1, 2, 3)
+    }
+    assert states == {1: "deleted", 2: "deleted", 3: "live"}

@@ -16,14 +16,20 @@ def made(count, start=0):
     return [(step, 1000 + step, {"x": step, "odd": math.nan}) for step in range(start, start + count)]
 
 
+def log(store, ctx, writer, first, given):
+    return delivery.log(
+        store, ctx, RUN, writer, first, len(given), lambda start, stop: points.encode(given[start:stop])
+    )
+
+
 def test_rows_that_come_again_change_nothing(store, ctx):
     lifecycle.create(store, ctx, RUN)
-    assert delivery.log(store, ctx, RUN, "w", 0, made(4)) == 4
+    assert log(store, ctx, "w", 0, made(4)) == 4
     before = store.log.head().size
-    assert delivery.log(store, ctx, RUN, "w", 0, made(4)) == 0
-    assert delivery.log(store, ctx, RUN, "w", 1, made(2, 1)) == 0
+    assert log(store, ctx, "w", 0, made(4)) == 0
+    assert log(store, ctx, "w", 1, made(2, 1)) == 0
     assert store.log.head().size == before
-    assert delivery.log(store, ctx, RUN, "w", 2, made(4, 2)) == 2
+    assert log(store, ctx, "w", 2, made(4, 2)) == 2
     assert delivery.delivered(store, ctx, RUN, "w") == 6
     assert [step for step, _, _ in rows.read(store, ctx, RUN)] == list(range(6))
     assert lifecycle.get(store, ctx, RUN).points == 12
@@ -31,18 +37,18 @@ def test_rows_that_come_again_change_nothing(store, ctx):
 
 def test_a_row_that_says_something_else_is_logged(store, ctx):
     lifecycle.create(store, ctx, RUN)
-    delivery.log(store, ctx, RUN, "w", 0, made(3))
-    assert delivery.log(store, ctx, RUN, "w", 0, [(0, 1000, {"x": 0}), (1, 1001, {"x": 7})]) == 1
+    log(store, ctx, "w", 0, made(3))
+    assert log(store, ctx, "w", 0, [(0, 1000, {"x": 0}), (1, 1001, {"x": 7})]) == 1
     assert [values["x"] for _, _, values in rows.read(store, ctx, RUN)] == [0, 7, 2]
     assert delivery.delivered(store, ctx, RUN, "w") == 3
 
 
 def test_writers_count_for_themselves_and_only_what_can_be_stored_counts(store, ctx):
     lifecycle.create(store, ctx, RUN)
-    delivery.log(store, ctx, RUN, "a", 0, made(2))
-    assert delivery.log(store, ctx, RUN, "b", 0, [(0, 1000, {"y": 1})]) == 1
+    log(store, ctx, "a", 0, made(2))
+    assert log(store, ctx, "b", 0, [(0, 1000, {"y": 1})]) == 1
     with pytest.raises(Invalid):
-        delivery.log(store, ctx, RUN, "b", 1, [(1, 1000, {"y": object()})])
+        log(store, ctx, "b", 1, [(1, 1000, {"y": object()})])
     assert delivery.delivered(store, ctx, RUN, "b") == 1
     lifecycle.delete(store, ctx, RUN)
     lifecycle.purge(store, ctx, RUN)
@@ -54,8 +60,7 @@ def test_the_same_rows_from_two_threads_are_there_once(store, ctx):
     lifecycle.create(store, ctx, RUN)
     new = []
     threads = [
-        threading.Thread(target=lambda: new.append(delivery.log(store, ctx, RUN, "w", 0, made(50))))
-        for _ in range(6)
+        threading.Thread(target=lambda: new.append(log(store, ctx, "w", 0, made(50)))) for _ in range(6)
     ]
     for thread in threads:
         thread.start()

@@ -80,7 +80,10 @@ def create(call: Call, given: dict[str, Any]) -> dict[str, Any]:
         client=given.get("clientID") or "",
     )
     if known:
-        _point(call, artifacts.name_of(call.store, call.ctx, number), named)
+        held = artifacts.name_of(call.store, call.ctx, number)
+        _point(call, held, named)
+        if run:
+            lineage.link(call.store, call.ctx.without_id(), f"run:{run}", "produced", held)
     return {"artifact": shown(call, number)}
 
 

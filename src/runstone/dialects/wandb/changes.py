@@ -8,6 +8,7 @@ from runstone.dialects.routing import Call
 from runstone.dialects.wandb import registry, wire
 from runstone.dialects.wandb.projects import DEFAULT, ProjectNode
 from runstone.dialects.wandb.runs import INTERNAL, RunNode
+from runstone.domain import artifacts
 from runstone.domain.runs import finding, lifecycle
 from runstone.errors import Exists, Invalid, Missing
 from runstone.types import RunInfo
@@ -126,10 +127,11 @@ def rewind(call: Call, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(call: Call, given: dict[str, Any]) -> dict[str, Any]:
-    """Deletes a run; its artifacts stay."""
+    """Deletes a run, and with ``deleteArtifacts`` the artifacts that only it logged."""
+    name = _by_id(call, given)
     if given.get("deleteArtifacts"):
-        raise Invalid("runstone deletes no artifacts with a run; delete them by themselves")
-    lifecycle.delete(call.store, call.ctx, _by_id(call, given))
+        artifacts.delete_made(call.store, call.ctx, wire.number_of("Run", given["id"]))
+    lifecycle.delete(call.store, call.ctx, name)
     return {"success": True}
 
 

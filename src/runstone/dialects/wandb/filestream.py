@@ -11,7 +11,6 @@ import msgspec
 from runstone.dialects.routing import JSON, Call, Raw
 from runstone.dialects.wandb import history, wire
 from runstone.domain.runs import console, delivery, lifecycle, liveness
-from runstone.domain.runs.delivery import Row
 from runstone.errors import Invalid, RunstoneError
 from runstone.types import RunInfo
 
@@ -69,37 +68,22 @@ def _go_on(call: Call, run: RunInfo, sent: Stream) -> None:
         lifecycle.update(call.store, call.ctx.without_id(), run.path, remove=("info.stopped",))
 
 
-def _rows(make: Callable[[str, int, int], Row], kind: str) -> Callable[[Call, str, Chunk, list[str]], None]:
+def _rows(kind: str) -> Callable[[Call, str, Chunk, list[str]], None]:
     def take(call: Call, name: str, chunk: Chunk, refused: list[str]) -> None:
         now = call.store.blobs.clock()
-        found: list[Row] = []
-        for number, line in enumerate(chunk.content, chunk.offset):
-            try:
-                found.append(make(line, number, now))
-            except Invalid as error:
-                refused.append(f"{kind} line {number}: {error.message:.300}")
-                found.append((number, now, {}))
-        writer = _writer(call, kind)
-        try:
-            delivery.log(call.store, call.ctx, name, writer, chunk.offset, found)
-        except Invalid:
-            kept = _storable(found, kind, chunk.offset, refused)
-            delivery.log(call.store, call.ctx, name, writer, chunk.offset, kept)
+        lines, wrong = chunk.content, dict[int, str]()
+        delivery.log(
+            call.store,
+            call.ctx,
+            name,
+            _writer(call, kind),
+            chunk.offset,
+            len(lines),
+            lambda start, stop: history.encoded(kind, lines[start:stop], chunk.offset + start, now, wrong),
+        )
+        refused += [wrong[number] for number in sorted(wrong)]
 
     return take
-
-
-def _storable(given: list[Row], kind: str, first: int, refused: list[str]) -> list[Row]:
-    """Rows of which one at least cannot be stored: those that can, and nothing in the place of the others."""
-    kept: list[Row] = []
-    for number, row in enumerate(given, first):
-        try:
-            history.check(row)
-            kept.append(row)
-        except Invalid as error:
-            refused.append(f"{kind} line {number}: {error.message:.300}")
-            kept.append((number, row[1], {}))
-    return kept
 
 
 def _writer(call: Call, kind: str) -> str:
@@ -122,7 +106,7 @@ def _console(call: Call, name: str, chunk: Chunk, refused: list[str]) -> None:
     now = call.store.blobs.clock()
     lines = []
     for number, text in enumerate(chunk.content, chunk.offset):
-        time, stream, level, shown = _console_line(text, now)
+        time, stream, level, shown = _console_line(text.removesuffix("\n"), now)
         if len(shown.encode("utf-8", "replace")) > console.MAX_TEXT:
             refused.append(f"console line {number} is over the limit of {console.MAX_TEXT} bytes")
             shown = ""
@@ -142,7 +126,7 @@ def _console(call: Call, name: str, chunk: Chunk, refused: list[str]) -> None:
 
 
 def _console_line(text: str, now: int) -> tuple[int, str, str, str]:
-    """A line, as JSON with its time and level or as text that begins with them."""
+    """A line, as JSON with its time and level or as text that begins with them; the end of line that older SDKs sync with it is none of it."""
     if text.startswith("{"):
         try:
             found = wire.document(text, "a console line") or {}
@@ -170,8 +154,8 @@ def _moment(text: str, default: int) -> int:
 
 
 _TAKERS: dict[str, Callable[[Call, str, Chunk, list[str]], None]] = {
-    "wandb-history.jsonl": _rows(history.history_row, history.HISTORY),
-    "wandb-events.jsonl": _rows(history.event_row, history.EVENTS),
+    "wandb-history.jsonl": _rows(history.HISTORY),
+    "wandb-events.jsonl": _rows(history.EVENTS),
     "wandb-summary.json": _summary,
     "output.log": _console,
 }

@@ -17,6 +17,8 @@ from runstone.errors import Invalid
 SYSTEM = "system/"
 HISTORY = "history"
 EVENTS = "events"
+#: What a history line calls its step and its time.
+FIELDS = ("_step", "_timestamp")
 _LIMIT = 1 << 63
 
 
@@ -25,8 +27,23 @@ def is_system(key: str) -> bool:
     return key.startswith(SYSTEM)
 
 
+def encoded(kind: str, lines: list[str], first: int, now: int, refused: dict[int, str]) -> bytes:
+    """Lines from number ``first`` on as a batch of points. Of those that cannot be stored ``refused`` tells why, by their numbers."""
+    make = _MAKERS[kind]
+
+    def other(line: str, place: int) -> Row | str:
+        try:
+            return make(line, first + place, now)
+        except Invalid as error:
+            return error.message
+
+    batch, wrong = points.encode_lines(lines, first, now, FIELDS if kind == HISTORY else None, other)
+    refused.update((first + place, f"{kind} line {first + place}: {why:.300}") for place, why in wrong)
+    return batch
+
+
 def history_row(line: str, number: int, now: int) -> Row:
-    """A history line as a row; raises :class:`Invalid`."""
+    """A history line that is not plain, as a row; raises :class:`Invalid`."""
     found = _object(line)
     step = found.pop("_step", number)
     if isinstance(step, float) and step.is_integer():
@@ -75,10 +92,7 @@ def _sized(value: Any) -> Any:
     return value
 
 
-def check(row: Row) -> None:
-    """Raises :class:`Invalid` for a row that cannot be stored."""
-    if row[2]:
-        points.encode([row])
+_MAKERS = {HISTORY: history_row, EVENTS: event_row}
 
 
 def read(call: Call, run: str, low: int = 0, high: int = rows.END) -> list[dict[str, Any]]:

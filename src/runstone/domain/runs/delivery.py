@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from runstone._native import points as native
 from runstone.domain import limits
 from runstone.domain.context import Context
-from runstone.domain.runs import finding, points, rows
+from runstone.domain.runs import finding, rows
 from runstone.domain.runs.logging import LogPoints
 from runstone.domain.store import Store
 from runstone.errors import Conflict, TryAgain
 from runstone.storage.tables import WRITER_ROWS
 
 Row = tuple[int, int, dict[str, Any]]
+#: Makes a batch of rows, from one place to another (exclusive) among those that are sent.
+Encode = Callable[[int, int], bytes]
 #: How often another delivery of the same writer may come in between before the client is asked to try again.
 TRIES = 16
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def log(store: Store, ctx: Context, name: str, writer: str, first: int, given: list[Row]) -> int:
-    """Takes rows of (step, time, values) in that ``writer`` numbers from ``first`` on; how many were new. One without values only counts.
+def log(store: Store, ctx: Context, name: str, writer: str, first: int, count: int, encode: Encode) -> int:
+    """Takes in ``count`` rows that ``writer`` numbers from ``first`` on; how many were new. One without values only counts.
 
     A row whose number was there before is logged only where it says something else than what is there at its step.
-    Raises :class:`Invalid` for rows that cannot be stored, and :class:`TryAgain` when other deliveries of the writer go on all the time.
+    Raises what ``encode`` raises, and :class:`TryAgain` when other deliveries of the writer go on all the time.
     """
     limits.required_text(writer, "writer", 128)
     for _ in range(TRIES):
         held = delivered(store, ctx, name, writer)
-        repeated = given[: max(0, held - first)]
-        fresh = [row for row in given[len(repeated) :] if row[2]]
-        new = _changed(store, ctx, name, repeated) + fresh
+        repeated = min(max(0, held - first), count)
+        batch = encode(repeated, count)
+        if repeated:
+            again = _changed(store, ctx, name, native.decode_rows(encode(0, repeated)))
+            batch = native.encode_rows(again + native.decode_rows(batch))
+        new = native.count(batch)[0]
         if not new:
             return 0
         with store.index.read() as view:
@@ -40,16 +47,16 @@ def log(store: Store, ctx: Context, name: str, writer: str, first: int, given: l
             actor=ctx.principal.name,
             reason=ctx.reason,
             run=run.id,
-            batch=points.encode(new),
+            batch=batch,
             writer=writer,
             held=held,
-            total=max(held, first + len(given)),
+            total=max(held, first + count),
         )
         try:
             store.submit(ctx.without_id(), command)
         except Conflict:
             continue
-        return len(new)
+        return new
     raise TryAgain(f"rows of {writer} keep coming in from elsewhere; try again in a moment")
 
 

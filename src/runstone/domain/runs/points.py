@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from runstone._native import points
@@ -57,6 +58,23 @@ def encode_entries(
         return points.encode_entries(entries, names, latest, scale)
     except ValueError:
         return None
+
+
+def encode_lines(
+    lines: list[str],
+    first: int,
+    now: int,
+    fields: tuple[str, str] | None,
+    other: Callable[[str, int], tuple[int, int, dict[str, Any]] | str],
+) -> tuple[bytes, list[tuple[int, str]]]:
+    """Lines of JSON that are a row each as a batch, and why which of them are not in it; raises :class:`Invalid` for too many.
+
+    See :func:`runstone._native.points.encode_lines`.
+    """
+    try:
+        return points.encode_lines(lines, first, now, fields, other)
+    except ValueError as error:
+        raise Invalid(f"these points cannot be stored: {error}") from None
 
 
 def statistics(
