@@ -369,6 +369,14 @@ class FieldInfo(Value, frozen=True, kw_only=True):
     runs: int
 
 
+class SectionInfo(Value, frozen=True, kw_only=True):
+    """A section of keys that numbers were logged under, the first of them, and where to go on if there are more."""
+
+    name: str
+    keys: tuple[str, ...]
+    next: str = ""
+
+
 class KeyStats(Value, frozen=True, kw_only=True):
     """The statistics of one key of a run. NaN counts as a point and is left out of ``min``, ``max``, ``mean`` and ``sum``.
 

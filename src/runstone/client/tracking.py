@@ -300,11 +300,15 @@ class RemoteTracking(Calls):
         return self._send("POST", f"{self._runs_in(project)}/group", GroupPage, value)
 
     def run_fields(
-        self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
+        self, project: str, *, prefix: str = "", contains: str = "", after: str = "", limit: int = 1000
     ) -> list[FieldInfo]:
-        """The fields that runs of a project have, by name, with how many runs have each."""
+        """The fields that runs of a project have, by name, with how many runs have each.
+
+        Of ``contains`` every word is in their names, behind ``config.``, ``summary.`` or ``tags.``, in whatever case.
+        """
         path = f"{self._runs_in(project)}/fields"
-        return self._list(path, FieldInfo, limit, prefix=prefix or None, after=after or None)
+        asked = {"prefix": prefix or None, "contains": contains or None, "after": after or None}
+        return self._list(path, FieldInfo, limit, **asked)
 
     def sql(
         self, project: str, statement: str, *, seconds: float = 10.0, max_rows: int = 1_000_000

@@ -270,12 +270,26 @@ class Tracking(Calls):
         )
 
     def run_fields(
-        self, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
+        self, project: str, *, prefix: str = "", contains: str = "", after: str = "", limit: int = 1000
     ) -> list[FieldInfo]:
-        """The fields that runs of a project have, by name, with how many runs have each."""
-        return domain.runs.questions.field_names(
-            self.store, self.ctx, project, prefix=prefix, after=after, limit=limit
-        )
+        """The fields that runs of a project have, by name, with how many runs have each.
+
+        Of ``contains`` every word is in their names, behind ``config.``, ``summary.`` or ``tags.``, in whatever case.
+        """
+        found: list[FieldInfo] = []
+        while True:
+            piece, after = domain.runs.fieldnames.listed(
+                self.store,
+                self.ctx,
+                project,
+                prefix=prefix,
+                contains=contains,
+                after=after,
+                limit=limit - len(found),
+            )
+            found += piece
+            if not after or len(found) >= limit:
+                return found
 
     def sql(
         self, project: str, statement: str, *, seconds: float = 10.0, max_rows: int = 1_000_000

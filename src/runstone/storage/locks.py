@@ -50,15 +50,17 @@ class Locks:
         return bool(found[0] != fcntl.F_UNLCK)
 
     def release(self, number: int) -> None:
-        """Gives a lock back."""
-        self._set(fcntl.F_UNLCK, number)
+        """Gives a lock back; those of a closed file are back already."""
+        if self._handle >= 0:
+            self._set(fcntl.F_UNLCK, number)
 
     def _set(self, kind: int, number: int) -> None:
         fcntl.fcntl(self._handle, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0))
 
     def close(self) -> None:
         """Gives every lock back."""
-        os.close(self._handle)
+        handle, self._handle = self._handle, -1
+        os.close(handle)
 
 
 def number_of_blob(sha256: bytes) -> int:

@@ -131,6 +131,9 @@ class TrackingContract:
         ]
         fields = {each.field: each.runs for each in store.run_fields("demo", prefix="config.")}
         assert fields == {"config.lr": 30, "config.opt": 30}
+        found = [each.field for each in store.run_fields("demo", contains="L M")]
+        assert found == ["summary.loss:max", "summary.loss:mean", "summary.loss:min"]
+        assert [each.field for each in store.run_fields("demo", contains="L M", limit=1)] == found[:1]
         store.delete_run("demo/run-29")
         store.log_rows("demo/run-00", [(1, 1, {"loss": -1.0})])
         assert store.runs("demo", order="summary.loss", limit=1).items[0].name == "run-00"

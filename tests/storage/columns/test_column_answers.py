@@ -160,15 +160,46 @@ def test_fields(folders, held, later, prefix):
     table.refresh()
     live = source.live().values()
     expected = {name: sum(name in row for row in live) for name in {n for row in live for n in row}}
-    expected = sorted(
-        (name, count) for name, count in expected.items() if name.startswith(prefix) and name != "b"
-    )
-    assert table.fields(prefix, visible=lambda name: name != "b") == expected
-    paged, after = [], ""
-    while page := table.fields(prefix, after, 2, lambda name: name != "b"):
-        paged += page
-        after = page[-1][0]
-    assert paged == expected
+    every = sorted((name, count) for name, count in expected.items() if name.startswith(prefix))
+    expected = [each for each in every if each[0] != "b"]
+    assert table.fields(prefix, matches=lambda name: name != "b") == (expected, "")
+    for most in (1, 3, 1000):
+        paged, piece = [], table.fields(prefix, "", 2, lambda name: name != "b", most=most)
+        while piece.next:
+            paged += piece.found
+            piece = table.fields(prefix, piece.next, 2, lambda name: name != "b", most=most)
+        assert paged + piece.found == expected
+    for word in ("o", "fig.a"):
+        found = table.fields(
+            prefix, matches=lambda name, word=word: word in name.lower(), having=word.encode()
+        )
+        assert found.found == [each for each in every if word in each[0].lower()]
+    foremost = sorted(expected, key=lambda each: (-each[1], each[0]))
+    assert table.frequent(prefix, 2, lambda name: name != "b") == foremost[:2]
+
+
+def test_pages_of_names_are_passed_over(tmp_path):
+    """More names than a page has, some of which have a word that none of another page has."""
+    row = {f"summary.k{number:05}{'Word' if number % 700 == 5 else ''}": number for number in range(3000)}
+    row |= {f"summary.z{number:05}": number for number in range(3000)}
+    source, table = table_of(tmp_path, {1: row, 2: {"summary.k00007": 1, "summary.z00009": 1}})
+    table.seal()
+    words = [f"summary.k{number:05}Word" for number in range(5, 3000, 700)]
+    assert table.fields("summary.", matches=lambda name: "Word" in name, having=b"word").found == [
+        (name, 1) for name in words
+    ]
+    short = table.fields("summary.", matches=lambda name: "Word" in name, having=b"word", most=90)
+    assert 0 < len(short.found) < len(words) and short.next
+    rest = table.fields("summary.", short.next, matches=lambda name: "Word" in name, having=b"word")
+    assert [name for name, _ in (*short.found, *rest.found)] == words
+    assert table.frequent("summary.", 3) == [
+        ("summary.k00007", 2),
+        ("summary.z00009", 2),
+        ("summary.k00000", 1),
+    ]
+    source.put(2, {"summary.z00009": 1})
+    table.refresh()
+    assert table.frequent("summary.", 2) == [("summary.z00009", 2), ("summary.k00000", 1)]
 
 
 def test_a_hidden_field_cannot_be_inferred(tmp_path):
@@ -192,7 +223,7 @@ def test_a_hidden_field_cannot_be_inferred(tmp_path):
             assert [each.key for each in found.groups] == list(
                 model.groups(without, query) and {(None,): 0}
             ) * bool(query.group)
-    assert table.fields(visible=lambda field: field != "secret") == [("open", 3)]
+    assert table.fields(matches=lambda field: field != "secret").found == [("open", 3)]
     page = table.execute(Query(order=(Order("secret"),), limit=1), lambda field: field != "secret")
     assert page.place(0) == table_of(tmp_path / "other", without)[1].execute(
         Query(order=(Order("secret"),), limit=1)

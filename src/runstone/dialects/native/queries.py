@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -13,16 +13,17 @@ from runstone.dialects.native.wire import (
     Listing,
     Page,
     Request,
-    page,
     project_name,
 )
 from runstone.dialects.routing import LINES, Call, Route, Stream
-from runstone.domain.runs import exporting, importance, questions
+from runstone.domain.runs import exporting, fieldnames, importance, questions
 from runstone.domain.runs.encoded import EncodedPage
-from runstone.types import FieldInfo, GroupPage, Importances, RunPage
+from runstone.errors import Invalid
+from runstone.types import FieldInfo, GroupPage, Importances, RunPage, SectionInfo
 
 RUN_QUERIES = PROJECT.replace("/projects/", "/run-queries/")
 Filter = str | dict[str, Any]
+Words = Annotated[str, Meta(max_length=400)]
 
 
 class RunQuestion(Request):
@@ -65,9 +66,25 @@ class ImportanceQuestion(Request):
 
 
 class FieldPage(Page):
-    """Which part of a listing of fields, those that begin with ``prefix``."""
+    """Which part of a listing of fields: those that begin with ``prefix`` and contain some words, of a kind; by name, or the foremost by runs."""
 
     prefix: str = ""
+    contains: Words = ""
+    kind: fieldnames.Kind = "all"
+    order: Literal["name", "runs"] = "name"
+
+
+class SectionPage(Page):
+    """Which sections of keys, and how many keys of each; with words, how many keys that contain them."""
+
+    contains: Words = ""
+    keys: Limit = 100
+
+
+class SectionKeysPage(Page):
+    """Which keys of a section; of no section, those that are in none."""
+
+    section: str = ""
 
 
 def ask(call: Call) -> EncodedPage:
@@ -134,15 +151,58 @@ def importances(call: Call) -> Importances:
 def field_names(call: Call) -> Listing[FieldInfo]:
     """Answers ``GET /run-queries/{ns}/{project}/fields``."""
     asked: FieldPage = call.query
-    found = questions.field_names(
+    if asked.order == "runs":
+        if asked.contains or asked.after:
+            raise Invalid("the fields that most runs have are one page, and are not found by words")
+        foremost = fieldnames.frequent(
+            call.store,
+            call.ctx,
+            project_name(call),
+            prefix=asked.prefix,
+            kind=asked.kind,
+            limit=asked.limit,
+        )
+        return Listing(items=tuple(foremost))
+    found, following = fieldnames.listed(
         call.store,
         call.ctx,
         project_name(call),
         prefix=asked.prefix,
+        contains=asked.contains,
+        kind=asked.kind,
         after=asked.after,
-        limit=asked.limit + 1,
+        limit=asked.limit,
     )
-    return page(found, asked.limit, lambda each: each.field)
+    return Listing(items=tuple(found), next=following)
+
+
+def sections(call: Call) -> Listing[SectionInfo]:
+    """Answers ``GET /run-queries/{ns}/{project}/sections``."""
+    asked: SectionPage = call.query
+    found, following = fieldnames.sections(
+        call.store,
+        call.ctx,
+        project_name(call),
+        contains=asked.contains,
+        after=asked.after,
+        limit=asked.limit,
+        keys=asked.keys,
+    )
+    return Listing(items=tuple(found), next=following)
+
+
+def section_keys(call: Call) -> Listing[str]:
+    """Answers ``GET /run-queries/{ns}/{project}/section-keys``."""
+    asked: SectionKeysPage = call.query
+    found, following = fieldnames.section_keys(
+        call.store,
+        call.ctx,
+        project_name(call),
+        asked.section,
+        after=asked.after,
+        limit=asked.limit,
+    )
+    return Listing(items=tuple(found), next=following)
 
 
 ROUTES = (
@@ -194,6 +254,26 @@ ROUTES = (
         "The fields that runs have, and how many have each.",
         query=FieldPage,
         answer=Listing[FieldInfo],
+        blocking=True,
+        remembered=True,
+    ),
+    Route(
+        "GET",
+        RUN_QUERIES + "/sections",
+        sections,
+        "The keys that numbers were logged under, in sections by what stands before their first slash.",
+        query=SectionPage,
+        answer=Listing[SectionInfo],
+        blocking=True,
+        remembered=True,
+    ),
+    Route(
+        "GET",
+        RUN_QUERIES + "/section-keys",
+        section_keys,
+        "The keys of a section.",
+        query=SectionKeysPage,
+        answer=Listing[str],
         blocking=True,
         remembered=True,
     ),

@@ -259,7 +259,7 @@ class _Check:
             checks.state(record.state)
             for what in ("display_name", "group", "job_type", "sweep"):
                 limits.text(getattr(record, what), what, 1024)
-            limits.text(record.notes, "notes", checks.MAX_NOTES)
+            checks.notes(record.notes)
             checks.tags(record.tags)
             checks.goals(record.goals)
             for what in ("config", "summary", "info"):

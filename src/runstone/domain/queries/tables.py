@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ class _Tables:
         import pyarrow.compute
 
         table = columns.tables(self._store).of(self._place.project.id)
-        names = [name for name, _ in table.fields(limit=questions.MAX_FIELDS, visible=self._visible)]
+        every = table.fields(limit=questions.MAX_FIELDS, matches=self._visible, most=sys.maxsize)
+        names = [name for name, _ in every.found]
         chosen = names if wanted is None else [name for name in names if name.lower() in wanted]
         if len(chosen) > MAX_COLUMNS:
             raise TooLarge(

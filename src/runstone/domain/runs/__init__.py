@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runstone.domain.runs import (
         console,
         delivery,
+        fieldnames,
         files,
         finding,
         lifecycle,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "console",
     "delivery",
+    "fieldnames",
     "files",
     "finding",
     "lifecycle",

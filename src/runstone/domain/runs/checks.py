@@ -30,6 +30,14 @@ def name(text: Any) -> str:
     return str(text)
 
 
+def notes(text: Any) -> str:
+    """What somebody wrote to a run, up to 256 KiB: it is part of the run's row, which is written at every change of the run."""
+    try:
+        return limits.text(text, "notes", MAX_NOTES)
+    except TooLarge as error:
+        raise TooLarge(f"{error}; keep longer text among the run's files, or in a report") from None
+
+
 def state(value: Any) -> str:
     """A state of a run."""
     if value not in STATES:

@@ -6,7 +6,7 @@ from typing import Any
 
 from runstone.domain import limits
 from runstone.domain.context import Context
-from runstone.domain.runs import exporting, questions
+from runstone.domain.runs import exporting, fieldnames
 from runstone.domain.store import Store
 from runstone.errors import Invalid
 from runstone.types import Importances
@@ -28,10 +28,9 @@ def importance(
     limits.text(target, "target", MAX_TARGET)
     if not target or target.startswith("config."):
         raise Invalid(f"the target is a metric such as summary.loss, not {target!r:.200}")
-    known = questions.field_names(store, ctx, project, prefix="config.", limit=questions.MAX_FIELDS)
+    known = fieldnames.frequent(store, ctx, project, prefix="config.", limit=1000)
     # What clients keep there for themselves is nobody's parameter.
-    known = [each for each in known if not each.field.startswith("config._")]
-    names = [each.field for each in sorted(known, key=lambda each: (-each.runs, each.field))[:MAX_FIELDS]]
+    names = [each.field for each in known if not each.field.startswith("config._")][:MAX_FIELDS]
     fields = (target, *names)
     rows = exporting.runs(
         store, ctx, project, filter=filter, order="created desc", fields=fields, limit=min(limit, MAX_RUNS)

@@ -21,7 +21,7 @@ from runstone.errors import Invalid
 from runstone.query import Aggregate, And, Compare, Condition, Order, Query
 from runstone.storage.index import View
 from runstone.storage.tables import RUNS
-from runstone.types import FieldInfo, GroupInfo, GroupPage, RunInfo, RunPage
+from runstone.types import GroupInfo, GroupPage, RunInfo, RunPage
 
 if TYPE_CHECKING:
     from runstone.storage.columns.engine import Answer
@@ -210,15 +210,6 @@ def group(
             GroupInfo(key=_plain(group.key), figures=tuple(group.figures)) for group in answer.groups
         ),
     )
-
-
-def field_names(
-    store: Store, ctx: Context, project: str, *, prefix: str = "", after: str = "", limit: int = 1000
-) -> list[FieldInfo]:
-    """The fields that runs of a project have, by name, with how many have each."""
-    place, hidden = place_of(store, ctx, project)
-    found = tables(store).of(place.project.id).fields(prefix, after, limit, visible(hidden))
-    return [FieldInfo(field=field, runs=count) for field, count in found]
 
 
 def condition_of(filter: Any) -> Condition:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
-import heapq
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, islice
-from operator import itemgetter
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,9 +20,8 @@ from runstone.storage.columns.parts import View
 
 #: Fields that an order or a grouping may have.
 MAX_FIELDS = 16
-#: Bytes of a question, and rows of a page, beyond which an answer is not remembered; and fields of a part, beyond which their names are not.
+#: Bytes of a question, and rows of a page, beyond which an answer is not remembered.
 MAX_REMEMBERED = 4096
-MAX_NAMES = 4096
 #: A page behind so many rows is looked for by its place, and not by going through them in order.
 FAR = 4096
 
@@ -183,41 +178,3 @@ class _Work:
         return order, order.top(
             self._mask(), after[0] if after else None, bound, self._query.skip + self._query.limit
         )
-
-
-def fields(
-    views: Sequence[View], prefix: str, after: str, limit: int, visible: Visible
-) -> list[tuple[str, int]]:
-    """Names of visible fields with a prefix that come behind ``after``, ascending, with how many live rows have each."""
-    start = max(prefix, after)
-    names = heapq.merge(*(_names_of(view, start) for view in views if view.count))
-    found: list[tuple[str, int]] = []
-    for name, held in groupby(names, key=itemgetter(0)):
-        if len(found) >= limit or not name.startswith(prefix):
-            break
-        if (after and name <= after) or not visible(name):
-            continue
-        count = sum(rows for _, rows in held)
-        if count:
-            found.append((name, count))
-    return found
-
-
-def _names_of(view: View, start: str) -> Iterator[tuple[str, int]]:
-    """The names of a view's fields from one on, with how many live rows have each; those of a view with few are remembered."""
-    live = view.remembered.of("fields", lambda: _few_names(view))
-    if live is None:
-        return ((name, _live_rows(view, name, rows)) for name, rows in view.part.names(start))
-    return iter(live[bisect.bisect_left(live, (start, 0)) :])
-
-
-def _few_names(view: View) -> list[tuple[str, int]] | None:
-    names = list(islice(view.part.names(), MAX_NAMES + 1))
-    return [(name, _live_rows(view, name, rows)) for name, rows in names] if len(names) <= MAX_NAMES else None
-
-
-def _live_rows(view: View, name: str, rows: int) -> int:
-    if view.count == view.part.rows:
-        return rows
-    column = view.part.column(name)
-    return column.live(view.live) if column is not None else 0

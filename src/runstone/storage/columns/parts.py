@@ -38,8 +38,12 @@ class Part(Protocol):
         """A field; None if no row has it."""
         ...
 
-    def names(self, start: str = "") -> Iterator[tuple[str, int]]:
-        """Names of fields from ``start`` on, ascending, with how many rows have each."""
+    def names(self, start: str = "", having: bytes = b"") -> Iterator[tuple[str, int]]:
+        """Names of fields from ``start`` on, ascending, with how many rows have each; see :meth:`Segment.names`."""
+        ...
+
+    def having(self, field: str) -> int:
+        """How many rows have a field, superseded ones included."""
         ...
 
 
@@ -72,14 +76,21 @@ class MemoryPart:
                 self._columns[name] = encode.column_of(data, self.rows)
             return self._columns[name]
 
-    def names(self, start: str = "") -> Iterator[tuple[str, int]]:
+    def names(self, start: str = "", having: bytes = b"") -> Iterator[tuple[str, int]]:
         """Names of fields with how many rows have each, superseded ones included."""
+        counts, names = self._counted()
+        return ((name, counts[name]) for name in names[_first(names, start) :])
+
+    def having(self, field: str) -> int:
+        """How many rows have a field, superseded ones included."""
+        return self._counted()[0].get(field, 0)
+
+    def _counted(self) -> tuple[dict[str, int], list[str]]:
         with self._lock:
             if self._counts is None:
                 self._counts = count_fields(self.held)
                 self._sorted = sorted(self._counts)
-            counts, names = self._counts, self._sorted
-        return ((name, counts[name]) for name in names[_first(names, start) :])
+            return self._counts, self._sorted
 
 
 def _first(names: Sequence[str], start: str) -> int:

@@ -21,11 +21,12 @@ import numpy as np
 from runstone.errors import Corrupt, TryAgain
 from runstone.query import Query
 from runstone.storage import filesystem
-from runstone.storage.columns import bitmaps, compaction, encode, engine, manifest, writer
+from runstone.storage.columns import bitmaps, compaction, encode, engine, manifest, naming, writer
 from runstone.storage.columns.bitmaps import Array, Bits
 from runstone.storage.columns.encode import FieldData
 from runstone.storage.columns.engine import Answer
 from runstone.storage.columns.manifest import Manifest
+from runstone.storage.columns.naming import Piece
 from runstone.storage.columns.parts import MemoryPart, View
 from runstone.storage.columns.segment import Damaged, Segment
 
@@ -144,10 +145,20 @@ class ColumnTable:
         prefix: str = "",
         after: str = "",
         limit: int = 1000,
-        visible: Callable[[str], bool] = lambda field: True,
+        matches: Callable[[str], bool] = lambda field: True,
+        having: bytes = b"",
+        most: int = naming.MOST_LOOKED,
+    ) -> Piece:
+        """Names of fields with a prefix, ascending, those behind ``after``, with how many rows have each; see :func:`naming.look`."""
+        return self._healing(
+            lambda state: naming.look(state.views, prefix, after, limit, matches, having, most)
+        )
+
+    def frequent(
+        self, prefix: str, limit: int, matches: Callable[[str], bool] = lambda field: True
     ) -> list[tuple[str, int]]:
-        """Names of fields with a prefix, ascending, those behind ``after``, with how many rows have each."""
-        return self._healing(lambda state: engine.fields(state.views, prefix, after, limit, visible))
+        """The fields with a prefix that most rows have, with how many have each; see :func:`naming.frequent`."""
+        return self._healing(lambda state: naming.frequent(state.views, prefix, matches, limit))
 
     def arrow(
         self, fields: Sequence[str], visible: Callable[[str], bool] = lambda field: True

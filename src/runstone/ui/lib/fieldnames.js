@@ -1,23 +1,24 @@
 /** Which fields of a project tell something: not what clients keep for themselves. */
 
+import { api, get, query } from "./api.js";
+
 /** @typedef {{ field: string, runs: number }} Field */
+
+/**
+ * Fields that the server lists. It looks through so many names at a time, and is asked on until there is one, as long as `wanted` says so.
+ * @param {string} ns @param {string} project @param {Record<string, any>} asked @param {() => boolean} wanted
+ * @returns {Promise<{ items: Field[], next: string }>}
+ */
+export async function askFields(ns, project, asked, wanted) {
+  const page = await get(api("run-queries", ns, project, "fields") + query(asked)).catch(() => ({ items: [], next: "" }));
+  return page.items.length || !page.next || !wanted() ? page : askFields(ns, project, { ...asked, after: page.next }, wanted);
+}
 
 const OWN = /^[a-z]+\.(_|system\/)|\/_/;
 
-/**
- * Fields that tell something, figures and those of most runs first.
- * @param {Field[]} found as the server lists them, with the statistics of keys (`summary.loss:min`) among them
- * @returns {string[]}
- */
+/** Fields that tell something, in the order given. @param {Field[]} found @returns {string[]} */
 export function telling(found) {
-  const logged = figures(found);
-  return found.filter(({ field }) => !field.includes(":") && !OWN.test(field))
-    .sort((one, other) => Number(logged.has(other.field)) - Number(logged.has(one.field)) || other.runs - one.runs).map(each => each.field);
-}
-
-/** Of fields of the summary those that numbers were logged as, which are those that have a mean. @param {Field[]} found @returns {Set<string>} */
-export function figures(found) {
-  return new Set(found.filter(each => each.field.endsWith(":mean")).map(each => each.field.slice(0, -":mean".length)));
+  return found.map(each => each.field).filter(field => !OWN.test(field));
 }
 
 const ATTRIBUTES = /** @type {Record<string, string>} */ ({ job_type: "Job type" });

@@ -10,7 +10,8 @@ import { askRows } from "../workspace/runs.js";
 /** @typedef {{ run: string, name: string, of: Record<string, any> }} Row */
 /** @typedef {{ ns: string, project: string, names: Names, filter: string }} ChartProps */
 
-const MOST_NAMES = 1000;
+/** Fields that are offered: those that most runs have. */
+const MOST_NAMES = 500;
 export const MOST_ROWS = 1000;
 /** What is known of every run, and may be an axis as well. */
 export const ATTRIBUTES = ["created", "duration", "steps"];
@@ -18,8 +19,8 @@ export const ATTRIBUTES = ["created", "duration", "steps"];
 /** @param {string} ns @param {string} project */
 export function useFieldNames(ns, project) {
   return useResource(async signal => {
-    const [config, summary] = await Promise.all(["config.", "summary."].map(async prefix => {
-      const found = await get(api("run-queries", ns, project, "fields") + query({ prefix, limit: MOST_NAMES }), { signal });
+    const [config, summary] = await Promise.all([["config.", "plain"], ["summary.", "numbers"]].map(async ([prefix, kind]) => {
+      const found = await get(api("run-queries", ns, project, "fields") + query({ prefix, kind, order: "runs", limit: MOST_NAMES }), { signal });
       return telling(found.items);
     }));
     return { config, summary };

@@ -13,6 +13,8 @@ import { describe, reproduce } from "./captured.js";
 const FIRST = 300;
 /** Characters of notes that are shown before all of them are asked for. */
 const LONG = 20_000;
+/** Bytes that the server takes as notes. */
+const MOST = 256 * 1024;
 
 /** @param {{ info: any, reload: () => void }} props */
 export function Overview({ info, reload }) {
@@ -47,11 +49,12 @@ function About({ info, reload }) {
       reload();
     }
   }
+  const size = typed === null ? 0 : new TextEncoder().encode(typed).length;
   const tags = Object.entries(ownTags(info.tags));
   return html`<section class="card" aria-label="About"><header><h2 class="grow">About</h2>
       ${typed === null ? html`<button class="btn tiny" onClick=${() => setTyped(info.notes)}>Edit notes</button>` : html`<button class="btn tiny primary" onClick=${save}>Save</button><button class="btn tiny" onClick=${() => setTyped(null)}>Cancel</button>`}</header>
     <div class="body stack">
-      ${typed === null ? info.notes && html`<${Notes} text=${info.notes} />` : html`<textarea class="input" rows="6" aria-label="Notes" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}
+      ${typed === null ? info.notes && html`<${Notes} text=${info.notes} />` : html`<textarea class="input" rows="6" aria-label="Notes" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />${size > MOST / 2 && html`<p class="hint ${size > MOST ? "bad" : ""}" role="status">${size.toLocaleString("en-US")} of ${MOST.toLocaleString("en-US")} bytes.${size > MOST ? " Longer text belongs among the run's files, or in a report." : ""}</p>`}`}
       <dl class="props">
         ${tags.length > 0 && html`<dt>Tags</dt><dd class="row wrap">${tags.slice(0, 100).map(([name, text]) => html`<span class="tag" key=${name} title=${name}>${text ? `${name}: ${text}` : name}</span>`)}</dd>`}
         ${[["Group", info.group], ["Job type", info.job_type], ["Sweep", info.sweep]].filter(each => each[1]).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}

@@ -2,7 +2,7 @@
 
 import { html, useMemo } from "../../lib/html.js";
 import { api, get, query } from "../../lib/api.js";
-import { figures, telling, title } from "../../lib/fieldnames.js";
+import { telling, title } from "../../lib/fieldnames.js";
 import { ago, duration, inline, moment, number } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { State } from "../../components/states.js";
@@ -16,10 +16,10 @@ const MOST_USUAL = 12;
 /** The columns of a view: those that were chosen, or else what most runs have; and whether that is known already. @param {string} ns @param {string} project @param {string[] | null} chosen */
 export function useColumns(ns, project, chosen) {
   const found = useResource(async signal => {
-    const lists = await Promise.all(["summary.", "config."].map(prefix => get(api("run-queries", ns, project, "fields") + query({ prefix, limit: 1000 }), { signal })));
     // Files and tables that were logged say nothing in a cell.
-    const numbers = figures(lists[0].items);
-    return lists.map((list, at) => telling(list.items).filter(field => at > 0 || numbers.has(field)).slice(0, MOST_USUAL));
+    const wanted = [["summary.", "numbers"], ["config.", "plain"]];
+    const lists = await Promise.all(wanted.map(([prefix, kind]) => get(api("run-queries", ns, project, "fields") + query({ prefix, kind, order: "runs", limit: 4 * MOST_USUAL }), { signal })));
+    return lists.map(list => telling(list.items).slice(0, MOST_USUAL));
   }, [ns, project]);
   const columns = useMemo(() => chosen || [...USUAL, ...(found.data || []).flat()], [chosen, found.data]);
   return { columns, known: Boolean(chosen || found.data || found.error) };

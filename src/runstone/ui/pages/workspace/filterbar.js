@@ -1,7 +1,7 @@
 /** The filter: a text in the grammar of docs/queries.md, with what may come next. */
 
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
-import { api, get, query } from "../../lib/api.js";
+import { askFields } from "../../lib/fieldnames.js";
 import { Icon } from "../../components/icons.js";
 
 const WORDS = ["and", "or", "not", "in", "contains", "like", "ilike", "exists", "is null"];
@@ -30,11 +30,12 @@ export function FilterBar({ ns, project, value, error, set }) {
     const word = /[\w.:`/-]*$/.exec(before)?.[0] || "";
     if (!word) return setOffers([]);
     // What was offered for less than this may no longer fit, and must not be taken while the answer is on its way.
-    setOffers(now => now.filter(each => each.replaceAll("`", "").startsWith(word)));
+    setOffers(now => now.filter(each => each.includes(word)));
     const own = [...ATTRIBUTES, ...WORDS].filter(each => each.startsWith(word) && each !== word);
-    const fields = /^(config|summary|tags)\.|^[cst]/.test(word)
-      ? await get(api("run-queries", ns, project, "fields") + query({ prefix: word.includes(".") ? word : "", limit: 40 })).catch(() => ({ items: [] })) : { items: [] };
-    const names = fields.items.map((/** @type {any} */ each) => each.field).filter((/** @type {string} */ name) => name.startsWith(word) && /^(config|summary|tags)\./.test(name));
+    // A field by how it begins, or else by what it contains.
+    const asked = /^(config|summary|tags)\./.test(word) ? { prefix: word } : { contains: word, kind: "plain" };
+    const fields = await askFields(ns, project, { ...asked, limit: 40 }, () => mine === ticket.current);
+    const names = fields.items.map((/** @type {any} */ each) => each.field).filter((/** @type {string} */ name) => /^(config|summary|tags)\./.test(name));
     return mine === ticket.current ? setOffers([...own, ...names.map(quoted)].slice(0, 12)) : undefined;
   }
 
@@ -43,13 +44,15 @@ export function FilterBar({ ns, project, value, error, set }) {
     const place = input.current?.selectionStart ?? text.length;
     const before = text.slice(0, place).replace(/["']?[\w.:`/-]*$/, "");
     const made = before + chosen + " " + text.slice(place);
+    // At once: what is typed next must come behind it.
+    if (input.current) {
+      input.current.value = made;
+      input.current.focus();
+      input.current.setSelectionRange(before.length + chosen.length + 1, before.length + chosen.length + 1);
+    }
     setText(made);
     ticket.current++;
     setOffers([]);
-    requestAnimationFrame(() => {
-      input.current?.focus();
-      input.current?.setSelectionRange(before.length + chosen.length + 1, before.length + chosen.length + 1);
-    });
   }
 
   /** @param {KeyboardEvent} event */

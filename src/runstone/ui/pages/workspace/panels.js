@@ -3,6 +3,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { ApiError, api, get, query } from "../../lib/api.js";
 import { useResource } from "../../lib/resource.js";
+import { attempt } from "../../lib/toasts.js";
 import { Icon } from "../../components/icons.js";
 import { Lazy } from "../../components/lazy.js";
 import { Menu } from "../../components/menu.js";
@@ -11,9 +12,14 @@ import { arranged, moved, useGrid } from "./layout.js";
 import { FullPanel, Panel } from "./panel.js";
 import { LookMenu } from "./look.js";
 
-/** Panels of a section before one asks for more. */
+/** Panels of a section before one asks for more, and how many more then come. */
 const FIRST = 24;
-const MOST_KEYS = 5000;
+const MORE = 96;
+/** Sections that are asked for at a time, and keys of each. */
+const SECTIONS = 40;
+const KEYS = 100;
+/** Sections that are open before anybody opened or closed one. */
+const OPEN = 12;
 /** The section of panels that are kept above all others. */
 const TOP = "Pinned";
 
@@ -22,27 +28,31 @@ const TOP = "Pinned";
  */
 export function Panels({ ns, project, state, shown, live, only, loading }) {
   const view = state.now.value;
-  const asked = useResource(async signal => only || allKeys(ns, project, "", signal), [ns, project, only]);
-  // Of more keys than are listed, those that are looked for are asked for by how they begin.
-  const many = !only && (asked.data?.length ?? 0) >= MOST_KEYS;
-  const begun = useResource(async signal => (many && view.panels ? allKeys(ns, project, view.panels, signal) : []), [ns, project, many && view.panels]);
+  const asked = useSections(ns, project, view.panels, only);
   const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
-  useEffect(() => { if (live.turn && !only && (keys.data?.length ?? 0) < MOST_KEYS) keys.reload(); }, [live.turn]);
+  useEffect(() => { if (live.turn && !only) keys.reload(); }, [live.turn]);
   // A project that is not there yet is made by its first run.
   const missing = keys.error instanceof ApiError && keys.error.status === 404;
   const [adding, setAdding] = useState(false);
   // Saved views are not needed for the first look.
   const [Views, setViews] = useState(/** @type {any} */ (null));
   useEffect(() => { if (!only) import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [Boolean(only)]);
+  const wanted = (/** @type {string} */ key) => wordsOf(view.panels).every(word => key.toLowerCase().includes(word));
   const sections = useMemo(() => {
     const lifted = new Set(view.top);
-    const all = [...new Set([...keys.data || [], ...begun.data || []])];
-    const found = sectioned(all, view.panels).map(section => ({ ...section, keys: arranged(section.keys.filter(key => !lifted.has(key)), view.places[section.name]) }));
-    const top = view.top.filter(key => all.includes(key));
-    return [...(top.length ? [{ name: TOP, keys: top }] : []), ...found.filter(section => section.keys.length)];
-  }, [keys.data, begun.data, view.panels, view.top, view.places]);
+    const top = view.top.filter(wanted);
+    const found = inOrder(keys.data?.sections || []).map(section => {
+      // What was put first is there whether it is among the first by name or not.
+      const placed = (view.places[section.name] || []).filter(wanted);
+      return { ...section, keys: arranged([...new Set([...placed, ...section.keys])].filter(key => !lifted.has(key)), placed) };
+    });
+    return [...(top.length ? [{ name: TOP, keys: top, next: "" }] : []), ...found.filter(section => section.keys.length || section.next)];
+  }, [keys.data, view.panels, view.top, view.places]);
+  // Of very many sections the first are open by themselves.
+  const isOpen = (/** @type {Listing} */ section) => !(view.closed[section.name] ?? sections.indexOf(section) >= OPEN);
+  const known = useMemo(() => sections.flatMap(section => section.keys), [sections]);
   const [full, setFull] = useState("");
-  const all = [...view.added.map(each => each.id), ...sections.filter(section => !view.closed[section.name]).flatMap(section => section.keys)];
+  const all = [...view.added.map(each => each.id), ...sections.filter(isOpen).flatMap(section => section.keys)];
   const turn = (/** @type {number} */ by) => setFull(now => all[(all.indexOf(now) + by + all.length) % all.length]);
 
   return html`<section class="panels grow" aria-label="Panels">
@@ -50,69 +60,118 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
       <label class="row filter" style=${{ flex: "1 1 160px", maxWidth: "300px" }}><${Icon} name="search" /><input class="grow" aria-label="Find panels" placeholder="Find panels" value=${view.panels} onInput=${(/** @type {any} */ event) => state.set({ panels: event.target.value })} /></label>
       ${Views && html`<${Views} ns=${ns} project=${project} state=${state} />`}
       <span class="grow" />
-      <${LookMenu} view=${view} set=${(/** @type {any} */ change) => state.set(change)} keys=${keys.data || []} />
+      <${LookMenu} view=${view} set=${(/** @type {any} */ change) => state.set(change)} keys=${known} />
       ${!only && html`<${Menu} label=${`${view.most} runs`} title="How many runs are drawn">
         <label class="field" style=${{ padding: "6px 9px", width: "220px" }}><span>Draw the first ${view.most} runs of the table</span>
           <input type="range" min="1" max="1000" step="1" value=${view.most} onChange=${(/** @type {any} */ event) => state.set({ most: Number(event.target.value) })} /></label>
       </${Menu}>`}
       <button class="btn quiet" onClick=${() => setAdding(true)} title="A panel of an expression over keys"><${Icon} name="plus" />Expression</button>
     </div>
-    <${Loaded} of=${missing ? { ...keys, error: undefined, data: [] } : keys}>${(/** @type {string[]} */ found) => html`<div class="sections">
-      ${view.added.length > 0 && html`<${Section} name="Expressions" keys=${view.added.map(each => each.id)} state=${state}>
+    <${Loaded} of=${missing ? { ...keys, error: undefined, data: { sections: [], next: "" } } : keys}>${(/** @type {Listed} */ found) => html`<div class="sections">
+      ${view.added.length > 0 && html`<${Section} open=${!view.closed.Expressions} ns=${ns} project=${project} name="Expressions" next="" keys=${view.added.map(each => each.id)} state=${state}>
         ${(/** @type {string[]} */ _, /** @type {any} */ place) => view.added.map(each => html`<${Panel} key=${each.id} ns=${ns} project=${project} id=${each.id} y=${each.y} state=${state} shown=${shown} live=${live} place=${place(each.id)} enlarge=${() => setFull(each.id)} remove=${() => state.set({ added: view.added.filter(other => other.id !== each.id) })} />`)}
       </${Section}>`}
-      ${sections.map(section => html`<${Section} key=${section.name} name=${section.name} keys=${section.keys} state=${state}>
+      ${sections.map(section => html`<${Section} key=${`${section.name} ${view.panels}`} open=${isOpen(section)} ns=${ns} project=${project} name=${section.name} keys=${section.keys} next=${section.next} state=${state}>
         ${(/** @type {string[]} */ given, /** @type {any} */ place) => given.map(key => html`<${Panel} key=${key} ns=${ns} project=${project} id=${key} y="" state=${state} shown=${shown} live=${live} place=${place(key)} enlarge=${() => setFull(key)} />`)}
       </${Section}>`)}
-      ${many && html`<p class="hint">Panels of the first 5,000 keys are here. Others are found by how they begin.</p>`}
-      ${found.length === 0 && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
-      ${found.length > 0 && sections.length === 0 && view.panels && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
+      ${found.next && html`<div class="row more-sections"><button class="btn more" disabled=${asked.loading} onClick=${asked.more}>${view.panels ? "Look for more" : "More sections"}</button></div>`}
+      ${sections.length === 0 && !view.panels && !found.next && html`<${Blank} title="Nothing is logged yet"><p>A panel appears here for every key that a run logs, as soon as it does.</p></${Blank}>`}
+      ${sections.length === 0 && view.panels && !found.next && !asked.loading && html`<${Blank} title="No panel is called that"><button class="btn" onClick=${() => state.set({ panels: "" })}>Show all</button></${Blank}>`}
     </div>`}</${Loaded}>
     ${full && html`<${FullPanel} ns=${ns} project=${project} id=${full} y=${view.added.find(each => each.id === full)?.y || ""} state=${state} shown=${shown} live=${live} close=${() => setFull("")} turn=${turn} />`}
-    ${adding && html`<${Lazy} load=${() => import("./expressiondialog.js").then(module => module.ExpressionDialog)} keys=${keys.data || []} close=${() => setAdding(false)} add=${(/** @type {string} */ y) => state.set({ added: [...view.added, { id: `= ${y}`, y }] })} />`}
+    ${adding && html`<${Lazy} load=${() => import("./expressiondialog.js").then(module => module.ExpressionDialog)} ns=${ns} project=${project} close=${() => setAdding(false)} add=${(/** @type {string} */ y) => state.set({ added: [...view.added, { id: `= ${y}`, y }] })} />`}
   </section>`;
 }
 
-/**
- * The keys that numbers were logged under, which are those that have a mean.
- * @param {string} ns @param {string} project @param {string} start what they begin with @param {AbortSignal} signal
- */
-async function allKeys(ns, project, start, signal) {
-  /** @type {string[]} */
-  const found = [];
-  let after = "";
-  do {
-    const page = await get(api("run-queries", ns, project, "fields") + query({ prefix: `summary.${start}`, limit: 1000, after }), { signal });
-    for (const { field } of page.items) if (field.endsWith(":mean")) found.push(field.slice("summary.".length, -":mean".length));
-    after = page.next;
-  } while (after && found.length < MOST_KEYS);
-  return found;
+/** @typedef {{ name: string, keys: string[], next: string }} Listing `next` is where more of its keys are */
+/** @typedef {{ sections: Listing[], next: string }} Listed */
+
+/** What is typed, once nothing more is for a moment. @param {string} text */
+function useSettled(text) {
+  const [settled, setSettled] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(text), text ? 150 : 0);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return settled;
 }
 
-/** @param {string[]} keys @param {string} wanted */
+/**
+ * The sections of a project's keys as the server lists them, or of some keys that are known.
+ * @param {string} ns @param {string} project @param {string} typed words that keys contain @param {string[] | undefined} only
+ */
+function useSections(ns, project, typed, only) {
+  const contains = useSettled(typed);
+  const [further, setFurther] = useState(/** @type {Listed} */ ({ sections: [], next: "" }));
+  const first = useResource(async signal => {
+    setFurther({ sections: [], next: "" });
+    return only ? { sections: sectioned(only, contains), next: "" } : askSections(ns, project, contains, "", signal);
+  }, [ns, project, only, contains]);
+  const data = first.data && { sections: joined([...first.data.sections, ...further.sections]), next: further.sections.length ? further.next : first.data.next };
+  const more = () => attempt(async () => {
+    const found = await askSections(ns, project, contains, data?.next || "");
+    setFurther(now => ({ sections: [...now.sections, ...found.sections], next: found.next }));
+  });
+  return { ...first, data, more, loading: first.loading || contains !== typed };
+}
+
+/** The next sections; the server looks through so many names at a time, and is asked on until there is one. @param {string} ns @param {string} project @param {string} contains @param {string} after @param {AbortSignal} [signal] @returns {Promise<Listed>} */
+async function askSections(ns, project, contains, after, signal) {
+  const page = await get(api("run-queries", ns, project, "sections") + query({ contains, after, limit: SECTIONS, keys: KEYS }), { signal });
+  return page.items.length || !page.next ? { sections: page.items, next: page.next } : askSections(ns, project, contains, page.next, signal);
+}
+
+/** What was found of a section in several pieces, together. @param {Listing[]} pieces */
+function joined(pieces) {
+  const held = new Map(/** @type {[string, Listing][]} */ ([]));
+  for (const each of pieces) {
+    const before = held.get(each.name);
+    held.set(each.name, before ? { ...each, keys: [...before.keys, ...each.keys] } : each);
+  }
+  return [...held.values()];
+}
+
+/** @param {string} text */
+const wordsOf = text => text.toLowerCase().split(/\s+/).filter(Boolean);
+const LOOSE = "Charts";
+
+/** Keys that are all known, in sections. @param {string[]} keys @param {string} wanted @returns {Listing[]} */
 export function sectioned(keys, wanted) {
   const sections = new Map(/** @type {[string, string[]][]} */ ([]));
-  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf(wanted);
   for (const key of keys) {
     // What clients log for themselves.
-    if (/(^|\/)_/.test(key)) continue;
-    if (!words.every(word => key.toLowerCase().includes(word))) continue;
-    const slash = key.indexOf("/");
-    const name = slash > 0 ? key.slice(0, slash) : "Charts";
-    if (!sections.has(name)) sections.set(name, []);
-    sections.get(name)?.push(key);
+    if (/(^|\/)_/.test(key) || !words.every(word => key.toLowerCase().includes(word))) continue;
+    const name = key.indexOf("/") > 0 ? key.slice(0, key.indexOf("/")) : "";
+    sections.set(name, [...(sections.get(name) || []), key]);
   }
-  const order = (/** @type {string} */ name) => (name === "Charts" ? 0 : name === "system" ? 2 : 1);
-  return [...sections].map(([name, held]) => ({ name, keys: held })).sort((one, other) => order(one.name) - order(other.name) || one.name.localeCompare(other.name));
+  return [...sections].map(([name, held]) => ({ name, keys: held, next: "" }));
+}
+
+/** Keys without a section first, what machines log last. @param {Listing[]} sections */
+function inOrder(sections) {
+  const order = (/** @type {string} */ name) => (name === LOOSE ? 0 : name === "system" ? 2 : 1);
+  return sections.map(each => ({ ...each, name: each.name || LOOSE })).sort((one, other) => order(one.name) - order(other.name) || one.name.localeCompare(other.name));
 }
 
 /**
- * @param {{ name: string, keys: string[], state: import("./view.js").ViewState, children: (keys: string[], place: (key: string) => import("./layout.js").Place) => any }} props
+ * @param {{ ns: string, project: string, name: string, open: boolean, keys: string[], next: string, state: import("./view.js").ViewState, children: (keys: string[], place: (key: string) => import("./layout.js").Place) => any }} props
  */
-function Section({ name, keys, state, children }) {
+function Section({ ns, project, name, open, keys: given, next: following, state, children }) {
   const view = state.now.value;
   const [most, setMost] = useState(FIRST);
-  const open = !view.closed[name];
+  // Keys of the section behind those that came with it, and where still more are.
+  const [further, setFurther] = useState({ keys: /** @type {string[]} */ ([]), next: "" });
+  const keys = useMemo(() => [...new Set([...given, ...further.keys])], [given, further.keys]);
+  const next = further.keys.length ? further.next : following;
+  const more = () => attempt(async () => {
+    if (next && keys.length < most + MORE) {
+      const section = name === LOOSE ? "" : name;
+      const page = await get(api("run-queries", ns, project, "section-keys") + query({ section, after: next, limit: MORE }));
+      setFurther(now => ({ keys: [...now.keys, ...page.items], next: page.next }));
+    }
+    setMost(most + MORE);
+  });
   const grid = useRef(/** @type {HTMLElement | null} */ (null));
   const columns = useGrid(grid, open);
   /** @param {string} key @param {number} to */
@@ -132,8 +191,8 @@ function Section({ name, keys, state, children }) {
   });
   const toggle = () => state.set({ closed: { ...view.closed, [name]: open } });
   return html`<section aria-label=${name}>
-    <h2 class="section-head"><button class="inplace row" aria-expanded=${open} onClick=${toggle}><${Icon} name=${open ? "down" : "right"} /><span class="cut">${name}</span><span class="muted small">${keys.length}</span></button></h2>
+    <h2 class="section-head"><button class="inplace row" aria-expanded=${open} onClick=${toggle}><${Icon} name=${open ? "down" : "right"} /><span class="cut">${name}</span><span class="muted small">${keys.length.toLocaleString("en-US")}${next ? "+" : ""}</span></button></h2>
     ${open && html`<div class="panel-grid" ref=${grid}>${children(keys.slice(0, most), place)}</div>`}
-    ${open && keys.length > most && html`<button class="btn more" onClick=${() => setMost(most + 96)}>Show ${Math.min(96, keys.length - most)} more of ${keys.length - most}</button>`}
+    ${open && (keys.length > most || next) && html`<button class="btn more" onClick=${more}>${next ? "Show more" : `Show ${Math.min(MORE, keys.length - most)} more of ${keys.length - most}`}</button>`}
   </section>`;
 }

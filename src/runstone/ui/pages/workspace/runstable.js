@@ -18,6 +18,8 @@ import { useRows } from "./runs.js";
 
 /** The job type of what mlflow keeps of a logged model, which is a run of its own. */
 const LOGGED = "logged model";
+/** Characters of a text that a row has at most. */
+const CUT = 2000;
 
 /** @typedef {import("./runs.js").Row} Row */
 
@@ -58,7 +60,7 @@ export function RunsTable({ ns, project, state, turn, views }) {
       id: field, title: title(field), width: view.widths[field] || width(field), pinned: view.pinned.includes(field), numeric: isNumeric(field),
       sortable: field !== "tags", movable: true,
       cell: (/** @type {Row} */ row) => field === "tags" ? html`<${Tags} row=${row} edit=${edit} />`
-        : field === "notes" ? html`<${Notes} row=${row} edit=${edit} />` : show(field, row.of[field]),
+        : field === "notes" ? html`<${Notes} ns=${ns} project=${project} row=${row} edit=${edit} />` : show(field, row.of[field]),
     })),
   ];
   table.sort((one, other) => Number(Boolean(other.pinned)) - Number(Boolean(one.pinned)));
@@ -122,9 +124,11 @@ function Name({ ns, project, row, hidden, toggle, chosen, choose }) {
   </span>`;
 }
 
-/** @param {{ row: Row, edit: (row: Row, change: any) => void }} props */
-function Notes({ row, edit }) {
+/** @param {{ ns: string, project: string, row: Row, edit: (row: Row, change: any) => void }} props */
+function Notes({ ns, project, row, edit }) {
   const [typed, setTyped] = useState(/** @type {string | null} */ (null));
+  // A row has the beginning of long ones, which must not be saved as all of them.
+  if (row.notes.length >= CUT) return html`<a class="inplace" href=${to(ns, project, "runs", row.run)} aria-label=${`Notes of ${row.name}`} title="They are long: open the run to read and write them">${row.notes.slice(0, 200)}</a>`;
   if (typed === null) return html`<button class="inplace" aria-label=${`Notes of ${row.name}`} title=${row.notes || "Write a note"} onClick=${() => setTyped(row.notes)}>${row.notes || html`<span class="muted">–</span>`}</button>`;
   const done = (/** @type {string} */ text) => { setTyped(null); if (text !== row.notes) edit(row, { notes: text }); };
   return html`<${InPlace} label=${`Notes of ${row.name}`} text=${typed} done=${done} cancel=${() => setTyped(null)} />`;
