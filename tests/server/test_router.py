@@ -20,11 +20,14 @@ class Few:
         "/a/{x}/rest",
         "/c/{x}/d",
         "/{y}/e/f",
+        "/r/{x}/{y}/go/{z}",
     )
 
     def routes(self) -> Iterator[Route]:
         yield from (Route("GET", path, print, "") for path in self.paths)
         yield Route("PUT", "/a/{x}", print, "")
+        yield Route("GET", "/r/{y}/go/{z...}", print, "", behind=True)
+        yield Route("GET", "/c/{y}/d", print, "", behind=True)
         yield Route("HEAD", "/a/{x}/b", repr, "")
 
     def problem(self, error: object, request_id: str) -> Raw:
@@ -56,6 +59,10 @@ def path_of(match: Match | None) -> str | None:
         ("/c/x%2Fy/d", "/c/{x}/d", {"x": "x/y"}),
         ("/c/%E2%82%AC/d", "/c/{x}/d", {"x": "€"}),
         ("/c/a+b/d", "/c/{x}/d", {"x": "a+b"}),
+        ("/r/1/2/go/3", "/r/{x}/{y}/go/{z}", {"x": "1", "y": "2", "z": "3"}),
+        ("/r/1/go/go/3", "/r/{x}/{y}/go/{z}", {"x": "1", "y": "go", "z": "3"}),
+        ("/r/1/go/2", "/r/{y}/go/{z...}", {"y": "1", "z": "2"}),
+        ("/r/go/go/go", "/r/{y}/go/{z...}", {"y": "go", "z": "go"}),
         ("/", None, {}),
         ("/a/", None, {}),
         ("/b", None, {}),

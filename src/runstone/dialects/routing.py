@@ -144,7 +144,8 @@ class Route(msgspec.Struct, frozen=True):
     are Structs that the request is decoded to; ``answer`` is the type of what comes back. A ``blocking`` handler runs in a thread;
     one that ``streams`` is a coroutine function and reads the body itself. An ``open`` route needs no principal; a ``signed`` one
     takes its principal from the signature of its address; one for a ``token`` takes those that :meth:`Services.token` makes, beside
-    keys; an ``anonymous`` one may be asked without any. ``also`` are other statuses of success.
+    keys; an ``anonymous`` one may be asked without any. ``also`` are other statuses of success. A route that is ``behind`` is meant by
+    those paths only that no other route takes.
     """
 
     method: str
@@ -169,6 +170,7 @@ class Route(msgspec.Struct, frozen=True):
     #: The body of a route that streams may come with a Content-Encoding, which the handler undoes.
     encoded: bool = False
     also: tuple[int, ...] = ()
+    behind: bool = False
     #: Media types that the handler can answer with besides JSON and MessagePack, if Accept names one.
     also_as: tuple[str, ...] = ()
     #: Request header fields that the route requires, with what they hold.

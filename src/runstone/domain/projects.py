@@ -18,6 +18,7 @@ from runstone.storage.tables import (
     DATASETS,
     DOCUMENT_NAMES,
     DOCUMENTS,
+    NAMESPACE_NAMES,
     NAMESPACES,
     PROJECT_NAMES,
     PROJECTS,
@@ -154,6 +155,23 @@ def create(
         if not exist_ok:
             raise
     return get(store, ctx, name)
+
+
+def kind_of(store: Store, ctx: Context, name: str) -> str:
+    """Whether a name is that of a project or of a registry; empty for neither, and for one that the principal may not know of.
+
+    Who may read a namespace may know which names in it are taken.
+    """
+    parsed = names.parse_project(ctx, name)
+    with store.index.read() as view:
+        found = view.get(NAMESPACE_NAMES, parsed.namespace)
+        namespace = view.get(NAMESPACES, found) if found is not None else None
+        held = view.get(PROJECT_NAMES, namespace.id, parsed.project) if namespace else None
+        project = view.get(PROJECTS, held) if held is not None else None
+        if namespace is None or project is None:
+            return ""
+        known = any(store.policy.allows(view, ctx, "read", namespace, each) for each in (None, project))
+        return project.kind if known else ""
 
 
 def update(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from runstone.server.background import Background
 
 sys.path.append(str(Path(__file__).parent))
 
-from sdk import ANY_KEY, Sdk
+from sdk import ANY_KEY, OLDER_SDK, Sdk
 
 #: The oldest minor version of the SDK that is supported.
 OLDER = "0.28.0"
@@ -49,6 +48,5 @@ def older(served: Background, older_packages: Path, tmp_path: Path) -> Sdk:
 @pytest.fixture
 def sdk(served: Background, tmp_path: Path, request: pytest.FixtureRequest) -> Sdk:
     """The installed SDK; with RUNSTONE_WANDB_SDK=older the oldest that is supported, for everything that tests do with it."""
-    older = os.environ.get("RUNSTONE_WANDB_SDK") == "older"
-    packages = request.getfixturevalue("older_packages") if older else None
+    packages = request.getfixturevalue("older_packages") if OLDER_SDK else None
     return Sdk(served.url, ANY_KEY, tmp_path / "sdk", packages)

@@ -9,8 +9,13 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 #: A key of the right shape; a server in local mode takes it for its owner's.
 ANY_KEY = "hf_" + "k" * 48
+#: Whether the tests run with the oldest version of the SDK that is supported, and what they do that it has not yet.
+OLDER_SDK = os.environ.get("RUNSTONE_WANDB_SDK") == "older"
+since_newer = pytest.mark.skipif(OLDER_SDK, reason="the oldest SDK that is supported has no such function")
 
 
 class Sdk:

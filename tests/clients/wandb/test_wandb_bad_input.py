@@ -27,7 +27,6 @@ CREATE = (
     "mutation C($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact { id state } } }"
 )
 ROLE = 'mutation R($role: String!) { updateProjectMember(input: {projectId: "x", userId: "VXNlcjox", userProjectRole: $role}) { success } }'
-MODEL = "mutation M($input: UpsertModelInput!) { upsertModel(input: $input) { inserted } }"
 ARTIFACT = {"entityName": "local", "projectName": "bad", "artifactTypeName": "t", "digest": "0" * 32}
 SWEEP = "mutation S($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }"
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nmethod: random\nparameters: {x: {values: *b}}"
@@ -68,8 +67,7 @@ def project(served):
         (UPSERT, {"input": {"name": "x", "modelName": "bad", "config": "[]"}}, "config"),
         (UPSERT, {"input": {"name": "x", "modelName": "bad", "config": json.dumps({"k" * 9000: {"value": 1}})}}, "config"),
         (UPSERT, {"input": {"name": "x", "modelName": "bad", "config": json.dumps({"k": {"value": "v" * (5 << 20)}})}}, "config"),
-        (UPSERT, {"input": {"name": "x", "modelName": "taken"}}, "local/taken is a registry"),
-        (MODEL, {"input": {"entityName": "local", "name": "wandb-registry-bad"}}, "local/bad is a project"),
+        (UPSERT, {"input": {"name": "x", "modelName": "wandb-registry-taken"}}, "wandb-registry-taken is a registry"),
         (ROLE, {"role": "restricted_viewer"}, "admin, member, viewer"),
         (UPSERT, {"input": {"id": "no id"}}, "no id"),
         (UPSERT, {"input": {"id": "UnVuOjk5OTk5OQ=="}}, "999999"),

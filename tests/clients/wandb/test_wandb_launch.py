@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from sdk import since_newer
+
 from runstone.domain import launch
 from runstone.domain.context import Context
 
 
+@since_newer
 def test_jobs_are_queued_handed_out_once_and_followed(served, sdk):
     said = sdk.run("""
         from wandb.sdk.launch.api import LaunchApi

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from sdk import Sdk
 
 from runstone import domain
@@ -172,3 +174,81 @@ def test_an_artifact_is_linked_by_the_name_that_its_client_gave_it(served, sdk):
     assert said[2] == "local/clients/net:v0"
     linked = domain.versions.get(served.store, CTX, "local/byclient/Net@prod")
     assert linked.digest == domain.versions.get(served.store, CTX, "local/clients/net@v1").digest
+
+
+USING = textwrap.dedent("""
+    with wandb.init(project=NAME, id="r", config={"a": 1}) as run:
+        run.log({"x": 1}); run.summary["y"] = 2; print("a line")
+        open("f.txt", "w").write("kept"); run.save("f.txt"); run.alert("title", "text")
+        artifact = wandb.Artifact("net", type="model")
+        with artifact.new_file("w.txt") as file: file.write(NAME)
+        run.log_artifact(artifact).wait()
+        run.link_artifact(artifact, f"wandb-registry-{NAME}/Net", aliases=["prod"])
+    with wandb.init(project=NAME, id="user") as run:
+        say([open(run.use_artifact(name).file()).read() for name in ("net:v0", f"wandb-registry-{NAME}/Net:prod")])
+    with wandb.init(project=NAME, id="r", resume="must") as run: run.log({"x": 2})
+    sweep = wandb.sweep({"method": "grid", "parameters": {"a": {"values": [1]}}}, project=NAME)
+    def train():
+        with wandb.init() as run: run.log({"x": run.config.a})
+    wandb.agent(sweep, train, project=NAME)
+    api = wandb.Api()
+    run = api.run(f"{NAME}/r")
+    say([run.project, run.url.split("/")[-3], run.config["a"], run.summary["y"], [line["x"] for line in run.scan_history(keys=["x"])],
+         run.file("f.txt").download(root="back").read(), [each.qualified_name for each in run.logged_artifacts()]])
+    say([len(api.runs(NAME)), api.sweep(f"{NAME}/{sweep}").state, sorted(each.name for each in api.projects() if NAME in each.name)])
+    say([[each.name, [found.name for found in each.collections()]] for each in api.registries() if each.name == NAME])
+    found = api.artifact(f"wandb-registry-{NAME}/Net:prod")
+    say([found.qualified_name, found.source_qualified_name, api.artifact(f"{NAME}/net:v0").qualified_name])
+    try: wandb.init(project=f"wandb-registry-{NAME}", id="no")
+    except Exception as error: say("holds no runs" in str(error))
+""")
+
+
+def is_used(name, said):
+    assert said[0] == [name, name]
+    assert said[1] == [name, name, 1, 2, [1, 2], "kept", [f"local/{name}/net:v0"]]
+    assert said[2] == [3, "FINISHED", [name, f"wandb-registry-{name}"]]
+    assert said[3] == [[name, ["Net"]]]
+    assert said[4] == [
+        f"local/wandb-registry-{name}/Net:prod",
+        f"local/{name}/net:v0",
+        f"local/{name}/net:v0",
+    ]
+    assert said[5] is True
+
+
+def test_a_project_has_the_name_of_a_registry_that_was_there_before(served, sdk):
+    sdk.run("wandb.Api().create_registry('first', visibility='organization')")
+    is_used("first", sdk.run(f"NAME = 'first'{USING}"))
+    kinds = {each.name: each.kind for each in domain.projects.list_projects(served.store, CTX, "local")}
+    assert (kinds["first"], kinds["first.project"]) == ("registry", "project")
+    said = sdk.run("""
+        registry = wandb.Api().registry("first"); registry.name = "moved"; registry.save()
+        with wandb.init(project="first", id="again") as run: run.log({"x": 3})
+        say([len(wandb.Api().runs("first")), wandb.Api().registry("moved").name])
+    """)
+    assert said == [[4, "moved"]]
+
+
+def test_a_registry_has_the_name_of_a_project_that_was_there_before(served, sdk):
+    sdk.run("""
+        with wandb.init(project="second", id="old") as run: run.log({"x": 1})
+        wandb.Api().run("second/old").delete()
+        wandb.Api().create_registry("second", visibility="organization")
+    """)
+    is_used("second", sdk.run(f"NAME = 'second'{USING}"))
+    kinds = {each.name: each.kind for each in domain.projects.list_projects(served.store, CTX, "local")}
+    assert (kinds["second"], kinds["wandb-registry-second"]) == ("project", "registry")
+
+
+def test_names_that_somebody_may_not_know_of_are_not_told(tmp_path):
+    options = ServerOptions(data=str(tmp_path / "data"), port=0, log_format="off", auth="on")
+    with Background(options) as server:
+        for name in ("ann", "eve"):
+            accounts.create_user(server.store, CTX, name)
+        ann, eve = (Context(keys.principal_of(_user(server, name))) for name in ("ann", "eve"))
+        domain.projects.create(server.store, ann, "ann/secret", kind="registry")
+        assert domain.projects.kind_of(server.store, ann, "ann/secret") == "registry"
+        assert domain.projects.kind_of(server.store, ann, "ann/none") == ""
+        assert domain.projects.kind_of(server.store, eve, "ann/secret") == ""
+        assert domain.projects.kind_of(server.store, eve, "nobody/secret") == ""

@@ -18,7 +18,6 @@ _MODULES = (
     "commits",
     "access",
     "xet",
-    "unowned",
 )
 _CLAIMS = (
     r"/api/(models|datasets|spaces|repos|whoami-v2|validate-yaml|lfs-uploads|xet|xet-chunks)(/|$)"

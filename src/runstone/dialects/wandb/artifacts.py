@@ -220,7 +220,7 @@ def use(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     if given.get("artifactProjectName"):
         inside = naming.project(call, given.get("artifactEntityName"), given["artifactProjectName"])
         name = links.in_project(call.store, call.ctx, number, inside) or name
-    run = f"{naming.project(call, given['entityName'], given['projectName'])}/{given['runName']}"
+    run = naming.run(call, given["entityName"], given["projectName"], given["runName"])
     lineage.link(call.store, call.ctx, name, "used_by", f"run:{run}")
     return {"artifact": shown(call, number)}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import registry, wire
-from runstone.dialects.wandb.projects import DEFAULT, ProjectNode
+from runstone.dialects.wandb import naming, registry, wire
+from runstone.dialects.wandb.projects import ProjectNode
 from runstone.dialects.wandb.runs import INTERNAL, RunNode
 from runstone.domain import artifacts
 from runstone.domain.runs import finding, lifecycle
@@ -58,8 +58,7 @@ def _name(call: Call, given: dict[str, Any]) -> str:
         if given.get("id") is None:
             raise Invalid("a run is upserted by its name or its id, and there is neither")
         return finding.named(call.store, call.ctx, wire.number_of("Run", given["id"]))
-    entity = given.get("entityName") or call.ctx.principal.name
-    return f"{entity}/{given.get('modelName') or DEFAULT}/{given['name']}"
+    return naming.run(call, given.get("entityName"), given.get("modelName"), given["name"])
 
 
 def _config(text: str | None) -> tuple[dict[str, Any] | None, Any]:
@@ -120,8 +119,7 @@ def rewind(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     """Takes a run back to just after a step."""
     if given["metricName"] != "_step":
         raise Invalid(f"a run is rewound to a _step, not to a {given['metricName']!r:.100}")
-    entity = given.get("entityName") or call.ctx.principal.name
-    name = f"{entity}/{given.get('projectName') or DEFAULT}/{given['runName']}"
+    name = naming.run(call, given.get("entityName"), given.get("projectName"), given["runName"])
     run = lifecycle.rewind(call.store, call.ctx, name, int(given["metricValue"]) + 1)
     return {"rewoundRun": RunNode(call, run)}
 

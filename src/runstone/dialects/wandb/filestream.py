@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from runstone.dialects.routing import JSON, Call, Raw
-from runstone.dialects.wandb import history, wire
+from runstone.dialects.wandb import history, naming, wire
 from runstone.domain.runs import console, delivery, lifecycle, liveness
 from runstone.errors import Invalid, RunstoneError
 from runstone.types import RunInfo
@@ -38,7 +38,7 @@ class Stream(msgspec.Struct):
 
 def take_in(call: Call) -> Raw:
     """Answers ``POST /files/{entity}/{project}/{run}/file_stream``. Lines that cannot be stored are named in ``refused``; the rest is kept."""
-    name = "/".join(call.path[part] for part in ("entity", "project", "run"))
+    name = naming.run(call, call.path["entity"], call.path["project"], call.path["run"])
     sent: Stream = call.body
     run = lifecycle.get(call.store, call.ctx, name)
     refused: list[str] = []

@@ -19,7 +19,6 @@ from runstone.errors import Gone, Missing
 from runstone.query import Condition
 from runstone.types import ProjectInfo
 
-DEFAULT = naming.DEFAULT
 #: Runs of a page, at most.
 MAX_PAGE = 1000
 

@@ -59,7 +59,8 @@ def rename(call: Call, given: dict[str, Any]) -> Any:
     if naming.kind(old) != naming.kind(new):
         raise Invalid(f"a registry's name begins with {naming.REGISTRY}, and no other project's does")
     path = naming.project(call, given["entityName"], old)
-    return projects.update(call.store, call.ctx, path, new_name=new.removeprefix(naming.REGISTRY))
+    wanted = naming.project(call, given["entityName"], new).rpartition("/")[2]
+    return projects.update(call.store, call.ctx, path, new_name=wanted)
 
 
 def _project(call: Call, text: str) -> described.DescribedProject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runstone.dialects.wandb import changes, people, projects, runfiles, wire
+from runstone.dialects.wandb import changes, naming, people, projects, runfiles, wire
 from runstone.dialects.wandb.fields import Fields
 from runstone.dialects.wandb.people import EntityNode, UserNode
 from runstone.dialects.wandb.projects import ProjectNode
@@ -64,7 +64,7 @@ class RunFields(Fields):
 
     def create_run_files(self, input: dict[str, Any]) -> dict[str, Any]:
         """Addresses for a run's files."""
-        run = f"{input['entityName']}/{input['projectName']}/{input['runName']}"
+        run = naming.run(self._call, input["entityName"], input["projectName"], input["runName"])
         with self._call.store.index.read() as view:
             number = finding.find(self._call.store, view, self._call.ctx, run, "write").run.id
         made = runfiles.create(self._call, run, input["files"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import wire
+from runstone.dialects.wandb import naming, wire
 from runstone.dialects.wandb.problem import lost
 from runstone.dialects.wandb.runs import INTERNAL, RunNode
 from runstone.domain.queries import mongo
@@ -17,7 +17,6 @@ from runstone.errors import Gone, Invalid, Missing, TooLarge
 from runstone.query import And
 from runstone.types import AgentInfo, SweepInfo
 
-DEFAULT = "uncategorized"
 MAX_TEXT = 1 << 20
 
 
@@ -202,7 +201,7 @@ def upsert(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     else:
         if asked is None:
             raise Invalid("a sweep is made of a config, and there is none")
-        project = f"{given.get('entityName') or ctx.principal.name}/{given.get('projectName') or DEFAULT}"
+        project = naming.project(call, given.get("entityName"), given.get("projectName"))
         priors = wire.document(given.get("priorRunsFilters"), "priorRunsFilters")
         info = lifecycle.create(
             store, ctx, project, asked, display_name=given.get("displayName") or "", priors=priors
@@ -233,8 +232,13 @@ def enqueue(call: Call, given: dict[str, Any]) -> dict[str, Any]:
 
 def join(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     """Takes an agent on."""
-    project = f"{given.get('entityName') or call.ctx.principal.name}/{given.get('projectName') or DEFAULT}"
-    name = given["sweep"] if "/" in given["sweep"] else f"{project}/{given['sweep']}"
+    entity, project, _ = (
+        given["sweep"].split("/")
+        if given["sweep"].count("/") == 2
+        else (given.get("entityName"), given.get("projectName"), "")
+    )
+    project = naming.project(call, entity, project)
+    name = f"{project}/{given['sweep'].rpartition('/')[2]}"
     agent = agents.join(call.store, call.ctx, name, given["host"])
     return {"agent": {"id": wire.make_id("Agent", agent)}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runstone.dialects.routing import Call
-from runstone.dialects.wandb import wire
+from runstone.dialects.wandb import naming, wire
 from runstone.dialects.wandb.people import UserNode
 from runstone.domain import documents
 from runstone.errors import Invalid, Missing
@@ -82,7 +82,7 @@ def upsert(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     kind = given.get("type") or "runs"
     if kind not in KINDS:
         raise Invalid(f"type must be one of {', '.join(KINDS)}, not {kind!r:.100}")
-    project = f"{given.get('entityName') or ctx.principal.name}/{given.get('projectName') or ''}"
+    project = naming.project(call, given.get("entityName"), given.get("projectName"))
     made = documents.create(
         store,
         ctx,
