@@ -215,7 +215,8 @@ def test_who_may_only_read_reads_and_changes_nothing(guarded, tmp_path):
         def rename(): run.display_name = "mine"; run.update()
         def alias(): artifact = api.artifact("crew/seen/net:v0"); artifact.aliases.append("mine"); artifact.save()
         def begin(**more): wandb.init(entity="crew", settings=wandb.Settings(init_timeout=15), **more)
-        changes = [lambda: begin(project="seen", id="a"), lambda: begin(project="new", id="b"), lambda: begin(project="seen", id="r", resume="allow"), rename, alias,
+        changes = [lambda: begin(project="seen", id="a"), lambda: begin(project="new", id="b"),
+                   lambda: begin(project="seen", id="r", resume="allow"), rename, alias,
                    lambda: run.delete(), lambda: run.delete(delete_artifacts=True),
                    lambda: api.artifact("crew/seen/net:v0").delete(delete_aliases=True), lambda: run.upload_file(artifact_file),
                    lambda: wandb.sweep({"method": "grid", "parameters": {"x": {"values": [1]}}}, entity="crew", project="seen")]
