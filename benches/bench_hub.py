@@ -67,14 +67,18 @@ def server(tmp_path_factory):
         yield running
 
 
-def client(server: Served, home: Path, code: str, *args: object, **more: str) -> float:
-    """Seconds that a client takes for what ``code`` does."""
+def client(
+    server: Served, home: Path, code: str, *args: object, said: list[str] | None = None, **more: str
+) -> float:
+    """Seconds that a client takes for what ``code`` does; ``said`` is given what it printed itself."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
     given = {**kept, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_any", "HF_HOME": str(home), **more}
     given |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     command = [sys.executable, "-c", TIMED.format(code), *map(str, args)]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+    if said is not None:
+        said += done.stdout.split()
     return float(done.stdout.split()[-1])
 
 
@@ -139,6 +143,97 @@ def test_snapshot_download_beside_the_clients_own_limit(server, model, tmp_path,
         runstone=f"{rate(times['runstone']) / rate(times['nginx']):.2f} x that",
         by_xet=f"{rate(times['by_xet']) / rate(times['nginx']):.2f} x that",
     )
+
+
+#: Downloads while another thread looks, every two milliseconds, at what the others do. Prints the processor's seconds, and the share of
+#: looks at which no thread of the download did anything but wait for the network.
+WATCHED = """
+import threading
+WAITING = {('read', 'sync.py'), ('wait', 'threading.py'), ('_worker', 'thread.py')}
+looks, idle, ended = 0, 0, threading.Event()
+def look():
+    global looks, idle
+    while not ended.wait(0.002):
+        others = [frame.f_code for thread, frame in sys._current_frames().items() if thread != threading.get_ident()]
+        looks += 1
+        idle += all((code.co_name, code.co_filename.rpartition('/')[2]) in WAITING for code in others)
+threading.Thread(target=look, daemon=True).start()
+used = time.process_time()
+HfApi().snapshot_download('local/parts', local_dir=sys.argv[1])
+used = time.process_time() - used
+ended.set()
+print(used, idle / looks)
+"""
+SHARDS = 8
+COPY_ALL = """
+from concurrent.futures import ThreadPoolExecutor
+def get(name):
+    with open(sys.argv[2] + '/' + name, 'wb') as file:
+        file_download.http_get(sys.argv[1] + name, file)
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(get, sys.argv[3:]))
+"""
+
+
+def processor(pid: int) -> float:
+    """Seconds of the processor that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_snapshot_download_of_many_files(server, tmp_path):
+    """A model in shards, beside copies of the same files from nginx by curl and by the client's own ``http_get``, eight at a time like it does."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    names = [f"model-{n + 1:05}-of-{SHARDS:05}.safetensors" for n in range(SHARDS)]
+    for seed, name in enumerate(names):
+        (parts / name).write_bytes(weights((MB << 20) // SHARDS, seed))
+    small = {"config.json": "{}", "tokenizer.json": '{"model": {}}' * 5000, "README.md": "# parts\n"}
+    for name, text in small.items():
+        (parts / name).write_text(text)
+    names += small
+    client(server, tmp_path / "home", UPLOAD, "local/parts", parts)
+    times: dict[str, list[float]] = {"curl": [], "http_get": [], "snapshot": []}
+    busy, waited, served_by = [], [], []
+    target = tmp_path / "got"
+    with nginx(parts) as plain:
+        url = f"http://127.0.0.1:{plain.port}/"
+        for turn in range(ROUNDS):
+            target.mkdir()
+            command = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", "8", "--create-dirs"]
+            command += [word for name in names for word in ("--output", str(target / name), url + name)]
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            times["curl"].append(time.perf_counter() - start)
+            shutil.rmtree(target)
+            target.mkdir()
+            times["http_get"].append(client(server, tmp_path / "a", COPY_ALL, url, target, *names))
+            shutil.rmtree(target)
+            used = processor(server.pid)
+            (took, spent, idle) = watched(server, tmp_path / f"b{turn}", target)
+            served_by.append((processor(server.pid) - used) / took)
+            times["snapshot"].append(took)
+            busy.append(spent / took)
+            waited.append(idle)
+            assert sum(path.stat().st_size for path in target.glob("model-*")) == (MB << 20)
+            shutil.rmtree(target)
+    record(
+        f"snapshot_download of {SHARDS} shards, cold",
+        size=f"{MB} MiB, median of {ROUNDS}",
+        snapshot=f"{rate(times['snapshot']):.0f} MB/s",
+        curl_from_nginx=f"{rate(times['curl']):.0f} MB/s",
+        http_get_from_nginx=f"{rate(times['http_get']):.0f} MB/s",
+        client_processor=f"{statistics.median(busy):.2f} of the time",
+        server_processor=f"{statistics.median(served_by):.2f} of the time",
+        all_threads_waiting=f"{statistics.median(waited):.3f} of the time",
+    )
+
+
+def watched(server: Served, home: Path, target: Path) -> tuple[float, float, float]:
+    """Seconds that a download took, the processor's seconds of the client, and the share of the time that it waited for the server."""
+    said: list[str] = []
+    took = client(server, home, WATCHED, target, said=said)
+    return took, float(said[0]), float(said[1])
 
 
 def test_what_the_server_takes_in_by_xet(server, model):

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ import msgspec
 import pytest
 
 import runstone
+from benches.bench_fetch import NGINX, nginx
 from benches.record import record
 from runstone._native.points import encode_rows
 from runstone.domain import names
@@ -40,6 +42,8 @@ TURNS = int(os.environ.get("RUNSTONE_BENCH_TURNS", "5"))
 BYTES = int(os.environ.get("RUNSTONE_BENCH_BYTES", str(4 << 20)))
 GENUINE = bool(os.environ.get("RUNSTONE_BENCH_GENUINE"))
 BATCH = 2000
+#: That log at once.
+CLIENTS = 4
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 FILTER = "metrics.m1 < 0.5 AND params.p1 = 'a'"
@@ -62,8 +66,24 @@ def encoded(method: str, path: str, body: Any = None) -> bytes:
     )
 
 
+def exchanged(connection: socket.socket, request: bytes) -> float:
+    """How long a request takes. Python's own client takes longer than some answers do, so it is not used."""
+    begun = time.perf_counter()
+    connection.sendall(request)
+    answer = connection.recv(1 << 20)
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(1 << 20)
+    head, _, content = answer.partition(b"\r\n\r\n")
+    left = int(_LENGTH.search(head)[1]) - len(content)  # type: ignore[index]
+    while left > 0:
+        left -= len(connection.recv(1 << 20))
+    spent = time.perf_counter() - begun
+    assert head.startswith(b"HTTP/1.1 200 "), answer
+    return spent
+
+
 class Server:
-    """A running server: how long it took to answer first, its process, and one connection to it."""
+    """A running server: how long it took to answer at all, and a first question; its process, and one connection to it."""
 
     def __init__(self, command: list[str], port: int, ready: str, environment: dict[str, str]) -> None:
         self.port = port
@@ -79,6 +99,8 @@ class Server:
             assert self.process.poll() is None, command
             time.sleep(0.005)
         self.start = time.perf_counter() - begun
+        self.ask("POST", API + "experiments/search", {"max_results": 1})
+        self.first = time.perf_counter() - begun
         self.plain: socket.socket | None = None
 
     def _answers(self, path: str) -> bool:
@@ -103,8 +125,13 @@ class Server:
         """Opens the connection that :meth:`seconds` keeps."""
         if self.plain is not None:
             self.plain.close()
-        self.plain = socket.create_connection(("127.0.0.1", self.port), timeout=600)
-        self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.plain = self.connection()
+
+    def connection(self) -> socket.socket:
+        """A connection of its own."""
+        made = socket.create_connection(("127.0.0.1", self.port), timeout=600)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
 
     def rate(self, method: str, path: str, body: Any = None, turns: int = TURNS) -> float:
         """Requests a second, by the median."""
@@ -114,20 +141,9 @@ class Server:
         return 1 / statistics.median(self.seconds(request) for _ in range(turns))
 
     def seconds(self, request: bytes) -> float:
-        """How long a request takes that was encoded before. Python's own client takes longer than some answers do, so it is not used."""
+        """How long a request takes that was encoded before."""
         assert self.plain is not None
-        begun = time.perf_counter()
-        self.plain.sendall(request)
-        answer = self.plain.recv(1 << 20)
-        while b"\r\n\r\n" not in answer:
-            answer += self.plain.recv(1 << 20)
-        head, _, content = answer.partition(b"\r\n\r\n")
-        left = int(_LENGTH.search(head)[1]) - len(content)  # type: ignore[index]
-        while left > 0:
-            left -= len(self.plain.recv(1 << 20))
-        spent = time.perf_counter() - begun
-        assert head.startswith(b"HTTP/1.1 200 "), answer
-        return spent
+        return exchanged(self.plain, request)
 
     def memory(self) -> float:
         """Resident megabytes of the process and its children."""
@@ -248,7 +264,8 @@ def fill_theirs(folder: Path, experiment: str) -> None:
 
 def measured(server: Server, searched: str, folder: Path) -> dict[str, float]:
     """The figures of a server: rates, or seconds and megabytes where they say so."""
-    found = {"cold start s": server.start, "idle MB": server.memory()}
+    found = {"cold start s": server.start, "to a first question s": server.first}
+    found["idle MB"] = server.memory()
     experiment = server.ask("POST", API + "experiments/create", {"name": "bench"})["experiment_id"]
     run = server.ask("POST", API + "runs/create", {"experiment_id": experiment})["run"]["info"]
     found["create run /s"] = server.rate(
@@ -264,6 +281,11 @@ def measured(server: Server, searched: str, folder: Path) -> dict[str, float]:
     )
     found["get run /s"] = server.rate("GET", API + f"runs/get?run_id={run['run_id']}", turns=TURNS * 10)
     found["points /s"] = 1000 * _batches(server, run["run_id"])
+    runs = [
+        server.ask("POST", API + "runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
+        for _ in range(CLIENTS)
+    ]
+    found[f"points of {CLIENTS} clients /s"] = 1000 * _batches_of_many(server, runs)
     asked = {
         "experiment_ids": [searched],
         "filter": FILTER,
@@ -278,31 +300,76 @@ def measured(server: Server, searched: str, folder: Path) -> dict[str, float]:
 
 def _batches(server: Server, run: str) -> float:
     """Batches of 1,000 metrics a second; each is of steps of its own."""
-    spent = []
     server.connect()
+    return 1 / statistics.median(server.seconds(request) for request in _logged(run))
+
+
+def _batches_of_many(server: Server, runs: list[str]) -> float:
+    """Such batches a second of as many clients at once as there are runs."""
+    sent = [(server.connection(), _logged(run)) for run in runs]
+    with ThreadPoolExecutor(len(runs)) as clients:
+        begun = time.perf_counter()
+        for _ in clients.map(lambda each: [exchanged(each[0], request) for request in each[1]], sent):
+            pass
+        spent = time.perf_counter() - begun
+    for connection, _ in sent:
+        connection.close()
+    return sum(len(requests) for _, requests in sent) / spent
+
+
+def _logged(run: str) -> list[bytes]:
+    requests = []
     for turn in range(max(3, TURNS // 5)):
         metrics = [
             {"key": f"k{at % 10}", "value": at / 7, "timestamp": 1, "step": turn * 1000 + at}
             for at in range(1000)
         ]
-        request = encoded("POST", API + "runs/log-batch", {"run_id": run, "metrics": metrics})
-        spent.append(server.seconds(request))
-    return 1 / statistics.median(spent)
+        requests.append(encoded("POST", API + "runs/log-batch", {"run_id": run, "metrics": metrics}))
+    return requests
 
 
 def _moved(server: Server, path: str, folder: Path) -> dict[str, float]:
     """Megabytes a second of one file by curl, up once and down thrice."""
-    source = folder / "large.bin"
-    with source.open("wb") as target:
+    source = _random_file(folder)
+    url = f"http://127.0.0.1:{server.port}{ARTIFACTS}{path}"
+    size = source.stat().st_size / 1e6
+    up = size / _curled("-T", str(source), url)
+    source.unlink()
+    return {"upload MB/s": up, "download MB/s": size / _downloaded(url)}
+
+
+def _random_file(folder: Path) -> Path:
+    made = folder / "large.bin"
+    with made.open("wb") as target:
         for _ in range(BYTES >> 20):
             target.write(os.urandom(1 << 20))
-    url = f"http://127.0.0.1:{server.port}{ARTIFACTS}{path}"
-    curl = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total}"]
-    up = float(subprocess.run([*curl, "-T", str(source), url], capture_output=True, check=True).stdout)
-    down = [float(subprocess.run([*curl, url], capture_output=True, check=True).stdout) for _ in range(3)]
-    size = source.stat().st_size / 1e6
-    source.unlink()
-    return {"upload MB/s": size / up, "download MB/s": size / statistics.median(down)}
+    return made
+
+
+def _curled(*arguments: str) -> float:
+    command = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total}", *arguments]
+    return float(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def _downloaded(url: str) -> float:
+    return statistics.median(_curled(url) for _ in range(3))
+
+
+def limits(folder: Path) -> dict[str, float]:
+    """Megabytes a second that nothing is faster than: of such a file from nginx by curl, and written to this disk and synced."""
+    source = _random_file(folder)
+    size, found = source.stat().st_size / 1e6, {}
+    content = source.read_bytes()
+    begun = time.perf_counter()
+    with (folder / "written.bin").open("wb") as target:
+        target.write(content)
+        target.flush()
+        os.fdatasync(target.fileno())
+    found["written and synced MB/s"] = size / (time.perf_counter() - begun)
+    if NGINX is not None:
+        with nginx(folder, folder) as url:
+            found["nginx's download MB/s"] = size / _downloaded(f"{url}/large.bin")
+    return found
 
 
 def test_mlflows_interface(tmp_path: Path) -> None:
@@ -313,6 +380,11 @@ def test_mlflows_interface(tmp_path: Path) -> None:
         many = server.ask("GET", API + "experiments/get-by-name?experiment_name=many")["experiment"]
         mine = measured(server, many["experiment_id"], tmp_path)
     record("mlflow", size=_size(), **{name: f"{figure:,.4g}" for name, figure in mine.items()})
+    record(
+        "mlflow, limits",
+        size=_size(),
+        **{name: f"{figure:,.4g}" for name, figure in limits(tmp_path).items()},
+    )
     if not GENUINE:
         return
     folder = tmp_path / "genuine"

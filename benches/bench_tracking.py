@@ -295,6 +295,30 @@ def test_questions_driven_by_wrk_while_points_arrive(tmp_path, start, started):
         record(f"questions over HTTP by wrk, 5,000 points/s arriving, {what}", size=size, **answers)
 
 
+def test_asked_by_hand_of_a_directory(tmp_path):
+    """What a person waits for at the command line, a process each time, with no server."""
+    data, _ = stored(tmp_path / "data")
+    commands = {
+        "runs_by_filter": ["runs", "demo", "--filter", QUESTIONS["metric_and_param_by_metric"][1]["filter"], "-n", "5"],
+        "sql_by_metric": ["sql", "demo", 'select id from runs where "summary.m1" < 0.5 order by "summary.m2" desc limit 5'],
+        "sql_group": ["sql", "demo", 'select "config.opt", count(*), avg("summary.m1") from runs group by 1 order by 1'],
+    }  # fmt: skip
+    figures = {}
+    for name, command in commands.items():
+        took = []
+        for _ in range(STARTS):
+            begun = time.perf_counter()
+            said = subprocess.run(
+                [sys.executable, "-m", "runstone", "--store", str(data), *command],
+                capture_output=True,
+                check=True,
+            )
+            took.append(time.perf_counter() - begun)
+            assert said.stdout.count(b"\n") == 6
+        figures[name] = f"{statistics.median(took):.2f} s"
+    record("asked by hand of a directory, a process each time", size=f"{RUNS:,} runs of 50 fields", **figures)
+
+
 def test_start_to_the_first_query(tmp_path):
     """From the start of a server's process to its first page of runs, of many and of one."""
     data, _ = stored(tmp_path / "data")

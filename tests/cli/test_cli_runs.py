@@ -13,6 +13,7 @@ from commandline import running
 import runstone
 from runstone.cli import exits
 from runstone.domain.bundle import state_of_project
+from runstone.domain.runs import columns
 
 
 @pytest.fixture
@@ -291,3 +292,13 @@ def test_the_history_of_a_run(ok, opened):
         "lr": 0.1,
         "opt": {"name": "adam"},
     }
+
+
+def test_work_that_takes_long_is_told_once(filled, run, monkeypatch):
+    monkeypatch.setattr(columns, "TELL", -1)
+    told = run("--store", filled, "sql", "p", "select count(*) n from runs")
+    assert (told.code, told.out) == (0, "n\n3\n")
+    assert "runstone: making columns of project " in told.err
+    assert told.err.count("\n") == 1
+    told = run("--store", filled, "--json", "sql", "p", "select count(*) n from runs")
+    assert (told.code, told.err) == (0, "")

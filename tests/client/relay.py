@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -16,7 +17,8 @@ class Relay:
     ``cut_down_after``: bytes of all other answers (``down``) after which a connection is cut, once.
     ``flip``: (offset in the file, times): one bit of that byte is flipped on its way.
     ``stall_after``: bytes of file bodies after which nothing moves any more; ``rate`` bytes a second for each connection.
-    ``refuse``: new connections are closed at once.
+    ``cut_up_after``: bytes from clients after which a connection is cut, once; ``when_cut`` is called before anybody notices, and with
+    ``refuse_when_cut`` every other connection is cut too. ``refuse``: new connections are closed at once.
     ``flip_up``: bytes from clients after which one bit is flipped; ``drop_answers_to``: a request line whose answer is lost.
     ``body`` counts bytes of file bodies that were passed on to clients, ``down`` those of all other answers, ``up`` bytes from them.
     """
@@ -31,6 +33,7 @@ class Relay:
         self.cut_after: int | None = None
         self.cuts = 0
         self.cut_up_after: int | None = None
+        self.when_cut: Callable[[], object] = lambda: None
         self.cut_down_after: int | None = None
         self.flip: list[int] | None = None
         self.flipped = 0
@@ -108,6 +111,7 @@ class Relay:
                     self.cut_up_after = None
                     self.cuts += 1
                     time.sleep(0.05)
+                    self.when_cut()
                     if self.refuse_when_cut:
                         self.refuse = True
                         self.hang_up()

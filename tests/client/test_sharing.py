@@ -11,6 +11,7 @@ from runstone.client import partial
 from runstone.client.cache import Cache
 from runstone.client.fetch import fetch
 from runstone.client.remote import Remote
+from runstone.testing.served import served
 
 SIZE = 24 << 20
 
@@ -95,3 +96,22 @@ def test_where_blocks_cannot_be_shared_they_are_copied(server, disk, tmp_path, m
     monkeypatch.setattr(partial.fcntl, "ioctl", unable)
     fetch(second.name, tmp_path / "two", **options).release()
     assert (tmp_path / "two" / "model.bin").read_bytes()[100:] == before[100:]
+
+
+@pytest.mark.root
+def test_a_cache_shares_the_blocks_of_a_server_on_the_same_file_system(disk, tmp_path):
+    data = random.Random(10).randbytes(SIZE)
+    with served(disk / "data") as server, Remote(server.url, cache=tmp_path / "put") as remote:
+        stored = put(remote, tmp_path / "m", data)
+        start = used(disk)
+        found = fetch(stored.name, url=server.url, cache=disk / "cache" / "near")
+        assert (found.bytes_fetched, found.bytes_reused) == (0, SIZE)
+        assert used(disk) - start < 2 << 20
+        brought = (found.path / "model.bin").resolve()
+        assert brought.read_bytes() == data
+        brought.chmod(0o600)
+        with brought.open("r+b") as file:
+            file.write(b"damage")
+        found.release()
+        with remote.open_file(stored.name, "model.bin") as file:
+            assert file.read() == data

@@ -201,18 +201,81 @@ def test_what_was_freed_before_it_could_be_locked_is_not_mapped(tmp_path):
     packs.path(7).parent.mkdir()
     packs.path(7).write_bytes(os.urandom(100_000))
     file = near.PlannedFile(path="a", size=40_000, places=((str(packs.path(7)), 10_000, 40_000),))
-    handle, offset = near.hold(file)
-    assert offset == 10_000
+    ((start, handle, offset, length),) = near.hold(file)
+    assert (start, offset, length) == (0, 10_000, 40_000)
     with pytest.raises(BlockingIOError):
         packs.punch(7, 0, 60_000)
     os.close(handle)
     assert packs.punch(7, 45_000, 20_000)
     assert near.hold(file) is None
+    path = str(packs.path(7))
+    both = near.PlannedFile(path="a", size=60_000, places=((path, 70_000, 20_000), (path, 10_000, 40_000)))
+    assert near.hold(both) is None
+    assert packs.punch(7, 70_000, 20_000), "a lock was left behind"
 
 
-def test_a_pinned_key_is_asked_for_on_the_same_machine_too(server, remote, stored, cache):
+def changed_in(weights, names):
+    """The same tensors, some bytes of some of them changed."""
+    changed = {name: array.copy() for name, array in weights.items()}
+    for name in names:
+        changed[name].view(numpy.uint8)[500_000:500_010] += 1
+    return changed
+
+
+@pytest.fixture(scope="module")
+def scattered(remote, tmp_path_factory):
+    """Versions of ``local/demo/scattered`` whose file lies in several places: with one tensor of 16 changed, with all of them, and shifted."""
+    noise = numpy.random.default_rng(6)
+    weights = {f"layer.{n:02}": noise.standard_normal(250_000, numpy.float32) for n in range(16)}
+    versions = [weights, changed_in(weights, ["layer.07"]), changed_in(weights, weights), weights]
+    for number, tensors in enumerate(versions, 1):
+        folder = tmp_path_factory.mktemp("scattered")
+        # The header of the last one has another length: no tensor has the alignment there that it had in the first.
+        save_file(tensors, folder / "model.safetensors", metadata={"n": "x" * 13 if number == 4 else "x"})
+        remote.put("demo/scattered", folder)
+    return versions
+
+
+def test_a_file_that_lies_in_several_places_is_mapped_there_too(server, scattered, cache):
+    weights = scattered[1]
+    with load("local/demo/scattered@v2", url=server.url, cache=cache) as found:
+        assert found.near and found.bytes_fetched == 0
+        assert found.lock() is None
+        for name, expected in weights.items():
+            assert found[name].tobytes() == expected.tobytes()
+            assert found[name].flags.aligned and not found[name].flags.writeable
+            place = found.place(name)
+            assert os.pread(place.handle, place.length, place.offset) == expected.tobytes()
+            assert (".pack" in os.readlink(f"/proc/self/fd/{place.handle}")) == (name != "layer.07")
+        kept = found["layer.07"]
+        handles = {found.place(name).handle for name in weights}
+    assert kept.tobytes() == weights["layer.07"].tobytes()
+    for handle in handles:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(handle)
+    with pytest.raises(Invalid, match="closed"):
+        found["layer.01"]
+    assert not cache.exists()
+    with load("local/demo/scattered@v2", url=server.url, cache=cache, rank=1, of=5) as found:
+        assert found.near
+        assert all(found[name].tobytes() == each[50_000:100_000].tobytes() for name, each in weights.items())
+
+
+@pytest.mark.parametrize("version", [3, 4], ids=["changed everywhere", "not aligned"])
+def test_what_would_mostly_be_copied_goes_by_the_cache(server, scattered, cache, version):
+    with load(f"local/demo/scattered@v{version}", url=server.url, cache=cache) as found:
+        assert not found.near
+        for name, expected in scattered[version - 1].items():
+            assert found[name].tobytes() == expected.tobytes()
+    with load(f"local/demo/scattered@v{version}", url=server.url, cache=cache, tensors=["layer.03"]) as one:
+        assert one["layer.03"].tobytes() == scattered[version - 1]["layer.03"].tobytes()
+
+
+def test_with_a_pinned_key_what_lies_on_the_same_machine_is_verified_into_the_cache(
+    server, remote, stored, cache
+):
     with load(NAME, url=server.url, cache=cache, log_key=remote.log_key()) as found:
-        assert not found.near and found.bytes_fetched > 0
+        assert not found.near and found.bytes_fetched == 0 and found.bytes_reused > 0
 
 
 def _reader(number, url, cache, ready, done):

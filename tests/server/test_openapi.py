@@ -77,7 +77,7 @@ def fill(caller: Caller) -> None:
 
 def described_dialects() -> list[Dialect]:
     """Those of our own protocol; other clients' protocols have descriptions of their own."""
-    return [dialect for dialect in (dialects.first(), *dialects.others()) if dialect.name in DESCRIBED]
+    return [dialect for dialect in dialects.shipped() if dialect.name in DESCRIBED]
 
 
 def operations() -> Iterator[Any]:

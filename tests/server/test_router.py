@@ -20,11 +20,14 @@ class Few:
         "/a/{x}/rest",
         "/c/{x}/d",
         "/{y}/e/f",
+        "/r/{x}/{y}/go/{z}",
     )
 
     def routes(self) -> Iterator[Route]:
         yield from (Route("GET", path, print, "") for path in self.paths)
         yield Route("PUT", "/a/{x}", print, "")
+        yield Route("GET", "/r/{y}/go/{z...}", print, "", behind=True)
+        yield Route("GET", "/c/{y}/d", print, "", behind=True)
         yield Route("HEAD", "/a/{x}/b", repr, "")
 
     def problem(self, error: object, request_id: str) -> Raw:
@@ -34,7 +37,7 @@ class Few:
 @pytest.fixture
 def router() -> Router:
     made = Router()
-    made.add(Few())
+    made.add(Few(), Few().routes())
     return made
 
 
@@ -56,6 +59,10 @@ def path_of(match: Match | None) -> str | None:
         ("/c/x%2Fy/d", "/c/{x}/d", {"x": "x/y"}),
         ("/c/%E2%82%AC/d", "/c/{x}/d", {"x": "€"}),
         ("/c/a+b/d", "/c/{x}/d", {"x": "a+b"}),
+        ("/r/1/2/go/3", "/r/{x}/{y}/go/{z}", {"x": "1", "y": "2", "z": "3"}),
+        ("/r/1/go/go/3", "/r/{x}/{y}/go/{z}", {"x": "1", "y": "go", "z": "3"}),
+        ("/r/1/go/2", "/r/{y}/go/{z...}", {"y": "1", "z": "2"}),
+        ("/r/go/go/go", "/r/{y}/go/{z...}", {"y": "go", "z": "go"}),
         ("/", None, {}),
         ("/a/", None, {}),
         ("/b", None, {}),
@@ -85,7 +92,7 @@ def test_a_head_of_its_own_goes_before_that_of_get(router: Router):
 
 def test_two_routes_of_one_name_are_a_defect(router: Router):
     with pytest.raises(ValueError, match="two routes for GET /a"):
-        router.add(Few())
+        router.add(Few(), Few().routes())
 
 
 @pytest.mark.parametrize("path", ["/c/%ff/d", "/c/%C3/d", "/c/\udcff/d"])

@@ -42,6 +42,19 @@ def note(message: str) -> None:
     sys.stderr.write(text.printable(message) + "\n")
 
 
+def follow(logger: str, *, shown: bool) -> None:
+    """Says, or keeps quiet about, what a logger is told from now on, such as how far long work is."""
+    import logging
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(f"runstone: {record.getMessage()}")
+
+    found = logging.getLogger(logger)
+    found.setLevel(logging.INFO)
+    found.handlers = [Notes()] if shown else []
+
+
 def error(problem: RunstoneError, *, as_json: bool) -> None:
     """Says what went wrong in one line, or as a problem document (RFC 9457)."""
     if not as_json:

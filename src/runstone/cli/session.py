@@ -69,6 +69,7 @@ class Session:
         if url:
             return runstone.connect(url, key=self.key or None)
         path = self.directory("this") if create else self.existing("this")
+        output.follow("runstone.columns", shown=not self.json)
         return runstone.open(path, create=create)
 
     def answer(self, value: Any, lines: output.Lines) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import structs
 
-from runstone.client import names, origin, trust
+from runstone.client import names, near, origin, trust
 from runstone.client import plan as plans
 from runstone.client.cache import Cache
 from runstone.client.eviction import make_room
@@ -28,7 +28,6 @@ from runstone.errors import Missing, RunstoneError, Unreachable
 T = TypeVar("T")
 Deliver = Callable[["Bringing", Goods, Name], T]
 
-MAX_PLAN = 1 << 30
 REPORT_SECONDS = 5.0
 MAX_REPORTS, MAX_REPORTED = 8, 4 << 20
 
@@ -160,7 +159,7 @@ class Bringing:
             headers["If-None-Match"] = last.etag
         path = f"{names.version_url(name)}/plan"
         response = self.http.request("GET", path, headers=headers, accept=(304,))
-        body = self.http.body_of(response, MAX_PLAN)
+        body = self.http.body_of(response, plans.MAX_PLAN)
         signed = response.headers.get(trust.HEADER, "")
         if response.status == 304 and last is not None:
             goods = structs.replace(last, signed=signed)
@@ -174,12 +173,27 @@ class Bringing:
         """Brings contents into the cache: those of files by path, whole or (with runs of chunks) in part."""
         if self.stale:
             raise Missing("the cache does not hold every file any more")
-        version = goods.plan.version
-        base = names.version_url(name._replace(version=str(version.number)))
-        wanted = [
-            Wanted(held, f"{base}/files/{origin.quote_path(path)}", path, runs)
-            for path, held, runs in missing
-        ]
+        exact = name._replace(version=str(goods.plan.version.number))
+        base = names.version_url(exact)
+        # The plan was asked for by name; with it on what follows too, a long fetch would be several in the lineage.
+        http = self.http.sibling(without=CONSUMER)
+        pieces: dict[str, tuple[near.Piece, ...]] = {}
+        try:
+            pieces = _pieces(http, exact, {path for path, _, _ in missing})
+            self._transfer(
+                http,
+                base,
+                name,
+                [
+                    Wanted(held, f"{base}/files/{origin.quote_path(path)}", path, runs, pieces.get(path, ()))
+                    for path, held, runs in missing
+                ],
+            )
+        finally:
+            http.close()
+            near.release(piece for held in pieces.values() for piece in held)
+
+    def _transfer(self, http: Http, base: str, name: Name, wanted: list[Wanted]) -> None:
         make_room(self.cache, sum(each.size for each in wanted))
         collection = str(name._replace(version=""))
 
@@ -187,8 +201,6 @@ class Bringing:
             for found in self._plans.of_collection(collection):
                 yield from found.contents().values()
 
-        # The plan was asked for by name; with it on each range too, a long fetch would be several in the lineage.
-        http = self.http.sibling(without=CONSUMER)
         run = Transfer(
             http,
             self.cache,
@@ -200,10 +212,20 @@ class Bringing:
         try:
             run.run()
         finally:
-            http.close()
             if run.damaged:
                 _report(self.http, base, run.damaged)
         self.moved = (self.moved[0] + run.fetched, self.moved[1] + run.reused)
+
+
+def _pieces(http: Http, name: Name, paths: set[str]) -> dict[str, tuple[near.Piece, ...]]:
+    """Where files lie, by path, if the server is on this machine and they can be read: what is copied from there is verified like what is sent."""
+    found: dict[str, tuple[near.Piece, ...]] = {}
+    plan = near.ask(http, name)
+    for file in plan.files if plan is not None else ():
+        held = near.hold(file) if file.path in paths else None
+        if held is not None:
+            found[file.path] = held
+    return found
 
 
 def _report(http: Http, base: str, damaged: list[tuple[Wanted, int, int]]) -> None:

@@ -12,6 +12,8 @@ from runstone._native.digests import verify_chunks, xet_file_hash
 from runstone.errors import Corrupt
 from runstone.types import VersionInfo
 
+#: Bytes of an answer.
+MAX_PLAN = 1 << 30
 CHUNK_RECORD = 44
 CHUNK_HASH = 32
 MAX_CHUNK = 128 << 10

@@ -14,12 +14,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from runstone._native.digests import check_chunks
+from runstone._native.digests import check_chunks, verify_chunks
 from runstone.client import verify
 from runstone.client.cache import Cache
 from runstone.client.eviction import make_room
 from runstone.client.http import Http, retry_after
 from runstone.client.lock import FileLock
+from runstone.client.near import Piece, in_pieces
 from runstone.client.partial import Partial
 from runstone.client.plan import Content
 from runstone.client.response import Response
@@ -44,12 +45,13 @@ REQUEST_WORTH = 64 << 10
 
 
 class Wanted(NamedTuple):
-    """A content to bring, whole or in part, and the URL path of a file that has it."""
+    """A content to bring, whole or in part, the URL path of a file that has it, and the pieces of that on this machine, if they are known."""
 
     content: Content
     url: str
     name: str
     runs: Runs = None
+    pieces: tuple[Piece, ...] = ()
 
     @property
     def size(self) -> int:
@@ -71,12 +73,12 @@ class _Active:
 
 
 class _Span(NamedTuple):
-    """A run of chunks to bring: from the server, or from a file of this host, ``shift`` bytes further on in it."""
+    """A run of chunks to bring: from the server, or from a file of this host, the cache's or the server's own, ``shift`` bytes further on in it."""
 
     active: _Active
     start: int
     stop: int
-    source: Content | None = None
+    source: Content | Piece | None = None
     shift: int = 0
 
     @property
@@ -271,8 +273,12 @@ class Transfer:
             self._admit(active)
             return False
         stretches, lacking = self._sources.stretches(partial)
+        near, lacking = in_pieces(wanted.pieces, partial.offsets, lacking)
         # What crosses the network first: it takes longest, and the rest is copied meanwhile.
         spans = [_Span(active, start, stop) for start, stop in lacking]
+        spans += [
+            _Span(active, start, stop, piece, piece.offset - piece.start) for piece, start, stop in near
+        ]
         spans += [_Span(active, each.start, each.stop, each.content, each.shift) for each in stretches]
         with self._changed:
             self._spans.extend(spans)
@@ -329,59 +335,73 @@ class Transfer:
                     self._spans.appendleft(span._replace(start=at))
                     self._changed.notify()
 
-    def _copy(self, span: _Span, source: Content, buffer: memoryview) -> None:
-        """Takes a run of chunks in that another file has. It was verified before, so that only rot is looked for.
+    def _copy(self, span: _Span, source: Content | Piece, buffer: memoryview) -> None:
+        """Takes a run of chunks in that another file has. What the cache has was verified before, so that only rot is looked for.
 
         Blocks are shared where the file system can (XFS, Btrfs). Else it goes through a buffer: copy_file_range takes two to five times as long then
-        (measured on ext4).
+        (measured on ext4). The blocks of a piece that is held do not change: they may be shared first, and looked at there.
         """
-        active, offsets = span.active, span.active.partial.offsets
+        if isinstance(source, Piece):
+            first, end = self._share(span, source.handle)
+            self._take_copies(span, (first, end), source.handle, buffer, verify_chunks, in_place=True)
+            for run in ((span.start, first), (end, span.stop)):
+                self._take_copies(span, run, source.handle, buffer, verify_chunks)
+            return
         path = self._cache.find(source)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path is not None else -1
         except FileNotFoundError:  # evicted just now
             handle = -1
         if handle < 0:
-            self._lack(active, span.start, span.stop)
+            self._lack(span.active, span.start, span.stop)
             return
         try:
+            # As many chunks as the file system lets two files share, without a look at them: they stay the ones that were verified.
             first, end = self._share(span, handle)
+            if first < end:
+                self._note_copy(span.active, first, end)
             for run in ((span.start, first), (end, span.stop)):
-                for start, stop in verify.batches(offsets, *run):
-                    view = buffer[: offsets[stop] - offsets[start]]
-                    if verify.read_fully(handle, view, offsets[start] + span.shift):
-                        self._take_copy(active, start, stop, view)
-                    else:
-                        self._lack(active, start, stop)
+                self._take_copies(span, run, handle, buffer, check_chunks)
         finally:
             os.close(handle)
 
     def _share(self, span: _Span, handle: int) -> tuple[int, int]:
-        """Takes as many chunks as the file system lets two files share, without a look at them: they stay the ones that were verified."""
+        """The run of chunks whose blocks the file system lets the two files share; it is in its place, and not noted yet."""
         shared = (
             span.active.partial.share(span.start, span.stop, handle, span.shift) if self._shares else None
         )
         if shared is None:
             self._shares = False
             return span.start, span.start
-        first, end = shared
-        if first < end:
-            offsets = span.active.partial.offsets
-            done = span.active.partial.note(first, end)
-            self._count(reused=offsets[end] - offsets[first])
-            if done:
-                self._admit(span.active)
-        return first, end
+        return shared
 
-    def _take_copy(self, active: _Active, start: int, stop: int, data: memoryview) -> None:
-        offsets, done, expected = active.partial.offsets, False, start
-        for first, end in verify.good_runs(active.wanted.content, start, stop, data, check_chunks):
-            self._lack(active, expected, first)
-            piece = data[offsets[first] - offsets[start] : offsets[end] - offsets[start]]
-            done = active.partial.write(first, end, piece)
-            self._count(reused=len(piece))
-            expected = end
-        self._lack(active, expected, stop)
+    def _take_copies(
+        self,
+        span: _Span,
+        run: tuple[int, int],
+        handle: int,
+        buffer: memoryview,
+        check: verify.Check,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        """Takes in those chunks of another file that pass a check; ``in_place`` when their blocks are shared already."""
+        active, offsets = span.active, span.active.partial.offsets
+        for start, stop in verify.batches(offsets, *run):
+            view = buffer[: offsets[stop] - offsets[start]]
+            expected = start
+            if verify.read_fully(handle, view, offsets[start] + span.shift):
+                for first, end in verify.good_runs(active.wanted.content, start, stop, view, check):
+                    self._lack(active, expected, first)
+                    piece = view[offsets[first] - offsets[start] : offsets[end] - offsets[start]]
+                    self._note_copy(active, first, end, None if in_place else piece)
+                    expected = end
+            self._lack(active, expected, stop)
+
+    def _note_copy(self, active: _Active, start: int, stop: int, data: memoryview | None = None) -> None:
+        partial = active.partial
+        done = partial.note(start, stop) if data is None else partial.write(start, stop, data)
+        self._count(reused=partial.offsets[stop] - partial.offsets[start])
         if done:
             self._admit(active)
 

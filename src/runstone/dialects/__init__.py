@@ -1,7 +1,7 @@
 """Wire protocols in front of the engine: each a folder that turns requests into domain calls, and holds no rule.
 
 The ones that ship with runstone are named here. Others are found by the entry point group ``runstone.dialects``, whose entries are
-classes like those below. A server starts with the native one; the rest are loaded when a request comes that it does not know.
+classes like those below. Their classes are small; what answers for them is loaded when it is first asked for.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ BUILT_IN = {
 GROUP = "runstone.dialects"
 
 
-def first() -> Dialect:
-    """The dialect that every server speaks from its start."""
-    return _load(BUILT_IN["native"])
+def shipped() -> list[Dialect]:
+    """The dialects that ship with runstone, the native one first."""
+    return [_load(target) for target in BUILT_IN.values()]
 
 
-def others() -> list[Dialect]:
-    """The other dialects: those that ship with runstone, and those that other packages bring."""
+def brought() -> list[Dialect]:
+    """Those that other packages bring."""
     from importlib.metadata import entry_points
 
-    shipped = [_load(target) for name, target in BUILT_IN.items() if name != "native"]
-    return shipped + [entry.load()() for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN]
+    return [entry.load()() for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN]
 
 
 def _load(target: str) -> Dialect:

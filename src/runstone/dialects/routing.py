@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any, Protocol
 
 import msgspec
@@ -143,7 +144,8 @@ class Route(msgspec.Struct, frozen=True):
     are Structs that the request is decoded to; ``answer`` is the type of what comes back. A ``blocking`` handler runs in a thread;
     one that ``streams`` is a coroutine function and reads the body itself. An ``open`` route needs no principal; a ``signed`` one
     takes its principal from the signature of its address; one for a ``token`` takes those that :meth:`Services.token` makes, beside
-    keys; an ``anonymous`` one may be asked without any. ``also`` are other statuses of success.
+    keys; an ``anonymous`` one may be asked without any. ``also`` are other statuses of success. A route that is ``behind`` is meant by
+    those paths only that no other route takes.
     """
 
     method: str
@@ -156,7 +158,8 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     media_type: str = JSON
     blocking: bool = False
-    #: A blocking handler whose answer depends on the store, the path, the query, the body and the principal, and on nothing else.
+    #: A blocking handler whose answer depends on the store, the path, the query, the body, the principal and ``fields``, and on nothing else:
+    #: the server encodes it once, and gives it until the next commit; to GET from its hot lane.
     remembered: bool = False
     streams: bool = False
     open: bool = False
@@ -167,16 +170,46 @@ class Route(msgspec.Struct, frozen=True):
     #: The body of a route that streams may come with a Content-Encoding, which the handler undoes.
     encoded: bool = False
     also: tuple[int, ...] = ()
+    behind: bool = False
     #: Media types that the handler can answer with besides JSON and MessagePack, if Accept names one.
     also_as: tuple[str, ...] = ()
     #: Request header fields that the route requires, with what they hold.
     needs: Mapping[str, str] = {}
-    #: A handler that gives the same answer at once, or None when it would have to wait: for the server's hot lane.
+    #: A handler that gives the same answer at once, or None when it would have to wait: for the server's hot lane. It looks at no other
+    #: header field than ``fields``.
     hot: Callable[[Call], Any] | None = None
+    #: Header fields that the handler looks at or that its clients send, beside those that every route has.
+    fields: tuple[str, ...] = ()
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Routes of a dialect that are loaded when the first path is asked for whose beginning the regular expression ``claims`` matches.
+
+    They are the ROUTES of the ``modules`` of a ``package``.
+    """
+
+    claims: str
+    package: str
+    modules: tuple[str, ...]
+
+    def routes(self) -> Iterator[Route]:
+        """The routes; loads them."""
+        for module in self.modules:
+            yield from import_module(f"{self.package}.{module}").ROUTES
+
+
+def routes_of(parts: Iterable[Part]) -> Iterator[Route]:
+    """The routes of all parts of a dialect."""
+    for part in parts:
+        yield from part.routes()
 
 
 class Dialect(Protocol):
-    """A wire protocol in front of the engine. One that words messages to webhooks has them in ``channels`` too (:mod:`runstone.domain.webhooks`)."""
+    """A wire protocol in front of the engine.
+
+    One whose routes need not all be loaded at once has ``parts``, which together have them all. One that words messages to webhooks has them
+    in ``channels`` (:mod:`runstone.domain.webhooks`).
+    """
 
     name: str
     #: Paths that begin so are this dialect's, with or without a route, and so are their errors.

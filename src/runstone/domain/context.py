@@ -26,6 +26,9 @@ class Principal(msgspec.Struct, frozen=True):
 LOCAL = Principal("local", admin=True)
 
 
+#: Whoever asks what anybody may.
+NOBODY = Principal("")
+
 #: Who comes without a key. No user can have the name.
 ANONYMOUS = Principal("(anonymous)")
 

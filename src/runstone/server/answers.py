@@ -33,6 +33,7 @@ class _Key(NamedTuple):
     asker: tuple[Principal, str, str]
     packed: bool
     asked: bytes
+    fields: tuple[str | None, ...]
 
 
 class Answers:
@@ -62,6 +63,15 @@ class Answers:
             self.again += 1
         # Nobody who goes away takes the answer from the others.
         return await asyncio.shield(held)
+
+    def known(self, route: Route, call: Call) -> Raw | None:
+        """What :meth:`of` answers without making it, or None."""
+        if self._latest() != self._commit or (key := _key(route, call)) is None:
+            return None
+        held = self._held.get(key)
+        if held is None or not held.done() or held.cancelled() or held.exception() is not None:
+            return None
+        return held.result()
 
     def _made(self, key: _Key, made: asyncio.Future[Raw]) -> None:
         failed = made.cancelled() or made.exception() is not None
@@ -93,7 +103,8 @@ def _key(route: Route, call: Call) -> _Key | None:
         return None
     if len(asked) > MAX_ASKED:
         return None
-    return _Key(route.method, route.path, call.ctx.asker, call.packed, asked)
+    fields = tuple(call.headers.get(name) for name in route.fields)
+    return _Key(route.method, route.path, call.ctx.asker, call.packed, asked, fields)
 
 
 def _encoded(route: Route, call: Call) -> Raw:

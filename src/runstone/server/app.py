@@ -17,11 +17,10 @@ from aiohttp import web
 
 from runstone.dialects.native.problem import members
 from runstone.dialects.routing import Call, Download, Events, Raw, Reply, Stream, Work
-from runstone.domain import integrity, limits
-from runstone.domain.context import ANONYMOUS, Context, Principal
+from runstone.domain import limits
+from runstone.domain.context import ANONYMOUS, NOBODY, Context, Principal
 from runstone.errors import Busy, Corrupt, Invalid, Malformed, MethodNotAllowed, RunstoneError, UnknownPath
 from runstone.server import codec, responses
-from runstone.server.answers import Answers
 from runstone.server.core import SECURITY, Core
 from runstone.server.requests import Request, inflated
 from runstone.server.router import Endpoint, Match
@@ -44,7 +43,6 @@ class App:
         self.streamer = Streamer(
             on_damage=self._on_damage, stall_seconds=options.stall_seconds, stall_bytes=options.stall_bytes
         )
-        self.answers = Answers(core.store.index.last_commit, core.in_thread)
         self.metrics.watch(self._gauges)
 
     async def close(self) -> None:
@@ -143,7 +141,7 @@ class App:
                 self.metrics.uploads -= 1
                 self.metrics.count("received_bytes", request.taken)
         elif route.remembered:
-            found = await self.answers.of(route, call)
+            found = await self.core.answers.of(route, call)
         elif route.blocking:
             found = await self.core.in_thread(route.handler, call)
         else:
@@ -181,7 +179,7 @@ class App:
             given: Signature = codec.decode_query(request.raw_query, Signature)
             return self.core.signer.principal(request.method, segments, given)
         if route.open:
-            return _NOBODY
+            return NOBODY
         authorization = request.headers.get("Authorization")
         if authorization is None and (session := self.core.sessions.given(request.headers)) is not None:
             return self.core.sessions.principal(session, request.method, request.headers)
@@ -313,6 +311,8 @@ class App:
         await self.core.in_thread(self._withdraw, body)
 
     def _withdraw(self, body: Any) -> None:
+        from runstone.domain import integrity
+
         # What the pump met on its own account (a file that is too short, a disk that fails) is not known to the store yet.
         try:
             body.segments(0, body.size)
@@ -327,10 +327,7 @@ class App:
         streams: dict[str, float] = {
             f"streams_{name}": value for name, value in self.streamer.gauges().items()
         }
-        return streams | {"log_dropped": self.core.log.dropped, "answers_again": self.answers.again}
-
-
-_NOBODY = Principal("")
+        return streams | {"log_dropped": self.core.log.dropped, "answers_again": self.core.answers.again}
 
 
 def _token_in(authorization: str | None) -> str:

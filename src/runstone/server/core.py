@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from runstone import dialects
 from runstone.config import ServerOptions
-from runstone.dialects.routing import Dialect, Raw
+from runstone.dialects.routing import Raw
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import Conflict, RunstoneError, UnknownPath
 from runstone.server.access import AccessLog
+from runstone.server.answers import Answers
 from runstone.server.authentication import Authenticator
 from runstone.server.commits import Commits
 from runstone.server.fetches import Fetches
@@ -29,9 +29,10 @@ from runstone.server.metrics import Metrics
 from runstone.server.near import Near
 from runstone.server.own import Own
 from runstone.server.pages import Pages
-from runstone.server.router import Endpoint, Match, Router, segments_of
+from runstone.server.router import Endpoint, Match, segments_of
 from runstone.server.sessions import Sessions
 from runstone.server.signing import Signer
+from runstone.server.spoken import Spoken
 from runstone.server.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -76,19 +77,16 @@ class Core:
         self.throttle = Throttle(options.rate)
         self.near = Near(store)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="domain")
+        self.answers = Answers(store.index.last_commit, self.in_thread)
         store.private_webhooks = options.private_webhooks
         self._courier: Courier | None = None
-        self.router = Router()
+        self._courier_lock = threading.Lock()
         self.own = Own(self)
         self.pages = Pages(self.sessions.reader)
-        self.dialects: list[Dialect] = [dialects.first(), self.own, self.sessions, self.pages]
-        for dialect in self.dialects:
-            self.router.add(dialect)
+        self.spoken = Spoken((self.own, self.sessions, self.pages))
         #: Set when the server stops: what is being answered is the last of its connection.
         self.draining = False
         self.commits = Commits(store.index.last_commit, lambda: self.draining)
-        self._all_installed = False
-        self._installing = threading.Lock()
         self._matches: dict[str, tuple[list[str], Match]] = {}
         self._claims: set[str] = set()
         self._claims_lock = threading.Lock()
@@ -113,9 +111,7 @@ class Core:
         if found is not None:
             return found
         segments = segments_of(raw_path)
-        match = self.router.find(segments)
-        if match is None and self._install_others():
-            match = self.router.find(segments)
+        match = self.spoken.find(segments)
         if match is None:
             raise UnknownPath(
                 f"there is nothing at /{'/'.join(segments):.500}; /api/v1/openapi.json lists what there is"
@@ -125,34 +121,22 @@ class Core:
         self._matches[raw_path] = segments, match
         return segments, match
 
-    def _install_others(self) -> bool:
-        """Loads the dialects that the server did not start with; whether that was still to be done."""
-        with self._installing:
-            if self._all_installed:
-                return False
-            for dialect in dialects.others():
-                self.dialects.append(dialect)
-                self.router.add(dialect)
-            self._all_installed = True
-            return True
+    def get_courier(self) -> Courier:
+        """What tells webhooks; loads it. Blocking."""
+        with self._courier_lock:
+            if self._courier is None:
+                from runstone.domain.webhooks.courier import Courier
 
-    @property
-    def courier(self) -> Courier:
-        """What tells webhooks; loaded once the server answers."""
-        if self._courier is None:
-            from runstone.domain.webhooks.courier import Courier
-
-            self._courier = Courier(self.store, self._channels)
-        return self._courier
+                self._courier = Courier(self.store, self._channels)
+            return self._courier
 
     def _channels(self) -> list[Channel]:
         """What all dialects have to tell webhooks."""
-        self._install_others()
-        return [channel for dialect in self.dialects for channel in getattr(dialect, "channels", ())]
+        return [channel for dialect in self.spoken.complete() for channel in getattr(dialect, "channels", ())]
 
     def page_at(self, method: str, raw_path: str, accept: str) -> Match | None:
         """The web application, for a browser at an address that :meth:`match` does not know and no dialect claims."""
-        if any(raw_path.startswith(dialect.prefixes) for dialect in self.dialects):
+        if self.spoken.of_path(raw_path) is not None:
             return None
         return self.pages.shown(method, raw_path, accept)
 
@@ -162,8 +146,7 @@ class Core:
         """An error in the shape of the dialect that was spoken, by its route or, failing that, its path."""
         if endpoint is not None:
             return endpoint.dialect.problem(error, request_id)
-        spoken = (dialect for dialect in self.dialects if path.startswith(dialect.prefixes))
-        return next(spoken, self.dialects[0]).problem(error, request_id)
+        return (self.spoken.of_path(path) or self.spoken.dialects[0]).problem(error, request_id)
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """See :meth:`Services.in_thread`."""

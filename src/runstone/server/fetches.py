@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from runstone.domain import content
 from runstone.domain.context import Context
 from runstone.domain.store import Store
 from runstone.errors import RunstoneError
@@ -40,6 +39,10 @@ class Fetches:
             tell()
         with self._lock:
             taken, self._waiting = self._waiting, {}
+        if not taken:
+            return 0
+        from runstone.domain import content
+
         written = 0
         for (_, consumer, version), ctx in taken.items():
             try:

@@ -1,10 +1,11 @@
 """The hot lane: the questions that are asked most, answered before aiohttp sees the request.
 
 aiohttp's parser, task and response take several times as long as the question itself. So when a connection is between requests and what
-arrived is exactly one or more plain requests of a route with a ``hot`` handler (resolving a name, the plan of a fetch, a model version by its
-alias), they are answered here: by the same authentication, the same handler (and so the same policy), the same limits, log and counts. Only
-answers of 200 and 304 come from here, and only such as need not wait for a disk. Whatever is not understood at once, or would be refused,
-goes to aiohttp untouched; a test holds both ways to give the same answers.
+arrived is exactly one or more plain requests of a route that is hot (see :class:`~runstone.dialects.routing.Route`: resolving a name, the
+plan of a fetch, a model version by its alias), or whose answer is known already, they are answered here: by the same authentication, the
+same handler (and so the same policy), the same limits, log and counts. Only answers of 200 and 304 come from here, and only such as need not
+wait for a disk. Whatever is not understood at once, or would be refused, goes to aiohttp untouched; a test holds both ways to give the same
+answers.
 
 An answer is remembered, by a digest of the request as it came, until the next commit of any process, until its key expires, or for a minute.
 While it is, a native thread gives it on the connections that have asked for it (see :mod:`nativelane`), and Python sees those requests only
@@ -22,23 +23,16 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from runstone._native.digests import blake3
-from runstone.dialects.routing import JSON, MSGPACK, Call, Raw
+from runstone.dialects.routing import JSON, MSGPACK, Call, Raw, Route
 from runstone.domain import limits
-from runstone.domain.context import Context
+from runstone.domain.context import NOBODY, Context
 from runstone.server import codec
 from runstone.server.access import AccessLog
 from runstone.server.core import ID_PREFIX, REQUEST_ID, SECURITY, Core, new_request_id
 from runstone.server.metrics import BUCKETS, Metrics
 from runstone.server.nativelane import NativeLane
-from runstone.server.router import segments_of
 
-PREFIX = (
-    b"GET /api/v1/resolve/",
-    b"GET /api/v1/collections/",
-    b"GET /api/2.0/mlflow/registered-models/",
-    b"GET /api/2.0/mlflow/model-versions/",
-    b"GET /api/2.0/mlflow/runs/get?",
-)
+PREFIX = b"GET /"
 _END = b"\r\n\r\n"
 _MAX_HEAD = 4096
 _MAX_ANSWERS = 8192
@@ -47,35 +41,11 @@ _MAX_BODY = 64 << 10
 _MAX_BYTES = 32 << 20
 #: The longest that an answer is remembered, in microseconds: what is signed in it must be young.
 _LONGEST = 60_000_000
-_LINE = re.compile(
-    rb"GET (/api/(?:v1/(?:resolve/[A-Za-z0-9._~/-]+|collections/[A-Za-z0-9._~/-]+/versions/[A-Za-z0-9._~-]+/plan)"
-    rb"|2\.0/mlflow/[a-z-]+/[a-z-]+))(?:\?([A-Za-z0-9._~%+=&@-]+))? HTTP/1\.1\Z"
-)
+_LINE = re.compile(rb"GET (/[A-Za-z0-9._~-][A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~%+=&@-]+))? HTTP/1\.1\Z")
 _FIELD = re.compile(rb"([A-Za-z-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\Z")
-#: Fields that mean nothing to these routes, beside those that are looked at.
-_IGNORED = frozenset(
-    {
-        b"user-agent",
-        b"accept-encoding",
-        b"accept-language",
-        b"traceparent",
-        b"tracestate",
-        b"x-mlflow-client-version",
-    }
-)
-#: Fields that are looked at, here or by the handlers.
-_KNOWN = frozenset(
-    {
-        "host",
-        "accept",
-        "authorization",
-        "x-request-id",
-        "x-runstone-consumer",
-        "x-runstone-near",
-        "x-mlflow-workspace",
-        "if-none-match",
-    }
-)
+#: Fields that mean nothing here, and those that are looked at for every route.
+_IGNORED = frozenset({b"user-agent", b"accept-encoding", b"accept-language", b"traceparent", b"tracestate"})
+_KNOWN = frozenset({"host", "accept", "authorization", "x-request-id", "x-runstone-consumer"})
 #: Fields of an answer whose place is fixed.
 _REASONS = {200: "OK", 304: "Not Modified"}
 
@@ -279,19 +249,23 @@ class Lane:
     def _make(self, head: bytes, peer: Callable[[], str]) -> Answer | None:
         line, *lines = head[:-4].split(b"\r\n")
         target = _LINE.match(line)
-        fields = _fields(lines)
-        if target is None or fields is None:
+        if target is None:
             return None
         core, path, raw = self._core, target[1].decode(), (target[2] or b"").decode()
+        match = core.match(path)[1]
+        route = match.endpoints["GET"].route if "GET" in match.endpoints else None
+        if route is None or not _is_hot(route) or (raw and route.query is None):
+            return None
+        fields = _fields(lines, route)
+        if fields is None:
+            return None
         core.hosts.check_host(fields.get("host"))
-        match = core.router.find(segments_of(path))
-        route = match.endpoints["GET"].route if match is not None and "GET" in match.endpoints else None
-        if match is None or route is None or route.hot is None or (raw and route.query is None):
-            return None
-        authorization = fields.get("authorization")
-        if not core.authenticator.may_try(authorization, peer()):
-            return None
-        principal, until = core.authenticator.principal_until(authorization)
+        principal, until = NOBODY, 0
+        if not route.open:
+            authorization = fields.get("authorization")
+            if not core.authenticator.may_try(authorization, peer()):
+                return None
+            principal, until = core.authenticator.principal_until(authorization)
         consumer = limits.text(
             unquote_to_bytes(fields.get("x-runstone-consumer", "")).decode(), "X-Runstone-Consumer", 256
         )
@@ -300,7 +274,7 @@ class Lane:
         query = codec.decode_query(raw, route.query) if raw or route.query else None
         ctx = Context(principal, consumer=consumer)
         call = Call(core.store, ctx, noting, "GET", match.names, query, None, fields, packed=packed)
-        found = route.hot(call)
+        found = route.hot(call) if route.hot is not None else core.answers.known(route, call)
         if found is None:
             return None
         if not isinstance(found, Raw):
@@ -340,9 +314,17 @@ def _frame(raw: Raw) -> tuple[bytes, bytes]:
     return ("\r\n".join([*first, "X-Request-Id: "])).encode(), ("\r\n".join(["", *then, "Date: "])).encode()
 
 
-def _fields(lines: list[bytes]) -> _Fields | None:
-    """The header fields that matter; None when there is one that aiohttp had better see."""
+def _is_hot(route: Route) -> bool:
+    """Whether a route may be answered here: by somebody who shows a key, or anybody."""
+    return (route.hot is not None or route.remembered) and not (
+        route.signed or route.token or route.anonymous
+    )
+
+
+def _fields(lines: list[bytes], route: Route) -> _Fields | None:
+    """The header fields that matter to a route; None when there is one that aiohttp had better see."""
     found = _Fields()
+    known = _KNOWN.union(name.lower() for name in route.fields)
     for line in lines:
         field = _FIELD.match(line)
         if field is None:
@@ -355,7 +337,7 @@ def _fields(lines: list[bytes]) -> _Fields | None:
             continue
         if name == b"x-request-id" and not REQUEST_ID.match(value):
             return None
-        if name.decode() not in _KNOWN or name.decode() in found:
+        if name.decode() not in known or name.decode() in found:
             return None
         found[name.decode()] = value
     return found

@@ -9,9 +9,8 @@ import msgspec
 
 from runstone import __version__
 from runstone.dialects.native.problem import MEDIA_TYPE as PROBLEM
-from runstone.dialects.routing import JSON, LINES, MSGPACK, Route
+from runstone.dialects.routing import JSON, LINES, MSGPACK, Dialect, Route
 from runstone.errors import by_code
-from runstone.server.router import Endpoint
 from runstone.server.signing import Signature
 
 #: Dialects whose interface is described; the others speak for their own clients, and are described by those.
@@ -62,9 +61,9 @@ _HEADERS = {
 }
 
 
-def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+def describe(dialects: Iterable[Dialect]) -> dict[str, Any]:
     """The whole document."""
-    routes = [endpoint.route for endpoint in endpoints if endpoint.dialect.name in DESCRIBED]
+    routes = [route for dialect in dialects if dialect.name in DESCRIBED for route in dialect.routes()]
     types = list(dict.fromkeys(kind for route in routes for kind in _types(route)))
     schemas, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
     schema_of = dict(zip(types, schemas, strict=True))

@@ -86,5 +86,5 @@ class Own:
         if self._described is None:
             from runstone.server.openapi import describe
 
-            self._described = msgspec.json.encode(describe(self._core.router.endpoints))
+            self._described = msgspec.json.encode(describe(self._core.spoken.dialects))
         return Raw(self._described, JSON)

@@ -36,7 +36,7 @@ class Pages:
         self._reader = reader
         self._assets: Assets | None = None
         route = Route("GET", "/{page...}", self.page, "The web application.", query=Pairs, open=True)
-        endpoint = Endpoint(route, self, -1)
+        endpoint = Endpoint(route, self)
         self._page = {"GET": endpoint, "HEAD": endpoint}
 
     def routes(self) -> Iterator[Route]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -16,7 +17,6 @@ class Endpoint(msgspec.Struct):
 
     route: Route
     dialect: Dialect
-    number: int
 
 
 class Match(NamedTuple):
@@ -37,19 +37,21 @@ class _Node(msgspec.Struct):
 
 
 class Router:
-    """A tree of path segments; a literal segment goes before a name, and a name before the rest of the path."""
+    """Trees of path segments; a literal segment goes before a name, and a name before the rest of the path.
+
+    Routes that are ``behind`` have a tree of their own, which is looked at when the other one does not know a path.
+    """
 
     def __init__(self) -> None:
-        self._root = _Node()
-        self.endpoints: list[Endpoint] = []
+        self._root, self._behind = _Node(), _Node()
 
-    def add(self, dialect: Dialect) -> None:
-        """Takes a dialect's routes in; raises ValueError when two have the same method and path."""
-        for route in dialect.routes():
+    def add(self, dialect: Dialect, routes: Iterable[Route]) -> None:
+        """Takes routes of a dialect in; raises ValueError when two have the same method and path."""
+        for route in routes:
             self._add(route, dialect)
 
     def _add(self, route: Route, dialect: Dialect) -> None:
-        node, names = self._root, []
+        node, names = self._behind if route.behind else self._root, []
         for part in route.path.strip("/").split("/"):
             if part.endswith("...}"):
                 names.append(part[1:-4])
@@ -64,8 +66,7 @@ class Router:
         taken = node.endpoints.get(route.method)
         if taken is not None and taken.route.method == route.method:
             raise ValueError(f"two routes for {route.method} {route.path}")
-        endpoint = Endpoint(route, dialect, len(self.endpoints))
-        self.endpoints.append(endpoint)
+        endpoint = Endpoint(route, dialect)
         node.names = tuple(names)
         node.endpoints[route.method] = endpoint
         if route.method == "GET":
@@ -73,7 +74,7 @@ class Router:
 
     def find(self, segments: list[str]) -> Match | None:
         """What a path means; ``segments`` are decoded."""
-        return _find(self._root, segments, 0, ())
+        return _find(self._root, segments, 0, ()) or _find(self._behind, segments, 0, ())
 
 
 def _find(node: _Node, segments: list[str], at: int, values: tuple[str, ...]) -> Match | None:

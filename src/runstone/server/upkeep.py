@@ -8,12 +8,14 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runstone.domain import abandoned, maintenance
-from runstone.domain.runs import columns, liveness, series
 from runstone.errors import RunstoneError
 from runstone.server.core import Core
 from runstone.server.metrics import Board
+
+if TYPE_CHECKING:
+    from runstone.domain.webhooks.courier import Courier
 
 LOCK = "UPKEEP"
 #: Seconds between two looks at the clock, and over how many of them the longest delay is told.
@@ -46,7 +48,7 @@ class UpkeepLock:
 async def keep_up(core: Core, lock: UpkeepLock) -> None:
     """Every ``upkeep_seconds``: writes fetches to the lineage, and, in one process, expires what is due, purges abandoned drafts, notes crashed
     runs and compacts series."""
-    core.metrics.watch(lambda: {"columns_behind": columns.tables(core.store).behind})
+    core.metrics.watch(lambda: _behind(core))
     while True:
         await asyncio.sleep(core.options.upkeep_seconds)
         try:
@@ -59,6 +61,9 @@ async def keep_up(core: Core, lock: UpkeepLock) -> None:
 
 def once(core: Core, lock: UpkeepLock) -> bool:
     """One round of upkeep; whether this process is the one that does all of it. Blocking."""
+    from runstone.domain import abandoned, maintenance
+    from runstone.domain.runs import columns, liveness, series
+
     core.fetches.flush()
     if core.store.index.failed is not None or not lock.take():
         return False
@@ -69,20 +74,28 @@ def once(core: Core, lock: UpkeepLock) -> bool:
     liveness.mark_crashed(core.store)
     series.compact(core.store)
     columns.tables(core.store).maintain()
-    core.courier.forget()
+    core.get_courier().forget()
     return True
+
+
+def _behind(core: Core) -> dict[str, float]:
+    from runstone.domain.runs import columns
+
+    return {"columns_behind": columns.tables(core.store).behind}
 
 
 async def tell(core: Core, lock: UpkeepLock) -> None:
     """In one process: tells webhooks what happens, soon after it did."""
     pause = TICK
+    courier: Courier | None = None
     while True:
         await asyncio.sleep(pause)
         pause = TICK
-        if core.courier.idle() or core.store.index.failed is not None or not lock.take():
+        courier = courier or await core.in_thread(core.get_courier)
+        if courier.idle() or core.store.index.failed is not None or not lock.take():
             continue
         try:
-            await core.in_thread(core.courier.work)
+            await core.in_thread(courier.work)
         except Exception as error:
             pause = core.options.upkeep_seconds
             _log.warning(

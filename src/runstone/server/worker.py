@@ -68,7 +68,7 @@ class Worker:
         self._loading = loop.create_task(self.front.load())
         jobs = (
             upkeep.keep_up(self.core, self._lock),
-            upkeep.tell(self.core, self._lock),
+            self._tell(),
             upkeep.watch_lag(self.core, self._board),
             self._end_slow_headers(),
         )
@@ -78,6 +78,10 @@ class Worker:
         """The connections, once everything that answers them is loaded."""
         assert self._loading is not None
         return await self._loading
+
+    async def _tell(self) -> None:
+        await self.loaded()
+        await upkeep.tell(self.core, self._lock)
 
     async def _end_slow_headers(self) -> None:
         await (await self.loaded()).end_slow_headers()

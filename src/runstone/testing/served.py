@@ -42,6 +42,11 @@ class Served:
                 return
         raise RuntimeError(f"the server ended with status {self._process.wait()} before it answered")
 
+    @property
+    def pid(self) -> int:
+        """The process of the server."""
+        return self._process.pid
+
     def stop(self) -> None:
         """Asks it to end, and waits."""
         self._end(self._process.terminate)

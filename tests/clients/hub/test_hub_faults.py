@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from hubkit import Hub
+from hubkit import Hub, contents
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
@@ -72,6 +72,60 @@ def test_uploads_cut_at_every_five_percent(hub: Hub, relay: Relay, tmp_path: Pat
         assert relay.cuts == cuts + 1, share
         got = direct.hf_hub_download("lab/cut-up", "model.bin", cache_dir=tmp_path / str(share))
         assert Path(got).read_bytes() == data, share
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["mended", "gone"])
+def test_xet_uploads_cut_at_every_five_percent(hub: Hub, relay: Relay, tmp_path: Path, monkeypatch, gone):
+    """hf_xet mends a cut by itself, or fails when the network stays away; until the commit the repo is as it was, and then it is whole."""
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "10ms")
+    repo = f"lab/cut-xet-{gone}"
+    hub.api().create_repo(repo)
+    api, direct = HfApi(endpoint=relay.url, token=hub.tokens["ann"]), hub.api()
+    files: dict[str, bytes] = {}
+
+    def visible() -> tuple[str | None, set[str]]:
+        return direct.model_info(repo).sha, set(direct.list_repo_files(repo))
+
+    for share in EVERY_FIVE_PERCENT:
+        name, data = f"model-{share}.bin", random.Random(share + gone).randbytes(SIZE)
+        (tmp_path / name).write_bytes(data)
+        cuts, before, seen = relay.cuts, visible(), []
+        relay.when_cut = lambda seen=seen: seen.append(visible())
+        relay.refuse_when_cut, relay.cut_up_after = gone, relay.up + SIZE * share // 100
+        upload = {"path_or_fileobj": tmp_path / name, "path_in_repo": name, "repo_id": repo}
+        asked = hub.asked("/v1/xorbs/")
+        if gone:
+            with pytest.raises((RuntimeError, OSError, httpx2.TransportError)):
+                api.upload_file(**upload)
+            assert visible() == before, share
+            relay.refuse = False
+        api.upload_file(**upload)
+        assert (relay.cuts, seen) == (cuts + 1, [before]), share
+        assert hub.asked("/v1/xorbs/") >= asked + 2, share
+        files[name] = data
+    found = direct.snapshot_download(repo)
+    assert contents(Path(found)) == files
+
+
+@pytest.mark.parametrize("request_line", [b"/v1/xorbs/", b"/v2/shards", b"/preupload/", b"/commit/"])
+def test_xet_uploads_whose_answer_is_lost(hub: Hub, relay: Relay, tmp_path: Path, monkeypatch, request_line):
+    """Each step may be done again: the commit is there once, and whole."""
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "10ms")
+    repo = f"lab/lost{request_line.decode().strip('/').replace('/', '-')}"
+    hub.api().create_repo(repo)
+    data = random.Random(request_line).randbytes(SIZE)
+    (tmp_path / "model.bin").write_bytes(data)
+    upload = {"path_or_fileobj": tmp_path / "model.bin", "path_in_repo": "model.bin", "repo_id": repo}
+    relay.drop_answers_to = request_line
+    try:
+        HfApi(endpoint=relay.url, token=hub.tokens["ann"]).upload_file(**upload)
+    except (OSError, httpx2.TransportError):
+        hub.api().upload_file(**upload)
+    assert relay.dropped == 1
+    assert contents(Path(hub.api().snapshot_download(repo))) == {"model.bin": data}
+    assert [commit.title for commit in hub.api().list_repo_commits(repo)].count(
+        "Upload model.bin with huggingface_hub"
+    ) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -343,3 +344,48 @@ def test_ids_without_an_owner_are_ones_own(hub: Hub, files, tmp_path):
         api.dataset_info("mine")
     with pytest.raises(EntryNotFoundError):
         api.hf_hub_download("mine", "none")
+
+
+def test_ids_without_an_owner_are_written_to(hub: Hub, tmp_path):
+    """Commits (by xet too), branches, tags and history, as of ``owner/name``."""
+    api, large = hub.api("max"), random.Random(21).randbytes(6_000_000)
+    (tmp_path / "large.bin").write_bytes(large)
+    assert api.create_repo("short").repo_id == "max/short"
+    api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="short")
+    api.upload_file(path_or_fileobj=tmp_path / "large.bin", path_in_repo="d/large.bin", repo_id="short")
+    api.create_branch("short", branch="exp")
+    api.create_tag("short", tag="one", revision="exp")
+    assert [ref.name for ref in api.list_repo_refs("max/short").tags] == ["one"]
+    assert len(api.list_repo_commits("short")) == len(api.list_repo_commits("max/short")) == 2
+    found = snapshot_download("short", revision="one", endpoint=hub.url, token=hub.tokens["max"])
+    assert contents(Path(found)) == {"config.json": b"{}", "d/large.bin": large}
+    api.delete_repo("short")
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset"])
+@pytest.mark.parametrize(
+    "name", ["resolve", "revision", "tree", "paths-info", "refs", "commits", "branch", "models"]
+)
+def test_a_repo_may_be_named_like_a_part_of_a_path(hub: Hub, tmp_path, name, kind):
+    api, repo = hub.api(), {"repo_id": f"lab/{name}", "repo_type": kind}
+    api.create_repo(**repo)
+    files = {"config.json": b"{}", f"{name}/{name}": b"deep", "tree/main/refs": b"deeper"}
+    for path, data in files.items():
+        api.upload_file(path_or_fileobj=data, path_in_repo=path, **repo)
+    api.create_branch(branch=name, **repo)
+    told = api.repo_info(**repo)
+    assert told.id == f"lab/{name}" and {each.rfilename for each in told.siblings} == set(files)
+    assert api.repo_info(revision=name, **repo).sha == told.sha
+    assert {branch.name for branch in api.list_repo_refs(**repo).branches} == {"main", name}
+    assert len(api.list_repo_commits(**repo)) == len(files)
+    assert len(api.list_repo_commits(revision=name, **repo)) == len(files)
+    for revision in ("main", name):
+        listed = api.list_repo_tree(recursive=True, revision=revision, **repo)
+        assert {each.path for each in listed if hasattr(each, "size")} == set(files)
+        assert [each.path for each in api.list_repo_tree(path_in_repo=name, revision=revision, **repo)][
+            :1
+        ] == [f"{name}/{name}" if name != "tree" else "tree/main"]
+        assert [each.path for each in api.get_paths_info(paths=["config.json"], revision=revision, **repo)]
+        found = api.snapshot_download(revision=revision, **repo)
+        assert contents(Path(found)) == files
+    api.delete_repo(**repo)

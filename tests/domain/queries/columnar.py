@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runstone.query import Query
+from runstone.storage.columns import encode
+from runstone.storage.columns.bitmaps import Array
+from runstone.storage.columns.encode import FieldData
 from runstone.storage.columns.table import ColumnTable
 
 
@@ -24,6 +29,9 @@ class Held:
 
     def rows(self, ids: Sequence[int]) -> Sequence[dict[str, Any] | None]:
         return [self._rows[row] for row in ids]
+
+    def fields(self, ids: Sequence[int]) -> tuple[Array, dict[str, FieldData]]:
+        return np.array(ids, np.int64), encode.fields_of([self._rows[row] for row in ids])
 
 
 @functools.cache

@@ -29,7 +29,7 @@ def test_columns_are_made_before_anybody_asks(library, monkeypatch, caplog):
     tables = Tables(library.store)
     with caplog.at_level(logging.INFO, "runstone.columns"):
         tables.maintain()
-    assert "columns of project" in caplog.text and tables.behind == 0
+    assert "making columns of project" in caplog.text and tables.behind == 0
     project = project_of(library, "many")
     asked = Tables(library.store)._opened(project)
     assert (asked.refresh(), len(asked.execute(Query()).ids)) == (0, 20)

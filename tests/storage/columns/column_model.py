@@ -4,9 +4,11 @@ import math
 import re
 from functools import cmp_to_key
 
+import numpy as np
 import re2
 
 from runstone.query import And, Compare, Exists, Ids, IsNull, Match, Not, Or
+from runstone.storage.columns import encode
 
 
 class Rows:
@@ -33,6 +35,11 @@ class Rows:
     def rows(self, ids):
         self.calls += 1
         return [self.held.get(row_id) for row_id in ids]
+
+    def fields(self, ids):
+        self.calls += 1
+        kept = [row_id for row_id in ids if self.held.get(row_id) is not None]
+        return np.array(kept, np.int64), encode.fields_of([self.held[row_id] for row_id in kept])
 
 
 def kind(value):

@@ -21,7 +21,7 @@ from runstone.storage.columns import manifest, writer
 from runstone.storage.columns.segment import Damaged, Segment
 from runstone.storage.columns.table import ColumnTable
 
-SMALL = {"seal_rows": 4, "bulk_rows": 16, "largest_rows": 32}
+SMALL = {"seal_rows": 4, "pull_rows": 6, "bulk_rows": 16, "largest_rows": 32}
 
 
 def damage(path: Path, at: int) -> None:
@@ -134,6 +134,25 @@ def filled(folder, count=100, **limits):
     table = ColumnTable(folder, source, **limits)
     table.refresh()
     return source, table
+
+
+def test_who_is_far_behind_leaves_segments_to_the_next(tmp_path):
+    source, table = filled(tmp_path, 100, pull_rows=30, bulk_rows=40)
+    assert (table.state.waiting(), len(table.state.sealed)) == (0, 2)
+    for row_id in range(90, 110):
+        source.put(row_id, {"a": row_id})
+    source.calls = 0
+    other = ColumnTable(tmp_path, source, pull_rows=30)
+    assert other.refresh() == 20 and source.calls == 1
+    table.refresh()
+    assert other.execute(Query()).ids == table.execute(Query()).ids == list(range(109, 9, -1))
+    for row_id in range(10, 90):
+        source.drop(row_id)
+    assert other.refresh() and other.state.waiting() < 30
+    table.refresh()
+    assert (
+        table.execute(Query()).ids == other.execute(Query()).ids == [*range(109, 89, -1), *range(9, -1, -1)]
+    )
 
 
 def test_merging_leaves_few_segments_of_the_same_rows(tmp_path):

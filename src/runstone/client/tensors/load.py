@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runstone.client import names, near
-from runstone.client import plan as plans
 from runstone.client.bringing import Bringing, Options, bring, pinned_key
 from runstone.client.cache import Cache, limit_of
 from runstone.client.eviction import Pin, make_room
-from runstone.client.http import MSGPACK, Http
+from runstone.client.http import Http
 from runstone.client.names import Name
+from runstone.client.near import Piece
 from runstone.client.plan import Content, PlannedFile
 from runstone.client.plans import Goods
 from runstone.client.servers import Servers
@@ -23,11 +23,12 @@ from runstone.client.tensors.files import OpenFile, Place
 from runstone.client.tensors.safetensors import INDEX, SUFFIX, Tensor
 from runstone.client.transfer import Progress, Runs
 from runstone.client.verify import BATCH
-from runstone.errors import Corrupt, Invalid, Missing, TryAgain
+from runstone.errors import Corrupt, Invalid, Missing
 from runstone.types import VersionInfo
 
-MAX_PLAN = 1 << 30
 MAX_INDEX = 256 << 20
+#: Of the server's own files, one part in so many is copied into memory at most.
+MAX_COPIED = 4
 
 
 class Loaded(Mapping[str, Any]):
@@ -78,8 +79,7 @@ class Loaded(Mapping[str, Any]):
     def place(self, name: str) -> Place:
         """Where a tensor lies, for a loader that reads it itself; good until :meth:`close`."""
         tensor = self.tensors[name]
-        file = self._files[tensor.path]
-        return Place(file.handle, file.start + tensor.offset, tensor.length, tensor.dtype, tensor.shape)
+        return self._files[tensor.path].place_of(tensor)
 
     def lock(self) -> None:
         """Keeps the tensors in memory (``mlock``) while they are mapped."""
@@ -183,35 +183,42 @@ def load(
 
 def _load_near(http: Http, name: Name, prefix: str, selection: Selection, framework: str) -> Loaded | None:
     """The server's own files, if it is on this machine and we may read them; None: by way of the cache."""
-    token = near.token_for(http.origin) if name.namespace else ""
-    if not token:
+    plan = near.ask(http, name) if name.namespace else None
+    if plan is None:
         return None
-    headers = {"Accept": MSGPACK, near.HEADER: token}
-    try:
-        response = http.exchange("GET", f"{names.version_url(name)}/plan", headers=headers)
-        body = http.body_of(response, MAX_PLAN)
-    except TryAgain:
-        return None  # the other way asks again, and says so
-    plan = plans.read_near(body) if response.status == 200 and b".pack" in body else None
     files: dict[str, OpenFile] = {}
-    for file in plan.files if plan is not None else ():
+    for file in plan.files:
         if file.url or not file.path.startswith(prefix) or not file.path.endswith((SUFFIX, INDEX)):
             continue
         held = near.hold(file)
         if held is None:
             _close(files)
             return None
-        files[file.path] = OpenFile(file.path, file.size, *held)
-    if plan is None:
-        return None
+        files[file.path] = OpenFile(file.path, file.size, held)
     try:
         table = _table({path: _of_file(file) for path, file in _weights(files).items()}, files)
-        found = Loaded(plan.version, files, selection.of_table(table), framework)
+        wanted = selection.of_table(table)
     except BaseException:
         _close(files)
         raise
+    if _is_scattered(wanted.values(), files):
+        _close(files)
+        return None
+    found = Loaded(plan.version, files, wanted, framework)
     found.near = True
     return found
+
+
+def _is_scattered(wanted: Iterable[Tensor], files: Mapping[str, OpenFile]) -> bool:
+    """Whether so much would have to be copied into the memory of this process that the cache, which all share, is the better place."""
+    if all(file.is_whole for file in files.values()):
+        return False
+    total = copied = 0
+    for tensor in wanted:
+        total += tensor.length
+        if files[tensor.path].is_scattered(tensor.offset, tensor.length):
+            copied += tensor.length
+    return copied * MAX_COPIED > total
 
 
 def _weights(files: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +226,9 @@ def _weights(files: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_file(file: OpenFile) -> dict[str, Tensor]:
-    return safetensors.tensors(file.view(), file.size, file.path)
+    length = file.view(0, min(file.size, safetensors.LENGTH.size))
+    end = safetensors.header_length(bytes(length), file.size, file.path)
+    return safetensors.tensors(file.view(0, end), file.size, file.path)
 
 
 def _close(files: dict[str, OpenFile]) -> None:
@@ -234,7 +243,7 @@ def _table(by_file: dict[str, dict[str, Tensor]], files: dict[str, OpenFile]) ->
         if path.endswith(INDEX):
             if file.size > MAX_INDEX:
                 raise Corrupt(f"{path} of {file.size} bytes is over the limit of {MAX_INDEX}")
-            mapped |= safetensors.weight_map(bytes(file.view()), path)
+            mapped |= safetensors.weight_map(bytes(file.view(0, file.size)), path)
     if mapped:
         return {name: _listed(by_file, name, path) for name, path in mapped.items()}
     table: dict[str, Tensor] = {}
@@ -343,7 +352,7 @@ class _Loading:
     def _open(self, contents: Mapping[str, Content]) -> dict[str, OpenFile]:
         opened: dict[str, OpenFile] = {}
         for path, content in contents.items():
-            opened[path] = OpenFile(path, content.size, self._handle(content))
+            opened[path] = OpenFile(path, content.size, [Piece(0, self._handle(content), 0, content.size)])
         return opened
 
     def _handle(self, content: Content) -> int:

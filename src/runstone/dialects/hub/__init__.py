@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.hub import (
-    access,
-    commits,
-    identity,
-    infos,
-    lfs,
-    lfsfiles,
-    repos,
-    resolving,
-    unowned,
-    xet,
-)
 from runstone.dialects.hub.problem import problem
-from runstone.dialects.routing import Raw, Route
+from runstone.dialects.routing import Part, Raw, Route, routes_of
 from runstone.errors import RunstoneError
 
-_MODULES = (identity, infos, resolving, repos, lfs, lfsfiles, commits, access, xet, unowned)
+_MODULES = (
+    "identity",
+    "infos",
+    "resolving",
+    "repos",
+    "lfs",
+    "lfsfiles",
+    "commits",
+    "access",
+    "xet",
+)
+_CLAIMS = (
+    r"/api/(models|datasets|spaces|repos|whoami-v2|validate-yaml|lfs-uploads|xet|xet-chunks)(/|$)"
+    r"|/(?!api/).+/(resolve/|info/lfs/|ask-access$)"
+)
 
 
 class Hub:
@@ -38,11 +40,11 @@ class Hub:
         "/api/xet",
         "/api/xet-chunks",
     )
+    parts = (Part(_CLAIMS, __name__, _MODULES),)
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        for module in _MODULES:
-            yield from module.ROUTES
+        return routes_of(self.parts)
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:
         """See :meth:`Dialect.problem`."""

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from runstone.dialects.hub import revisions
 from runstone.dialects.hub.naming import KINDS
 from runstone.dialects.hub.problem import ENTRY, missing
-from runstone.dialects.hub.wire import Anything, origin, repo_and_commit, xet_hash
-from runstone.dialects.routing import BYTES, Call, Download, Raw, Route
+from runstone.dialects.hub.wire import Anything, origin, repo_and_commit, repo_routes, xet_hash
+from runstone.dialects.routing import BYTES, Call, Download, Raw
 from runstone.domain import content
 from runstone.domain.context import Context
 from runstone.errors import Conflict, Invalid, Missing
@@ -77,9 +77,12 @@ def described_agent(user_agent: str) -> str:
 
 
 ROUTES = tuple(
-    Route(
+    route
+    for kind in KINDS
+    for route in repo_routes(
         "GET",
-        f"{prefix}/{{ns}}/{{name}}/resolve/{{rev}}/{{path...}}",
+        "" if kind == "models" else f"/{kind}",
+        "/resolve/{rev}/{path...}",
         partial(resolve, kind),
         "The bytes of a file, with ranges and preconditions.",
         query=Anything,
@@ -87,6 +90,4 @@ ROUTES = tuple(
         media_type=BYTES,
         also=(206, 302, 304),
     )
-    for kind in KINDS
-    for prefix in ([""] if kind == "models" else [f"/{kind}"])
 )

@@ -12,9 +12,11 @@ import msgspec
 
 from runstone.dialects.hub import naming, revisions
 from runstone.dialects.hub.naming import KINDS, Repo
+from runstone.dialects.hub.problem import REPO, missing
 from runstone.dialects.hub.revisions import Commit
 from runstone.dialects.routing import Call, Route
 from runstone.domain import xet
+from runstone.errors import Missing
 
 MAX_PAGE = 1000
 Handler = Callable[[str, Call], Any]
@@ -25,8 +27,14 @@ class Anything(msgspec.Struct):
 
 
 def repo_of(kind: str, call: Call) -> Repo:
-    """The repo that a path names."""
-    return naming.find(call.store, call.ctx, kind, call.path["ns"], call.path["name"])
+    """The repo that a path names: of the owner that it names, or else of whoever asks."""
+    name = call.path["name"]
+    if "ns" in call.path:
+        return naming.find(call.store, call.ctx, kind, call.path["ns"], name)
+    try:
+        return naming.find(call.store, call.ctx, kind, call.ctx.principal.name, name)
+    except Missing as error:
+        raise missing(REPO, f"{error.message}; for another owner's, write owner/name") from None
 
 
 def xet_hash(call: Call, repo: Repo, sha256: str, *, readable: bool = True) -> str:
@@ -41,13 +49,25 @@ def repo_and_commit(kind: str, call: Call) -> tuple[Repo, Commit]:
     return repo, revisions.find(call.store, call.ctx, repo, call.path.get("rev", revisions.MAIN))
 
 
+def repo_routes(
+    method: str, prefix: str, path: str, handler: Callable[[Call], Any], summary: str, **options: Any
+) -> Iterator[Route]:
+    """The routes ``{prefix}/{owner}/{name}{path}`` and, for one's own repos, ``{prefix}/{name}{path}``.
+
+    What can be read in both ways names an owner: so no name of a repo is taken by what comes behind names. With one segment behind it, an id
+    without an owner could not be told from one with an owner; it has no route.
+    """
+    yield Route(method, f"{prefix}/{{ns}}/{{name}}{path}", handler, summary, **options)
+    if path.count("/") != 1:
+        own = f"{prefix}/{{name}}{path}"
+        yield Route(method, own, handler, f"{summary} One's own repo.", behind=True, **options)
+
+
 def for_each_kind(method: str, path: str, handler: Handler, summary: str, **options: Any) -> Iterator[Route]:
-    """The routes ``/api/{kind}/{ns}/{name}…`` of models, datasets and spaces."""
-    options.setdefault("query", Anything)
+    """The routes ``/api/{kind}/{repo}…`` of models, datasets and spaces."""
+    options = {"query": Anything, "blocking": not options.get("streams"), **options}
     for kind in KINDS:
-        whole = f"/api/{kind}/{{ns}}/{{name}}{path}"
-        blocking = not options.get("streams")
-        yield Route(method, whole, partial(handler, kind), summary, blocking=blocking, **options)
+        yield from repo_routes(method, f"/api/{kind}", path, partial(handler, kind), summary, **options)
 
 
 def moment(microseconds: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from runstone.dialects.mlflow import wire
 from runstone.dialects.mlflow.problem import NOT_IMPLEMENTED, refusal
 from runstone.dialects.routing import Call, Pairs, Raw, Route
 
@@ -40,7 +41,16 @@ def refuse(call: Call) -> Any:
 
 
 def _routes() -> Iterator[Route]:
-    yield Route("GET", "/version", version, "The version of mlflow that is spoken.", query=Pairs, open=True)
+    yield Route(
+        "GET",
+        "/version",
+        version,
+        "The version of mlflow that is spoken.",
+        query=Pairs,
+        open=True,
+        hot=version,
+        fields=wire.FIELDS,
+    )
     for root in ("/api/3.0/mlflow", "/ajax-api/3.0/mlflow"):
         yield Route(
             "GET", f"{root}/server-info", server_info, "What the server can do.", query=Pairs, open=True

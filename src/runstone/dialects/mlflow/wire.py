@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from runstone.dialects.mlflow.problem import invalid
-from runstone.dialects.mlflow.remembered import answers, question
 from runstone.dialects.routing import Call, Pairs, Route
 
 PREFIXES = ("/api/{version}/mlflow/", "/ajax-api/{version}/mlflow/")
+#: Header fields that mlflow's clients send.
+FIELDS = ("X-MLflow-Workspace", "X-MLflow-Client-Version")
 HINT = " See the API docs for more information about request parameters."
 Check = str
 REQUIRED, STRING, INTEGER, FLOAT, ARRAY, BOOLEAN = "required", "string", "integer", "float", "array", "bool"
@@ -37,7 +38,7 @@ def routes(
     """The routes of a path below ``/api/2.0/mlflow/``: that one, and its mirror below ``/ajax-api``.
 
     A ``quick`` one needs no thread; ``large`` allows a large body. A ``hot`` one is for the server's hot lane: at once if it is quick, and if
-    not, from the second time on that it is asked between two commits.
+    not, remembered.
     """
 
     def answered(call: Call) -> Any:
@@ -45,23 +46,19 @@ def routes(
         _check(fields, schema or {})
         return handler(call, fields)
 
-    def remembered(call: Call) -> Any:
-        return answers(call.store).make(question(call, path), lambda: answered(call))
-
-    def known(call: Call) -> Any:
-        return answers(call.store).get(question(call, path))
-
     for prefix in PREFIXES:
         yield Route(
             method,
             prefix.format(version=version) + path,
-            remembered if hot and not quick else answered,
+            answered,
             summary,
             body=None if method == "GET" else Any,
             query=Pairs,
             blocking=not quick,
             manifest=large,
-            hot=None if not hot else answered if quick else known,
+            remembered=hot and not quick,
+            hot=answered if hot and quick else None,
+            fields=FIELDS,
         )
 
 

@@ -4,55 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.native import (
-    accounts,
-    admin,
-    alerts,
-    aliases,
-    documents,
-    drawing,
-    events,
-    files,
-    lineage,
-    log,
-    plans,
-    points,
-    previews,
-    projects,
-    queries,
-    runs,
-    secrets,
-    series,
-    sql,
-    uploads,
-    versions,
-)
 from runstone.dialects.native.problem import problem
-from runstone.dialects.routing import Raw, Route
+from runstone.dialects.routing import Part, Raw, Route, routes_of
 from runstone.errors import RunstoneError
 
-_MODULES = (
-    accounts,
-    projects,
-    versions,
-    files,
-    plans,
-    aliases,
-    uploads,
-    runs,
-    alerts,
-    previews,
-    points,
-    series,
-    queries,
-    drawing,
-    sql,
-    documents,
-    events,
-    lineage,
-    log,
-    secrets,
-    admin,
+_PARTS = (
+    Part(r"/api/v1/resolve/", __name__, ("resolving",)),
+    Part(
+        r"/api/v1/(?!resolve/)",
+        __name__,
+        (
+            "accounts",
+            "projects",
+            "versions",
+            "files",
+            "plans",
+            "aliases",
+            "uploads",
+            "runs",
+            "alerts",
+            "previews",
+            "points",
+            "series",
+            "queries",
+            "drawing",
+            "sql",
+            "documents",
+            "events",
+            "lineage",
+            "log",
+            "secrets",
+            "admin",
+        ),
+    ),
 )
 
 
@@ -61,11 +45,11 @@ class Native:
 
     name = "native"
     prefixes: tuple[str, ...] = ("/api/v1",)
+    parts = _PARTS
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        for module in _MODULES:
-            yield from module.ROUTES
+        return routes_of(self.parts)
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:
         """See :meth:`Dialect.problem`."""

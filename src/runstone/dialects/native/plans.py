@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from runstone.dialects.native.versions import VERSION, resolve
+from runstone.dialects.native.resolving import resolve
+from runstone.dialects.native.versions import VERSION
 from runstone.dialects.native.wire import Answer, NoQuery, Number, Request, collection_name, version_name
 from runstone.dialects.routing import MSGPACK, Call, Raw, Reply, Route
 from runstone.domain import plans, versions
@@ -201,6 +202,7 @@ ROUTES = (
         also=(304,),
         blocking=True,
         hot=plan_at_once,
+        fields=(NEAR, "If-None-Match"),
     ),
     Route(
         "POST",

@@ -7,16 +7,14 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from runstone.dialects.native.projects import PROJECT
+from runstone.dialects.native.rowfiles import SHEETS, as_sheet, sheet
 from runstone.dialects.native.wire import (
-    SHEETS,
     Limit,
     Listing,
     Page,
     Request,
-    as_sheet,
     page,
     project_name,
-    sheet,
 )
 from runstone.dialects.routing import LINES, Call, Route, Stream
 from runstone.domain.runs import exporting, importance, questions

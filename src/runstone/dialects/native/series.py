@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from runstone.dialects.native.points import BATCH
+from runstone.dialects.native.rowfiles import SHEETS, as_sheet, sheet
 from runstone.dialects.native.runs import RUN, run_name
-from runstone.dialects.native.wire import SHEETS, Listing, Request, as_sheet, sheet
+from runstone.dialects.native.wire import Listing, Request
 from runstone.dialects.routing import Call, Raw, Route, Stream
 from runstone.domain.queries import sheets
 from runstone.domain.runs import exporting, series

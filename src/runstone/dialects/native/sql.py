@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from runstone.dialects.native.projects import PROJECT
-from runstone.dialects.native.wire import SHEETS, Answer, Request, project_name, sheet
+from runstone.dialects.native.rowfiles import SHEETS, sheet
+from runstone.dialects.native.wire import Answer, Request, project_name
 from runstone.dialects.routing import Call, Route, Stream
 from runstone.domain.queries import sheets
 

@@ -1,4 +1,4 @@
-"""Versions, and what a name stands for now."""
+"""Versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runstone.dialects.native.wire import (
 )
 from runstone.dialects.routing import Call, Raw, Reply, Route
 from runstone.domain import versions
-from runstone.types import FileEntry, Resolved, VersionInfo
+from runstone.types import FileEntry, VersionInfo
 
 VERSIONS = COLLECTION + "/versions"
 VERSION = VERSIONS + "/{version}"
@@ -111,13 +111,6 @@ def delete_version(call: Call) -> Raw:
     return Raw(status=204)
 
 
-def resolve(call: Call) -> Resolved:
-    """Answers ``GET /resolve/…``: the hot read, remembered until the next commit for all that the answer depends on."""
-    store, ctx, name = call.store, call.ctx, version_name(call)
-    key = ("resolve", ctx.asker, name)
-    return store.cached(key, lambda: versions.resolve(store, ctx, name))
-
-
 ROUTES = (
     Route(
         "GET",
@@ -160,14 +153,5 @@ ROUTES = (
         query=Deletion,
         status=204,
         blocking=True,
-    ),
-    Route(
-        "GET",
-        "/api/v1/resolve/{ns}/{project}/{collection}/{version}",
-        resolve,
-        "What an alias or number stands for now.",
-        query=NoQuery,
-        answer=Resolved,
-        hot=resolve,
     ),
 )

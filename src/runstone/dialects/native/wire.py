@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from runstone.dialects.routing import Call, Stream
-from runstone.domain.queries import sheets
+from runstone.dialects.routing import Call
 from runstone.errors import Invalid
 
 T = TypeVar("T")
@@ -57,20 +56,6 @@ def page(found: Sequence[T], limit: int, cursor: Callable[[T], Any]) -> Listing[
     if len(found) <= limit:
         return Listing(items=tuple(found))
     return Listing(items=tuple(found[:limit]), next=str(cursor(found[limit - 1])))
-
-
-#: Media types that a route of rows can answer with besides JSON and MessagePack.
-SHEETS = tuple(sheets.FORMS.values())
-
-
-def sheet(call: Call) -> str:
-    """The form of a file that the client asked for; empty when it wants JSON or MessagePack."""
-    return sheets.form_of(call.headers.get("Accept", ""))
-
-
-def as_sheet(form: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> Stream:
-    """Rows as a file."""
-    return Stream(sheets.written(rows, form, columns), sheets.FORMS[form])
 
 
 def project_name(call: Call) -> str:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runstone.dialects.oci import blobs, manifests, registry
 from runstone.dialects.oci.problem import problem
-from runstone.dialects.routing import Raw, Route
+from runstone.dialects.routing import Part, Raw, Route, routes_of
 from runstone.errors import RunstoneError
-
-_MODULES = (registry, manifests, blobs)
 
 
 class Oci:
@@ -21,11 +18,11 @@ class Oci:
 
     name = "oci"
     prefixes: tuple[str, ...] = ("/v2",)
+    parts = (Part(r"/v2(/|$)", __name__, ("registry", "manifests", "blobs")),)
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        for module in _MODULES:
-            yield from module.ROUTES
+        return routes_of(self.parts)
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:
         """See :meth:`Dialect.problem`."""

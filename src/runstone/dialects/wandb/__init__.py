@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from runstone.dialects.routing import Raw, Route
-from runstone.dialects.wandb import routes
-from runstone.dialects.wandb.channel import CHANNELS
+from runstone.dialects.routing import Part, Raw, Route, routes_of
 from runstone.dialects.wandb.problem import problem
 from runstone.errors import RunstoneError
+
+if TYPE_CHECKING:
+    from runstone.domain.webhooks import Channel
 
 
 class Wandb:
@@ -16,12 +18,18 @@ class Wandb:
 
     name = "wandb"
     prefixes: tuple[str, ...] = ("/graphql", "/files/", "/wandb/", "/artifactsV2/", "/artifacts/")
+    parts = (Part(r"/(graphql$|(files|wandb|artifactsV2|artifacts)/)", __name__, ("routes",)),)
 
-    channels = CHANNELS
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What is told to webhooks."""
+        from runstone.dialects.wandb.channel import CHANNELS
+
+        return CHANNELS
 
     def routes(self) -> Iterator[Route]:
         """See :meth:`Dialect.routes`."""
-        yield from routes.ROUTES
+        return routes_of(self.parts)
 
     def problem(self, error: RunstoneError, request_id: str) -> Raw:
         """See :meth:`Dialect.problem`."""

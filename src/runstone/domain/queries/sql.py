@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runstone.domain.queries import sql_tree
@@ -40,34 +41,43 @@ def run_sql(
     memory: int = MEMORY,
     max_rows: int = MAX_ROWS,
     isolated: bool = True,
+    prepare: Callable[[Mapping[str, frozenset[str] | None]], None] = lambda named: None,
 ) -> pyarrow.Table:
     """The rows that a statement selects.
 
-    ``tables`` make what the statement names, and only that. Invalid says what is wrong with the statement or may not be done; TooLarge
-    names the limit that was passed: ``seconds`` of time, ``memory`` in bytes (for DuckDB's work, and for the rows), ``max_rows``.
+    ``tables`` make what the statement names, and only that. ``prepare`` is told these tables before the statement's time begins, each
+    with its columns in lower case (None: all). Invalid says what is wrong with the statement or may not be done; TooLarge names the
+    limit that was passed: ``seconds`` of time, ``memory`` in bytes (for DuckDB's work, and for the rows), ``max_rows``.
 
     DuckDB cannot be interrupted within one call of a function, and does not count the memory of texts that functions make. So a
     statement runs in a process of its own that is stopped from outside; with ``isolated`` false, for statements of one's own, it runs in this one.
     """
-    duckdb, pyarrow = _loaded()
-    watch = Watch(seconds)
+    duckdb = _loaded("duckdb")
     sql_tree.check_size(sql)
     with _database(duckdb, memory) as database:
         named = _parsed(duckdb, database, sql, tables)
-    made = {}
-    for name, columns in named.tables.items():
-        made[name] = _made(pyarrow, tables[name](columns), named.once and not isolated, memory)
-        watch.check()
-    if isolated:
-        from runstone.domain.queries.sql_process import run
 
-        return run(sql, made, watch, memory, max_rows)
-    return execute(sql, made, watch, memory, max_rows)
+    def made(once: bool) -> tuple[dict[str, Any], Watch]:
+        pyarrow = _loaded("pyarrow")
+        prepare(named.tables)
+        watch = Watch(seconds)
+        found = {}
+        for name, columns in named.tables.items():
+            found[name] = _made(pyarrow, tables[name](columns), once, memory)
+            watch.check()
+        return found, watch
+
+    if not isolated:
+        return execute(sql, *made(named.once), memory, max_rows)
+    from runstone.domain.queries.sql_process import Worker
+
+    with Worker() as worker:
+        return worker.run(sql, *made(once=False), memory, max_rows)
 
 
 def execute(sql: str, tables: Mapping[str, Any], watch: Watch, memory: int, max_rows: int) -> pyarrow.Table:
     """Runs a statement that has been found harmless over tables that have been made, in this process."""
-    duckdb, pyarrow = _loaded()
+    duckdb, pyarrow = _loaded("duckdb"), _loaded("pyarrow")
     with _database(duckdb, memory) as database:
         for name, table in tables.items():
             database.register(name, table)
@@ -85,21 +95,11 @@ def execute(sql: str, tables: Mapping[str, Any], watch: Watch, memory: int, max_
                 raise Invalid(f"the statement cannot be run: {_told(error)}") from None
 
 
-def named_by(sql: str, known: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
-    """The tables that a statement names, and their columns in lower case (None: all), as their suppliers will be asked. Runs nothing."""
-    duckdb, _ = _loaded()
-    sql_tree.check_size(sql)
-    with _database(duckdb, MEMORY) as database:
-        return _parsed(duckdb, database, sql, known).tables
-
-
-def _loaded() -> tuple[Any, Any]:
+def _loaded(package: str) -> Any:
     try:
-        import duckdb
-        import pyarrow
+        return import_module(package)
     except ImportError:
         raise Invalid(_EXTRA) from None
-    return duckdb, pyarrow
 
 
 @contextmanager

@@ -27,48 +27,56 @@ _BASE = 512 << 20
 _GRACE = 1.0
 
 
-def run(
-    sql: str, tables: Mapping[str, pyarrow.Table], watch: Watch, memory: int, max_rows: int
-) -> pyarrow.Table:
-    """The rows of a statement that has been found harmless; errors as in :func:`runstone.domain.queries.sql.run_sql`."""
-    import pyarrow
+class Worker:
+    """A process for one statement. It loads what it needs while the tables are made; who leaves the context ends it."""
 
-    from runstone.domain.queries.sql import out_of_memory
-
-    parts = [_packed(pyarrow, table, memory) for table in tables.values()]
-    asked = {
-        "sql": sql,
-        "seconds": watch.left(),
-        "memory": memory,
-        "max_rows": max_rows,
-        "tables": {name: len(part) for name, part in zip(tables, parts, strict=True)},
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-B", "-m", __name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    try:
-        answer, _ = process.communicate(
-            b"".join([json.dumps(asked).encode(), b"\n", *parts]), watch.left() + _GRACE
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-B", "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-    except subprocess.TimeoutExpired:
-        raise watch.passed() from None
-    finally:
-        process.kill()
-        process.communicate()
-    head, _, body = answer.partition(b"\n")
-    if not head:
-        # Killed or crashed without a word: its memory was refused, or DuckDB broke.
-        raise watch.passed() if watch.is_over() else out_of_memory(memory)
-    told: dict[str, Any] = json.loads(head)
-    if told["code"] == TooLarge.code and watch.is_over():
-        raise watch.passed()
-    if told["code"]:
-        raise by_code()[told["code"]](told["message"])
-    return pyarrow.ipc.open_stream(body).read_all()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def run(
+        self, sql: str, tables: Mapping[str, pyarrow.Table], watch: Watch, memory: int, max_rows: int
+    ) -> pyarrow.Table:
+        """The rows of a statement that has been found harmless; errors as in :func:`runstone.domain.queries.sql.run_sql`."""
+        import pyarrow
+
+        from runstone.domain.queries.sql import out_of_memory
+
+        parts = [_packed(pyarrow, table, memory) for table in tables.values()]
+        asked = {
+            "sql": sql,
+            "seconds": watch.left(),
+            "memory": memory,
+            "max_rows": max_rows,
+            "tables": {name: len(part) for name, part in zip(tables, parts, strict=True)},
+        }
+        sent = b"".join([json.dumps(asked).encode(), b"\n", *parts])
+        try:
+            answer, _ = self._process.communicate(sent, watch.left() + _GRACE)
+        except subprocess.TimeoutExpired:
+            raise watch.passed() from None
+        head, _, body = answer.partition(b"\n")
+        if not head:
+            # Killed or crashed without a word: its memory was refused, or DuckDB broke.
+            raise watch.passed() if watch.is_over() else out_of_memory(memory)
+        told: dict[str, Any] = json.loads(head)
+        if told["code"] == TooLarge.code and watch.is_over():
+            raise watch.passed()
+        if told["code"]:
+            raise by_code()[told["code"]](told["message"])
+        return pyarrow.ipc.open_stream(body).read_all()
 
 
 def _packed(pyarrow: Any, table: pyarrow.Table, memory: int) -> bytes:
@@ -84,15 +92,16 @@ def _packed(pyarrow: Any, table: pyarrow.Table, memory: int) -> bytes:
 
 def main() -> None:
     """Answers one statement from the standard input."""
+    import duckdb  # noqa: F401
+    import pyarrow
+
+    from runstone.domain.queries.sql import Watch, execute
+
     asked = json.loads(sys.stdin.buffer.readline())
     limit = _BASE + 2 * asked["memory"] + sum(asked["tables"].values())
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    import pyarrow
-
-    from runstone.domain.queries.sql import Watch, execute
-
     tables = {
         name: pyarrow.ipc.open_stream(sys.stdin.buffer.read(length)).read_all()
         for name, length in asked["tables"].items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from runstone.domain import aliases, audit, collections, fields, versions
@@ -37,7 +37,14 @@ def select(
     with store.index.read() as view:
         place = finding.project(store, view, ctx, project)
         hidden = fields.hidden_from(store, view, ctx, place)
-    return run_sql(sql, _Tables(store, ctx, place, hidden).suppliers(), seconds=seconds, max_rows=max_rows)
+
+    def prepare(named: Collection[str]) -> None:
+        # In a store that no server kept up this takes a while, once: it is not the statement's time.
+        if "runs" in named:
+            columns.tables(store).of(place.project.id)
+
+    suppliers = _Tables(store, ctx, place, hidden).suppliers()
+    return run_sql(sql, suppliers, seconds=seconds, max_rows=max_rows, prepare=prepare)
 
 
 class _Tables:

@@ -6,6 +6,7 @@ import logging
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runstone.domain.runs import table
@@ -23,7 +24,7 @@ MAX_OPEN = 64
 #: So many changes of a project that nobody has asked about are taken into its columns by the upkeep.
 EAGER = 256
 #: Seconds between two lines of the log about columns that are being made.
-TELL = 5.0
+TELL = 2.0
 _log = logging.getLogger("runstone.columns")
 
 
@@ -44,7 +45,7 @@ class Tables:
         """The columns of a project's runs, with all that changed until now."""
         held = self._opened(project)
         self._asked.add(project)
-        held.refresh()
+        held.refresh(self._telling(project))
         return held
 
     def _opened(self, project: int) -> ColumnTable:
@@ -82,14 +83,11 @@ class Tables:
         return len(changes) == EAGER
 
     def _maintain(self, project: int, seq: int, steps: int) -> None:
-        held, begun = self._opened(project), time.monotonic()
+        held, telling = self._opened(project), self._telling(project)
 
         def told(place: int) -> None:
-            nonlocal begun
             self.behind = max(seq - place, 0)
-            if time.monotonic() - begun > TELL:
-                begun = time.monotonic()
-                _log.info("columns of project %d: as of log entry %d of %d", project, place, seq)
+            telling(place)
 
         held.refresh(told)
         if held.state.waiting() >= EAGER and not self._is_asked(project):
@@ -98,6 +96,21 @@ class Tables:
             if not held.maintain():
                 break
         self._sealed[project] = held.sealed_seq()
+
+    def _telling(self, project: int) -> Callable[[int], None]:
+        """What logs how far columns are that take long to make."""
+        begun = time.monotonic()
+
+        def told(place: int) -> None:
+            nonlocal begun
+            if time.monotonic() - begun > TELL:
+                begun = time.monotonic()
+                with self._store.index.read() as view:
+                    last = view.last(RUN_CHANGES, project)
+                seq = last[0][1] if last else place
+                _log.info("making columns of project %d: as of log entry %d of %d", project, place, seq)
+
+        return told
 
     def _is_asked(self, project: int) -> bool:
         """Whether somebody has asked about a project since this process opened it: then its rows may wait in memory."""

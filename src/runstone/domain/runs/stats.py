@@ -17,7 +17,7 @@ from runstone.storage.tables import STATS
 
 PAGE = 32
 _RECORD = struct.Struct("<IIQQdddqqd")
-_HEAD = struct.Struct("<IIIIIB")
+HEAD = struct.Struct("<IIIIIB")
 _FOUR = struct.Struct("<dddd")
 INTEGER = 1
 OVERLAP = 2
@@ -67,7 +67,7 @@ def pack(found: Iterable[Stat]) -> bytes:
     places = {place: at for at, place in enumerate(dict.fromkeys((stat.step, stat.time) for stat in held))}
     whole = _bits(stat for stat in held if stat.flags & INTEGER)
     overlap = _bits(stat for stat in held if stat.flags & OVERLAP)
-    head = _HEAD.pack(_bits(held), whole, overlap, _bits(several), _bits(nans), len(places))
+    head = HEAD.pack(_bits(held), whole, overlap, _bits(several), _bits(nans), len(places))
     floats = [stat.value for stat in held]
     for column in (4, 5, 6):
         floats += [stat[column] for stat in several]
@@ -81,11 +81,11 @@ def unpack(number: int, page: bytes) -> dict[int, Stat]:
     """What a page says, by key; ``number`` is the page's."""
     if not page:
         return {}
-    present, whole, overlap, more, unreal, places = _HEAD.unpack_from(page)
+    present, whole, overlap, more, unreal, places = HEAD.unpack_from(page)
     count, several, nans = present.bit_count(), more.bit_count(), unreal.bit_count()
     form = f"<{count + 3 * several}d{several + nans}Q{2 * places}q"
-    numbers = struct.unpack_from(form, page, _HEAD.size)
-    where: Sequence[int] = page[_HEAD.size + struct.calcsize(form) :] or bytes(count)
+    numbers = struct.unpack_from(form, page, HEAD.size)
+    where: Sequence[int] = page[HEAD.size + struct.calcsize(form) :] or bytes(count)
     minima, points = count, count + 3 * several
     amiss, steps = points + several, points + several + nans
     found, place = {}, 0
@@ -179,11 +179,11 @@ def latest(view: View, stream: int) -> list[tuple[int, float, int, int]]:
     for (_, number), page in view.scan(STATS, stream):
         if not page:
             continue
-        present, _, _, more, unreal, places = _HEAD.unpack_from(page)
+        present, _, _, more, unreal, places = HEAD.unpack_from(page)
         count = present.bit_count()
         several, nans = more.bit_count(), unreal.bit_count()
-        values = struct.unpack_from(f"<{count}d", page, _HEAD.size)
-        after = _HEAD.size + 8 * (count + 4 * several + nans)
+        values = struct.unpack_from(f"<{count}d", page, HEAD.size)
+        after = HEAD.size + 8 * (count + 4 * several + nans)
         steps = struct.unpack_from(f"<{2 * places}q", page, after)
         where: Sequence[int] = page[after + 16 * places :] or bytes(count)
         kept = [number * PAGE + bit for bit in range(PAGE) if present >> bit & 1]

@@ -6,7 +6,7 @@ A project's runs are kept as columns in its folder below ``columns/``, a copy th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +14,11 @@ from runstone.domain.runs import finding, keys, stats
 from runstone.domain.runs.stats import Stat
 from runstone.domain.store import Store
 from runstone.storage.index import View
-from runstone.storage.tables import RUN_CHANGES, RUN_MARKS, RUNS, RunMark
+from runstone.storage.tables import RUN_CHANGES, RUN_MARKS, RUNS, Run, RunMark
+
+if TYPE_CHECKING:
+    from runstone.storage.columns.bitmaps import Array
+    from runstone.storage.columns.encode import FieldData
 
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -44,6 +48,12 @@ class Runs:
                 found += [row(self._store, view, run_id) for run_id in ids[start : start + 1024]]
         return found
 
+    def fields(self, ids: Sequence[int]) -> tuple[Array, dict[str, FieldData]]:
+        """Many runs at once: the ids of those that there are, and each of their fields as it stands over these."""
+        from runstone.domain.runs import gathering
+
+        return gathering.fields(self._store, self._project, ids)
+
 
 def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
     """A run as flat fields, named as in :mod:`runstone.query`; None when there is no such run.
@@ -51,11 +61,26 @@ def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
     ``id`` is the run's name and ``name`` what it is shown as; times are microseconds, ``duration`` seconds.
     """
     run = view.get(RUNS, run_id)
-    if run is None:
-        return None
-    mark = view.get(RUN_MARKS, run_id) or RunMark(0, run.created)
-    info = _decode(run.info)
+    return None if run is None else complete(store, view, run, view.get(RUN_MARKS, run_id))
+
+
+def complete(store: Store, view: View, run: Run, mark: RunMark | None) -> dict[str, Any]:
+    """All fields of a run."""
+    fields = described(run, mark)
     numbers = stats.of(view, run.stream)
+    fields["steps"] = max((stat.step for stat in numbers.values()), default=-1) + 1
+    names_of = keys.names(store).of
+    for key, stat in numbers.items():
+        name = names_of(view, run.project, key)
+        _statistics(fields, f"summary.{name}", stat, run.goals.get(name, ""))
+    flatten(fields, "summary", finding.summary(store, view, run, numbers))
+    return fields
+
+
+def described(run: Run, mark: RunMark | None) -> dict[str, Any]:
+    """The fields of a run that do not come of its points: all but ``steps`` and the summary."""
+    mark = mark or RunMark(0, run.created)
+    info = _decode(run.info)
     fields: dict[str, Any] = {
         "id": run.name,
         "name": run.display_name or run.name,
@@ -67,7 +92,6 @@ def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
         "user": run.by,
         "user_id": _within(info, "user_id") or run.by,
         "points": mark.points,
-        "steps": max((stat.step for stat in numbers.values()), default=-1) + 1,
         "deleted": run.deleted > 0,
     }
     if run.finished:
@@ -81,11 +105,6 @@ def row(store: Store, view: View, run_id: int) -> dict[str, Any] | None:
     for tag, text in run.tags.items():
         fields[f"tags.{tag}"] = text
     flatten(fields, "config", _decode(run.config))
-    names_of = keys.names(store).of
-    for key, stat in numbers.items():
-        name = names_of(view, run.project, key)
-        _statistics(fields, f"summary.{name}", stat, run.goals.get(name, ""))
-    flatten(fields, "summary", finding.summary(store, view, run, numbers))
     return fields
 
 

@@ -74,11 +74,6 @@ def tells(command: type[C], *kinds: str) -> Callable[[_Tell[C]], _Tell[C]]:
     return register
 
 
-def every_kind() -> frozenset[str]:
-    """All kinds of events."""
-    return frozenset().union(*(told for told, _ in _TELLERS.values()))
-
-
 def read(view: View, start: int, stop: int, wanted: frozenset[str]) -> Iterator[Event]:
     """The events of wanted kinds in log entries ``start`` to ``stop``, as far as their payloads are kept."""
     numbers = {kind.number for kind in kinds() if wanted & _TELLERS.get(kind.command, (frozenset(), None))[0]}

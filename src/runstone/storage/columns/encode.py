@@ -16,6 +16,8 @@ from runstone.storage.columns.lanes import BoolLane, Column, Floats, Lane, Numbe
 #: Numbers get a table when they have at most so many distinct values, and a quarter of that in a sample does not say otherwise.
 MAX_TABLE = 1 << 16
 SAMPLE = 2048
+#: From how many rows on that have the same fields it pays to turn them over together.
+TOGETHER = 8
 
 
 @dataclass
@@ -172,24 +174,46 @@ def _texts(data: FieldData, rows: Positions, values: Sequence[str]) -> FieldData
     return data
 
 
-def shred(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[Sequence[int], list[Any]]]:
-    """The values of each field of some rows, with the indices of the rows that have it."""
-    found: dict[str, tuple[list[int], list[Any]]] = {}
+def shred(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[Positions, list[Any]]]:
+    """The values of each field of some rows, with the indices of the rows that have it, ascending."""
+    shapes: dict[tuple[str, ...], list[int]] = {}
     for at, row in enumerate(rows):
-        for name, value in row.items():
-            held = found.get(name)
-            if held is None:
-                found[name] = ([at], [value])
-            else:
-                held[0].append(at)
-                held[1].append(value)
-    return dict(found)
+        shapes.setdefault(tuple(row), []).append(at)
+    found: dict[str, tuple[list[int], list[Any]]] = {}
+    for names, places in shapes.items():
+        # Rows with the same fields in one order are turned over together, which takes a quarter of the time.
+        taken = [found.setdefault(name, ([], [])) for name in names]
+        if len(places) < TOGETHER:
+            for at in places:
+                for held, value in zip(taken, rows[at].values(), strict=True):
+                    held[0].append(at)
+                    held[1].append(value)
+        else:
+            for held, values in zip(
+                taken, zip(*(rows[at].values() for at in places), strict=True), strict=True
+            ):
+                held[0].extend(places)
+                held[1].extend(values)
+    return {name: _by_place(*found.pop(name)) for name in list(found)}
 
 
-def columns_of(rows: Sequence[dict[str, Any]]) -> Iterable[tuple[bytes, Column]]:
-    """Every field of some rows as a column, by ascending name."""
+def _by_place(places: list[int], values: list[Any]) -> tuple[Positions, list[Any]]:
+    found = np.array(places, np.uint32)
+    order = np.argsort(found, kind="stable")
+    if (np.diff(order) == 1).all():
+        return found, values
+    return found[order], [values[at] for at in order.tolist()]
+
+
+def fields_of(rows: Sequence[dict[str, Any]]) -> dict[str, FieldData]:
+    """Every field of some rows."""
     shredded = shred(rows)
-    for name, key in sorted((scalars.encode(name), name) for name in shredded):
-        column = column_of(field_data(*shredded.pop(key)), len(rows))
+    return {name: field_data(*shredded.pop(name)) for name in list(shredded)}
+
+
+def columns_of(fields: dict[str, FieldData], rows: int) -> Iterable[tuple[bytes, Column]]:
+    """Fields of so many rows as columns, by ascending name; takes them out of ``fields`` one by one, to have less in memory."""
+    for name, key in sorted((scalars.encode(name), name) for name in fields):
+        column = column_of(fields.pop(key), rows)
         if column is not None:
             yield name, column

@@ -103,11 +103,6 @@ def value_key(value: Any, descending: bool = False) -> tuple[int, Any]:
     return (-kind, Descending(value)) if descending else (kind, value)
 
 
-def order_key(order: tuple[Order, ...], row: Row, row_id: int) -> tuple[Any, ...]:
-    """A key that sorts rows as a query does: by its order, ties by the greater id."""
-    return (*(value_key(row.get(each.field), each.descending) for each in order), -row_id)
-
-
 def ordered(rows: Sequence[R], order: Sequence[Order], fields: Callable[[R], Row]) -> list[R]:
     """Rows in an order; those that tie stay as they came."""
     return sorted(

@@ -22,7 +22,8 @@ from runstone.errors import Corrupt, TryAgain
 from runstone.query import Query
 from runstone.storage import filesystem
 from runstone.storage.columns import bitmaps, compaction, encode, engine, manifest, writer
-from runstone.storage.columns.bitmaps import Bits
+from runstone.storage.columns.bitmaps import Array, Bits
+from runstone.storage.columns.encode import FieldData
 from runstone.storage.columns.engine import Answer
 from runstone.storage.columns.manifest import Manifest
 from runstone.storage.columns.parts import MemoryPart, View
@@ -33,8 +34,6 @@ _T = TypeVar("_T")
 if TYPE_CHECKING:
     import pyarrow
 
-#: Changes that are pulled at a time.
-PULL = 4096
 #: Rows that are gathered before they join the larger part in memory: what changes often stays small, so that its columns are made quickly.
 RECENT = 256
 #: How often a manifest may change under a reader before it gives up.
@@ -53,6 +52,10 @@ class Source(Protocol):
 
     def rows(self, ids: Sequence[int]) -> Sequence[dict[str, Any] | None]:
         """Rows as they are now; None for one that is gone. They are kept as they are and must not be changed afterwards."""
+        ...
+
+    def fields(self, ids: Sequence[int]) -> tuple[Array, dict[str, FieldData]]:
+        """Many rows at once, ids ascending: the ids of those that are there, and each of their fields as it stands over these."""
         ...
 
 
@@ -99,8 +102,8 @@ _NOTHING = _memory([], [], [])
 class ColumnTable:
     """A table; safe for threads.
 
-    ``seal_rows`` is how many changed rows :meth:`maintain` seals, ``bulk_rows`` how many :meth:`refresh` keeps in memory at most,
-    ``largest_rows`` how many rows merged segments have at most.
+    ``seal_rows`` is how many changed rows :meth:`maintain` seals, ``pull_rows`` from how many on :meth:`refresh` seals what it takes in,
+    ``bulk_rows`` how many rows are held in memory at most, ``largest_rows`` how many rows merged segments have at most.
     """
 
     def __init__(
@@ -109,11 +112,17 @@ class ColumnTable:
         source: Source,
         *,
         seal_rows: int = 4096,
-        bulk_rows: int = 1 << 16,
+        pull_rows: int = 4096,
+        bulk_rows: int = 1 << 15,
         largest_rows: int = 1 << 18,
     ) -> None:
         self.folder, self.source = folder, source
-        self.seal_rows, self.bulk_rows, self.largest_rows = seal_rows, bulk_rows, largest_rows
+        self.seal_rows, self.pull_rows, self.bulk_rows, self.largest_rows = (
+            seal_rows,
+            pull_rows,
+            bulk_rows,
+            largest_rows,
+        )
         filesystem.make_directory(folder)
         self._lock = threading.RLock()
         self._maintaining = threading.Lock()
@@ -171,24 +180,48 @@ class ColumnTable:
     # What changes it.
 
     def refresh(self, told: Callable[[int], None] = lambda seq: None) -> int:
-        """Takes in what changed in the source since the last time; how many rows that was. Of each piece of it, ``told`` is told the place."""
+        """Takes in what changed in the source since the last time; how many rows that was. Of each piece of it, ``told`` is told the place.
+
+        A few changes stay in memory; many are sealed at once, so that the next who opens the folder finds them.
+        """
         pulled = 0
         while True:
             try:
                 with self._lock:
                     self._notice()
-                    changes = self.source.changes(self._state.seq, PULL)
+                    changes = self.source.changes(self._state.seq, self.pull_rows)
                     if not changes:
                         return pulled
-                    held = self.source.rows([row for _, row in changes])
-                    batch = _memory([row for _, row in changes], [seq for seq, _ in changes], held)
-                    self._take(batch, changes[-1][0])
-                    pulled += len(changes)
+                    if len(changes) < self.pull_rows:
+                        held = self.source.rows([row for _, row in changes])
+                        batch = _memory([row for _, row in changes], [seq for seq, _ in changes], held)
+                        self._take(batch, changes[-1][0])
+                pulled += len(changes) if len(changes) < self.pull_rows else self._take_many()
                 told(self._state.seq)
                 if self._state.waiting() >= self.bulk_rows:
                     self._seal()
             except Damaged as damage:
                 self.heal(damage)
+
+    def _take_many(self) -> int:
+        """Seals the next changes behind what is sealed, without rows in between; how many rows that was."""
+        with self._sealing(wait=True):
+            base, opened = self._state.manifest, self._open
+            seq, latest = base.seq, set[int]()
+            while len(latest) < self.bulk_rows and (changes := self.source.changes(seq, self.pull_rows)):
+                seq = changes[-1][0]
+                latest.update(row for _, row in changes)
+            changed = np.array(sorted(latest), np.int64)
+            segments = {
+                segment: (rows, View.of(opened[segment], live).without(changed).live)
+                for segment, (rows, live) in base.segments.items()
+            }
+            ids, fields = self.source.fields(changed.tolist())
+            if len(ids):
+                segments.update(self._written(ids, encode.columns_of(fields, len(ids))))
+            if len(changed):
+                self._publish(base, segments, seq)
+            return len(changed)
 
     def _take(self, batch: View, seq: int) -> None:
         """Makes a batch of changed rows part of the state."""
@@ -262,7 +295,7 @@ class ColumnTable:
             rows = [row for row in part.held if row is not None]
             if rows:
                 ids = part.ids[bitmaps.unpack(part.live, part.rows)]
-                segments.update(self._written(ids, encode.columns_of(rows)))
+                segments.update(self._written(ids, encode.columns_of(encode.fields_of(rows), len(rows))))
             self._publish(state.manifest, segments, state.seq)
         return True
 
@@ -357,11 +390,9 @@ class ColumnTable:
                 with self._lock:
                     self._reset(state.stamp, base)
                 return
-            held = self.source.rows(ids.tolist())
-            kept = [at for at, row in enumerate(held) if row is not None]
-            if kept:
-                rows = [row for row in held if row is not None]
-                segments.update(self._written(ids[kept], encode.columns_of(rows)))
+            ids, fields = self.source.fields(ids.tolist())
+            if len(ids):
+                segments.update(self._written(ids, encode.columns_of(fields, len(ids))))
             self._publish(base, segments, base.seq)
 
 
