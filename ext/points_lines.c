@@ -23,8 +23,8 @@ static uint64_t mixed(uint64_t h) {
     return h ^ h >> 32;
 }
 
-static uint64_t hashed(const char* p, size_t length) {
-    uint64_t h = length, word;
+static uint64_t hashed(uint64_t seed, const char* p, size_t length) {
+    uint64_t h = mixed(seed + length), word;
     for (; length >= 8; p += 8, length -= 8) {
         memcpy(&word, p, 8);
         h = mixed(h ^ word);
@@ -73,7 +73,7 @@ static int widen(uint32_t** places, size_t* size, size_t count, const uint8_t* h
 
 /* The number of a name, which is given one on its first use; -1 without memory. */
 static int64_t name_of(lines_reader* r, const char* text, size_t length) {
-    uint64_t hash = hashed(text, length);
+    uint64_t hash = hashed(r->seed, text, length);
     lines_name* name;
     size_t at;
     if (r->name_places) {
@@ -330,7 +330,7 @@ static lines_frame* new_frame(lines_reader* r, uint64_t hash) {
 static lines_frame* frame_of_row(lines_reader* r) {
     uint64_t hash = 0;
     size_t i, at;
-    for (i = 0; i < r->row_width; i++) hash += mixed(2 * ((uint64_t)r->row[i] + 1) + (r->names[r->row[i]].kind == POINTS_INT));
+    for (i = 0; i < r->row_width; i++) hash += mixed(r->names[r->row[i]].hash + (r->names[r->row[i]].kind == POINTS_INT));
     hash = mixed(hash);
     if (r->frame_places) {
         for (at = hash & (r->frame_places_size - 1); r->frame_places[at]; at = (at + 1) & (r->frame_places_size - 1)) {

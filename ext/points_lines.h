@@ -41,6 +41,7 @@ typedef struct {
     uint32_t* row; /* names of the line that is read */
     size_t row_width, row_room;
     uint64_t line;
+    uint64_t seed; /* what the hash tables are keyed with, so that nobody can write lines whose names all meet in one place */
     /* What the step and the time in seconds are called, at the top of an object. */
     const char *step_name, *time_name;
     size_t step_length, time_length;

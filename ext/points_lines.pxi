@@ -22,6 +22,7 @@ cdef extern from "points_lines.h" nogil:
         const char* time_name
         size_t step_length
         size_t time_length
+        uint64_t seed
     int lines_read(lines_reader* reader, const char* text, size_t length, int64_t step, int64_t time)
     void lines_free(lines_reader* reader)
 
@@ -45,6 +46,7 @@ cdef class _Lines:
         if self.texts is NULL or self.lengths is NULL or self.other is NULL:
             raise MemoryError("no memory for lines")
         self.step, self.time = step, time
+        self.reader.seed = <uint64_t>hash(b"the seed of lines")  # of this process
         self.reader.step_name, self.reader.step_length = PyBytes_AS_STRING(step), <size_t>PyBytes_GET_SIZE(step)
         self.reader.time_name, self.reader.time_length = PyBytes_AS_STRING(time), <size_t>PyBytes_GET_SIZE(time)
 

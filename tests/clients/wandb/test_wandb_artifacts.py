@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
+
+from sdk import ANY_KEY, Sdk
 
 from runstone import domain
+from runstone.config import ServerOptions
 from runstone.domain.context import Context
+from runstone.server.background import Background
 
 CTX = Context()
+DAY = 86_400 * 1_000_000
 
 
 def native(served, name):
@@ -298,3 +304,52 @@ def test_a_run_is_deleted_with_what_only_it_logged(served, sdk):
         for number in (1, 2, 3)
     }
     assert states == {1: "deleted", 2: "deleted", 3: "live"}
+
+
+def test_files_come_from_the_cache_of_the_sdk_unless_it_is_skipped(served, sdk):
+    said = sdk.run("""
+        import pathlib
+        with wandb.init(project="cached", id="r") as run:
+            artifact = wandb.Artifact("data", type="dataset")
+            with artifact.new_file("f.txt") as file: file.write("as it was logged")
+            run.log_artifact(artifact).wait()
+        artifact = wandb.Api().artifact("cached/data:v0")
+        whole = lambda folder: open(f"{folder}/f.txt").read()
+        artifact.download(root="one")
+        for path in pathlib.Path("cache").rglob("*"):
+            if path.is_file() and path.read_text() == "as it was logged": path.chmod(0o600); path.write_text("as in the cache!")
+        artifact.download(root="two"); artifact.download(root="three", skip_cache=True)
+        say([whole("one"), whole("two"), whole("three")])
+        try: artifact.verify("two"); say("whole")
+        except ValueError: say("changed")
+        artifact.verify("three")
+    """)
+    assert said == [["as it was logged", "as in the cache!", "as it was logged"], "changed"]
+
+
+def test_what_is_deleted_frees_its_bytes(tmp_path, monkeypatch):
+    with Background(ServerOptions(data=str(tmp_path / "data"), port=0, log_format="off")) as server:
+        store = server.store
+        sdk = Sdk(server.url, ANY_KEY, tmp_path / "sdk")
+        sdk.run("""
+            import os
+            os.makedirs("d"); open("d/large", "wb").write(os.urandom(3 << 20)); open("d/kept", "wb").write(os.urandom(1 << 20))
+            with wandb.init(project="free", id="r") as run:
+                for names in (["large", "kept"], ["kept"]):
+                    artifact = wandb.Artifact("data", type="dataset")
+                    for name in names: artifact.add_file(f"d/{name}", name)
+                    run.log_artifact(artifact).wait()
+                open("f.bin", "wb").write(os.urandom(2 << 20)); run.save("f.bin")
+            wandb.Api().artifact("free/data:v0").delete(delete_aliases=True)
+            wandb.Api().run("free/r").file("f.bin").delete()
+        """)
+        days = itertools.count(store.blobs.clock() + 3 * DAY, DAY)  # when no upload holds them any more
+        monkeypatch.setattr(store.blobs.collector, "_clock", lambda: next(days))
+        reports = [domain.maintenance.gc(store, CTX, grace_seconds=0) for _ in range(3)]
+        freed = sum(each.bytes_freed for each in reports)
+        assert 5 << 20 <= freed < 6 << 20
+        said = sdk.run("""
+            artifact = wandb.Api().artifact("free/data:latest")
+            say([artifact.version, artifact.size, open(artifact.file("back"), "rb").read() == open("d/kept", "rb").read()])
+        """)
+        assert said == [["v1", 1 << 20, True]]

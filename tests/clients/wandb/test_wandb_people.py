@@ -12,9 +12,9 @@ import pytest
 from sdk import ANY_KEY, Sdk
 
 from runstone.config import ServerOptions
-from runstone.domain import accounts, documents, keys
+from runstone.domain import accounts, documents, keys, projects, versions
 from runstone.domain.context import Context
-from runstone.domain.runs import alerts, rows
+from runstone.domain.runs import alerts, lifecycle, rows
 from runstone.server.background import Background
 
 CTX = Context()
@@ -190,3 +190,43 @@ def test_what_is_sent_compressed_is_checked(served, body, status):
     response.read()
     connection.close()
     assert response.status == status
+
+
+def test_who_may_only_read_reads_and_changes_nothing(guarded, tmp_path):
+    ann = Sdk(guarded.url, key_of(guarded, "ann"), tmp_path / "ann")
+    ann.run("""
+        with wandb.init(entity="crew", project="seen", id="r", config={"a": 1}) as run:
+            run.log({"x": 1})
+            artifact = wandb.Artifact("net", type="model")
+            with artifact.new_file("w") as file: file.write("weights")
+            run.log_artifact(artifact).wait()
+    """)
+    before = lifecycle.get(guarded.store, CTX, "crew/seen/r")
+    accounts.create_user(guarded.store, CTX, "viewer")
+    accounts.set_member(guarded.store, CTX, "crew", "viewer", "reader")
+    viewer = Sdk(guarded.url, key_of(guarded, "viewer"), tmp_path / "viewer")
+    said = viewer.run("""
+        api = wandb.Api()
+        run = api.run("crew/seen/r")
+        say([run.config["a"], [line["x"] for line in run.scan_history()], open(api.artifact("crew/seen/net:v0").file()).read()])
+        def told(change):
+            try: change()
+            except BaseException as error: return str(error)
+        def rename(): run.display_name = "mine"; run.update()
+        def alias(): artifact = api.artifact("crew/seen/net:v0"); artifact.aliases.append("mine"); artifact.save()
+        def begin(**more): wandb.init(entity="crew", settings=wandb.Settings(init_timeout=15), **more)
+        changes = [lambda: begin(project="seen", id="a"), lambda: begin(project="new", id="b"),
+                   lambda: begin(project="seen", id="r", resume="allow"), rename, alias,
+                   lambda: run.delete(), lambda: run.delete(delete_artifacts=True),
+                   lambda: api.artifact("crew/seen/net:v0").delete(delete_aliases=True), lambda: run.upload_file(artifact_file),
+                   lambda: wandb.sweep({"method": "grid", "parameters": {"x": {"values": [1]}}}, entity="crew", project="seen")]
+        artifact_file = "f.txt"; open(artifact_file, "w").write("no")
+        say([told(change) for change in changes])
+    """)
+    assert said[0] == [1, [1], "weights"]
+    assert [text for text in said[1] if text is None or "may read" not in text] == []
+    assert lifecycle.get(guarded.store, CTX, "crew/seen/r") == before
+    assert set(versions.get(guarded.store, CTX, "crew/seen/net@v1").aliases) <= {"latest"}
+    assert [
+        each.name for each in projects.list_projects(guarded.store, CTX, "crew") if each.name == "new"
+    ] == []

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
+from sdk import since_newer
+
+from runstone.domain.context import Context
+from runstone.domain.runs import console, liveness, rows
+from runstone.errors import Missing
+
 
 def test_runs_are_found_in_order_and_read_back(served, sdk):
     said = sdk.run("""
@@ -79,3 +87,54 @@ def test_files(served, sdk):
     assert said[2] == ["empty.txt", "requirements.txt"]
     assert said[3] == "later"
     assert said[4] == said[0]
+
+
+def logged(served, run):
+    """What a run logged so far; nothing before it is made."""
+    try:
+        return rows.read(served.store, Context(), run)
+    except Missing:
+        return []
+
+
+@since_newer
+def test_the_console_is_read_back(served, sdk):
+    said = sdk.run("""
+        import sys
+        with wandb.init(project="said", id="c") as run:
+            for number in range(7): print(f"line {number} é")
+            print("wrong", file=sys.stderr)
+        run = wandb.Api().run("said/c")
+        say([line.content for line in run.console_logs(per_page=3)])
+        say([[line.number, line.content, line.level] for line in run.console_logs(last=2)])
+    """)
+    lines = [*(f"line {number} é" for number in range(7)), "wrong"]
+    assert said[0] == lines
+    assert said[1] == [[6, "line 6 é", "info"], [7, "wrong", "error"]]
+    kept = console.read(served.store, Context(), "local/said/c")
+    assert [line.text for line in kept] == lines
+
+
+def test_a_run_that_falls_silent_is_crashed_and_can_be_resumed(served, sdk):
+    process = sdk.start("""
+        import os, time
+        run = wandb.init(project="silent", id="s", settings=wandb.Settings(x_file_stream_transmit_interval=0.1))
+        run.log({"x": 1})
+        while not os.path.exists("go"): time.sleep(0.05)
+        for child in open(f"/proc/self/task/{os.getpid()}/children").read().split(): os.kill(int(child), 9)
+        os.kill(os.getpid(), 9)
+    """)
+    until = time.monotonic() + 60
+    while not logged(served, "local/silent/s") and time.monotonic() < until:
+        time.sleep(0.05)
+    (sdk.folder / "go").touch()
+    process.communicate(timeout=60)
+    assert liveness.mark_crashed(served.store, silence=-1) == ["local/silent/s"]
+    said = sdk.run("""
+        say(wandb.Api().run("silent/s").state)
+        with wandb.init(project="silent", id="s", resume="must") as run:
+            run.log({"x": 2}); say(wandb.Api().run("silent/s").state)
+        run = wandb.Api().run("silent/s")
+        say([run.state, [[line["_step"], line["x"]] for line in run.scan_history()]])
+    """)
+    assert said == ["crashed", "running", ["finished", [[0, 1], [1, 2]]]]
