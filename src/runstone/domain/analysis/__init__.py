@@ -1,1 +1,1 @@
-"""Statistics over rows: works with numpy, and is loaded by the first question that takes them."""
+"""What numpy works out, loaded by the first question that takes it: statistics over rows, and many runs as columns."""

@@ -50,7 +50,7 @@ class Runs:
 
     def fields(self, ids: Sequence[int]) -> tuple[Array, dict[str, FieldData]]:
         """Many runs at once: the ids of those that there are, and each of their fields as it stands over these."""
-        from runstone.domain.runs import gathering
+        from runstone.domain.analysis import gathering
 
         return gathering.fields(self._store, self._project, ids)
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from runstone.domain.analysis.statpages import Pages, Stats
 from runstone.domain.runs import keys, table
-from runstone.domain.runs.statpages import Pages, Stats
 from runstone.domain.store import Store
 from runstone.storage.columns import encode
 from runstone.storage.columns.bitmaps import Array

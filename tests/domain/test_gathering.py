@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import runstone
-from runstone.domain.runs import gathering, questions, table
+from runstone.domain.analysis import gathering
+from runstone.domain.runs import questions, table
 from runstone.storage.columns import encode, writer
 
 NUMBER = itertools.count()
