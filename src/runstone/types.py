@@ -447,6 +447,19 @@ class AlertInfo(Value, frozen=True, kw_only=True):
     told: bool
 
 
+class MomentInfo(Value, frozen=True, kw_only=True):
+    """What a chart of a run points out: an ``alert``, a ``checkpoint`` (a version), a ``restart``, or a ``state`` that it ended in.
+
+    ``text`` is its title, name or state, ``time`` in microseconds, ``step`` what the run had come to (-1: nothing yet).
+    """
+
+    kind: str
+    text: str
+    severity: str
+    time: int
+    step: int
+
+
 class SeriesPage(Value, frozen=True, kw_only=True):
     """Exact points of one key, by step, time (microseconds) and value; values are as they were logged. ``next`` goes on behind them."""
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -193,3 +194,36 @@ def test_arrows_lead_from_panel_to_panel_in_full_screen(workspace, accessible):
     expect(workspace.get_by_role("dialog", name="b/four")).to_be_visible()
     workspace.keyboard.press("Escape")
     expect(workspace.get_by_role("dialog")).to_have_count(0)
+
+
+def test_what_happened_meanwhile_is_pointed_out(page, server, store, accessible):
+    store.create_run("p/told", display_name="the told one")
+    store.log_rows("p/told", [(step, step, {"loss": 1 / (step + 1)}) for step in range(51)])
+    alert = {"title": "loss is <b>odd</b>", "severity": "error"}
+    post = urllib.request.Request(
+        f"{server.url}/api/v1/runs/local/p/told/alerts",
+        json.dumps(alert).encode(),
+        {"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(post).close()
+    store.log_rows("p/told", [(step, step, {"loss": 1 / (step + 1)}) for step in range(51, 101)])
+    page.goto(f"{server.url}/local/p/runs/told/charts")
+    chart = page.get_by_role("img", name="loss: 1 lines over step, 1 moments")
+    expect(chart).to_be_visible()
+    over = chart.locator(".u-over")
+    box = over.bounding_box()
+    red = """chart => {
+        const canvas = chart.querySelector("canvas"), { width, height } = canvas;
+        const data = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, width, height).data;
+        let found = 0;
+        for (let at = 0; at < data.length; at += 4) found += data[at] > 150 && data[at + 1] < 70 && data[at + 2] < 70;
+        return found;
+    }"""
+    page.wait_for_timeout(200)
+    assert chart.evaluate(red) > 20
+    over.hover(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(page.locator(".tip")).to_contain_text("Alert loss is <b>odd</b>")
+    expect(page.locator(".tip")).to_contain_text("the told one")
+    over.hover(position={"x": box["width"] / 4, "y": box["height"] / 2})
+    expect(page.locator(".tip")).not_to_contain_text("Alert")
+    accessible(page)

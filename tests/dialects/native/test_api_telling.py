@@ -46,3 +46,42 @@ def test_webhooks_and_what_they_were_sent(people: dict[str, Caller]):
     assert ann.get(f"{path}/{made['id']}/deliveries").expect(200) == {"items": []}
     ann.delete(f"{path}/{made['id']}").expect(204)
     assert ann.get(f"{path}/{made['id']}/deliveries").code == "missing"
+
+
+def test_moments_of_a_run(people: dict[str, Caller]):
+    max_, ria = people["max"], people["ria"]
+    run = f"{RUNS}/turns"
+    max_.post(RUNS, {"name": "turns"}).expect(201)
+    assert max_.get(f"{run}/moments").expect(200)["items"] == []
+
+    def log(*steps: int) -> None:
+        rows = [{"step": step, "time": step, "values": {"loss": 1.0}} for step in steps]
+        max_.post(f"{run}/rows", {"rows": rows}).expect(200)
+
+    max_.post(f"{run}/alerts", {"title": "begun", "severity": "warn"}).expect(200)
+    log(0, 1, 2, 3)
+    project = RUNS.removeprefix("/api/v1/runs/")
+    max_.post(f"/api/v1/projects/{project}/collections", {"name": "turning"}).expect(201)
+    entry = {"path": "a", "size": 1, "url": "https://example.org/a", "etag": "1"}
+    max_.post(f"/api/v1/collections/{project}/turning/versions", {"files": [entry]}).expect(201)
+    max_.post(
+        "/api/v1/lineage",
+        {"source": f"run:{project}/turns", "relation": "produced", "target": f"{project}/turning:v1"},
+    )
+    log(4)
+    max_.post(f"{run}/finish", {"state": "crashed"}).expect(200)
+    max_.post(RUNS, {"name": "turns", "resume": "must"}).expect(200)
+    max_.patch(run, {"notes": "no turn"}).expect(200)
+    max_.post(f"{run}/rewind", {"step": 2}).expect(200)
+    log(2)
+    max_.post(f"{run}/finish", {}).expect(200)
+    found = ria.get(f"{run}/moments").expect(200)["items"]
+    assert [(each["kind"], each["text"], each["severity"], each["step"]) for each in found] == [
+        ("alert", "begun", "warn", -1),
+        ("checkpoint", f"{project}/turning:v1", "info", 3),
+        ("state", "crashed", "error", 4),
+        ("restart", "resumed", "info", 4),
+        ("restart", "rewound", "info", 4),
+    ]
+    assert [each["time"] for each in found] == sorted(each["time"] for each in found)
+    assert people["eve"].get(f"{run}/moments").code == "missing"

@@ -1,4 +1,4 @@
-"""Alerts of runs."""
+"""Alerts of runs, and the other moments that their charts point out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from runstone.dialects.native.runs import RUN
-from runstone.dialects.native.wire import Answer, Limit, Listing, Request, page
+from runstone.dialects.native.wire import Answer, Limit, Listing, NoQuery, Request, page
 from runstone.dialects.routing import Call, Route
-from runstone.domain.runs import alerts
-from runstone.types import AlertInfo
+from runstone.domain.runs import alerts, moments
+from runstone.types import AlertInfo, MomentInfo
 
 ALERTS = RUN + "/alerts"
 
@@ -57,7 +57,22 @@ def raise_alert(call: Call) -> Raised:
     return Raised(told=told)
 
 
+def list_moments(call: Call) -> Listing[MomentInfo]:
+    """Answers ``GET …/moments``."""
+    return Listing(items=tuple(moments.of(call.store, call.ctx, _run(call))))
+
+
 ROUTES = (
+    Route(
+        "GET",
+        RUN + "/moments",
+        list_moments,
+        "What charts of a run point out: alerts, checkpoints, restarts, a bad end.",
+        query=NoQuery,
+        answer=Listing[MomentInfo],
+        blocking=True,
+        remembered=True,
+    ),
     Route("GET", ALERTS, list_alerts, "A run's alerts.", query=AlertPage, answer=Listing[AlertInfo]),
     Route(
         "POST", ALERTS, raise_alert, "Raises an alert of a run.", body=NewAlert, answer=Raised, blocking=True

@@ -5,6 +5,7 @@ import { number } from "../../lib/format.js";
 import { extent } from "../../lib/lines.js";
 import { isDark } from "../../lib/prefs.js";
 import { axes, xText } from "./axes.js";
+import { named, paintMoments } from "./moments.js";
 import { nearest, paint } from "./painter.js";
 import { uPlot } from "./uplot.js";
 
@@ -20,6 +21,7 @@ import { uPlot } from "./uplot.js";
  * @property {Line[]} lines @property {Look} look @property {Range | null} range what is zoomed to; null for everything
  * @property {(range: Range | null) => void} zoom @property {(line: Line) => void} [pick] @property {string} label
  * @property {import("./pins.js").Pin[]} [pins] points that stand out @property {(point: { line: Line, at: number }) => void} [pin] a point is to be pinned
+ * @property {import("./moments.js").PlacedMoment[]} [moments] what happened meanwhile
  * @property {(chart: Chart) => void} [made]
  */
 /** @typedef {{ plot: any, frame: () => import("./painter.js").Frame, lines: Line[], look: Look }} Chart */
@@ -35,6 +37,8 @@ let pinning = /** @type {typeof import("./pins.js") | null} */ (null);
 /** Where the pointer is, in the values of an axis: shown in every chart of that axis. */
 const crosshair = signal(/** @type {{ axis: string, x: number, from: object } | null} */ (null));
 const MOST_NAMED = 8;
+/** Pixels from the pointer within which moments are told. */
+const REACH = 6;
 /** Of more lines bands would be one stain; they are neither drawn nor asked for. */
 export const MOST_BANDS = 40;
 
@@ -69,7 +73,7 @@ export function LineChart(props) {
   </div>`;
 }
 
-/** @typedef {{ x: number, left: number, top: number, width: number, found: { line: Line, at: number }[], count: number }} Near */
+/** @typedef {{ x: number, left: number, top: number, width: number, found: { line: Line, at: number }[], count: number, moments: import("./moments.js").PlacedMoment[] }} Near */
 
 /** @param {{ near: Near, look: Look }} props */
 function Tip({ near, look }) {
@@ -78,6 +82,7 @@ function Tip({ near, look }) {
     <div class="muted num">${xText(near.x, look.axis)}</div>
     ${near.found.map(({ line, at }, index) => html`<div class="row ${index ? "" : "first"}"><span class="dot" style=${{ background: line.color }} /><span class="cut">${line.name}</span><b class="num end">${number(line.y[at], 5)}</b></div>`)}
     ${near.count > near.found.length && html`<div class="muted">and ${near.count - near.found.length} more</div>`}
+    ${near.moments.map(({ moment, run, color }) => html`<div class="row happened"><span class="dot" style=${{ background: color }} /><span class="cut">${named(moment)}</span><span class="muted cut end">${run}</span></div>`)}
   </div>`;
 }
 
@@ -100,7 +105,7 @@ class Board {
 
   /** @param {ChartProps} props */
   show(props) {
-    const same = this.plot && props.lines === this.lines && props.pins === this.props.pins && props.range === this.props.range && JSON.stringify(props.look) === JSON.stringify(this.look);
+    const same = this.plot && props.lines === this.lines && props.pins === this.props.pins && props.moments === this.props.moments && props.range === this.props.range && JSON.stringify(props.look) === JSON.stringify(this.look);
     this.props = props;
     if (same) return;
     this.lines = props.lines;
@@ -185,7 +190,14 @@ class Board {
     this.fitOverlay();
     const thin = lines.length > 60;
     paint(this.plot.ctx, lines, this.frame(), { band: look.band && lines.length <= MOST_BANDS, raw: look.raw && lines.length <= MOST_BANDS, width: thin ? 1 : 1.5, alpha: thin ? 0.7 : 1 });
+    if (this.props.moments?.length) paintMoments(this.plot.ctx, this.props.moments, this.frame(), this.colors({ ground: "--surface", bad: "--bad", warn: "--warn" }));
     if (this.props.pins?.length) this.drawPins(this.props.pins);
+  }
+
+  /** Colors of the theme by their names. @template {string} N @param {Record<N, string>} names @returns {Record<N, string>} */
+  colors(names) {
+    const style = getComputedStyle(this.root);
+    return /** @type {Record<N, string>} */ (Object.fromEntries(Object.entries(names).map(([name, held]) => [name, style.getPropertyValue(/** @type {string} */ (held)).trim()])));
   }
 
   /** @param {import("./pins.js").Pin[]} pins */
@@ -194,9 +206,7 @@ class Board {
       import("./pins.js").then(module => { pinning = module; this.plot?.redraw(); }, () => {});
       return;
     }
-    const style = getComputedStyle(this.root);
-    const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
-    pinning.paintPins(this.plot.ctx, pinning.placed(pins, this.lines, this.look.axis), this.frame(), { ink: color("--ink"), ground: color("--surface"), edge: color("--edge-strong") });
+    pinning.paintPins(this.plot.ctx, pinning.placed(pins, this.lines, this.look.axis), this.frame(), this.colors({ ink: "--ink", ground: "--surface", edge: "--edge-strong" }));
   }
 
   selected() {
@@ -219,7 +229,8 @@ class Board {
     this.picked = found[0]?.line;
     this.point = found[0] && { line: found[0].line, at: found[0].at };
     under = this;
-    this.tell(found.length ? { x, left: left + this.plot.over.offsetLeft, top, width: this.root.clientWidth, found: found.slice(0, MOST_NAMED), count: found.length } : null);
+    const moments = (this.props.moments || []).filter(each => Math.abs(this.plot.valToPos(each.x, "x") - left) <= REACH).slice(0, MOST_NAMED);
+    this.tell(found.length || moments.length ? { x, left: left + this.plot.over.offsetLeft, top, width: this.root.clientWidth, found: found.slice(0, MOST_NAMED), count: found.length, moments } : null);
   }
 
   unpoint() {

@@ -10,6 +10,7 @@ import { navigate, to } from "../../lib/router.js";
 import { draw } from "../../lib/series.js";
 import { attempt } from "../../lib/toasts.js";
 import { LineChart, MOST_BANDS } from "../../components/chart/linechart.js";
+import { along as momentsAlong, useMoments } from "../../components/chart/moments.js";
 import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
 import { Lazy } from "../../components/lazy.js";
@@ -18,6 +19,8 @@ import { Corner, handle, styleOf, target } from "./layout.js";
 import { Look } from "./look.js";
 
 /** @typedef {import("../../lib/series.js").Drawn} Drawn */
+
+const NONE = /** @type {import("./runs.js").Shown[]} */ ([]);
 
 /**
  * @typedef {object} PanelProps
@@ -84,6 +87,8 @@ function Plot({ ns, project, id, y, state, shown, live, remove, place, enlarge, 
   const keys = expression ? expression.keys : [id];
   const { drawn, error, loading } = useDrawn(shown || [], keys, view, range, live, large ? 1000 : 400);
   const lines = useMemo(() => toLines(drawn, shown || [], view, expression), [drawn, shown, view.axis, view.smoothing, view.group, expression]);
+  const happened = useMoments(view.moments && shown ? shown : NONE, live);
+  const moments = useMemo(() => momentsAlong(happened, view.axis, run => drawn?.find(each => each.run === run)?.started), [happened, view.axis, drawn]);
   const look = lookOf(view);
   const drawnLines = open ? lines.filter(line => line.id === open) : lines;
 
@@ -114,7 +119,7 @@ function Plot({ ns, project, id, y, state, shown, live, remove, place, enlarge, 
       : !drawn ? html`<div class="bone chart-bone" role="status" aria-label="Loading" />`
         : lines.length === 0 ? html`<p class="muted nothing">${loading ? "" : "None of the runs shown has logged this."}</p>`
           : lines.every(line => !line.y.some(Number.isFinite)) ? html`<p class="muted nothing">Nothing that could be drawn: all that was logged is NaN or infinite.</p>`
-          : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} pins=${base.pins[id]} pin=${setPinning} label=${`${id}: ${lines.length} lines over ${view.axis}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
+          : html`<${LineChart} lines=${drawnLines} look=${look} range=${range} zoom=${setRange} pick=${pick} pins=${base.pins[id]} pin=${setPinning} moments=${moments} label=${`${id}: ${lines.length} lines over ${view.axis}${moments.length ? `, ${moments.length} moments` : ""}`} made=${(/** @type {any} */ made) => { chart.current = made; }} />`}
     ${lines.length > 0 && html`<${Legend} lines=${lines} open=${open} pick=${(/** @type {string} */ line) => setOpen(open === line ? "" : line)} />`}
     ${pinning && html`<${Lazy} load=${() => import("./pins.js").then(module => module.PinDialog)} id=${id} axis=${view.axis} point=${pinning} pins=${base.pins[id] || []} set=${(/** @type {any} */ pins) => state.setOf("pins", id, pins)} close=${() => setPinning(null)} />`}
   </div>`;

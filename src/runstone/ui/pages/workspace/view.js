@@ -12,6 +12,7 @@ import { navigate, search } from "../../lib/router.js";
  * @property {string} axis `step`, `time`, `relative`, or a key
  * @property {{ kind: "none" | "ema" | "gaussian", amount: number }} smoothing
  * @property {boolean} xLog @property {boolean} yLog @property {boolean} band @property {boolean} clip
+ * @property {boolean} moments alerts, checkpoints and restarts are pointed out
  * @property {string} legend a name for each line: `${name}`, `${config.lr}`
  * @property {string} panels text that titles of panels contain
  * @property {Record<string, Partial<View>>} own what panels have for themselves, by key
@@ -28,7 +29,7 @@ import { navigate, search } from "../../lib/router.js";
 /** @type {View} */
 export const DEFAULTS = {
   filter: "", order: "created desc", group: [], columns: null, widths: {}, pinned: [], hidden: [], most: 20,
-  axis: "step", smoothing: { kind: "none", amount: 0 }, xLog: false, yLog: false, band: true, clip: false,
+  axis: "step", smoothing: { kind: "none", amount: 0 }, xLog: false, yLog: false, band: true, clip: false, moments: true,
   legend: "${name}", panels: "", own: {}, added: [], closed: {}, sizes: {}, places: {}, top: [], pins: {}, saved: "", table: 430,
 };
 /** What stands in the address in words; the rest is together under `view`. */
