@@ -102,15 +102,18 @@ function useSettled(text) {
  */
 function useSections(ns, project, typed, only) {
   const contains = useSettled(typed);
-  const [further, setFurther] = useState(/** @type {Listed} */ ({ sections: [], next: "" }));
+  const [held, setFurther] = useState(/** @type {Listed & { of: string }} */ ({ of: "", sections: [], next: "" }));
+  // What was asked for more of may be answered when other words are looked for by then.
+  const asked = `${ns}/${project} ${contains}`;
+  const further = held.of === asked ? held : { sections: [], next: "" };
   const first = useResource(async signal => {
-    setFurther({ sections: [], next: "" });
+    setFurther({ of: asked, sections: [], next: "" });
     return only ? { sections: sectioned(only, contains), next: "" } : askSections(ns, project, contains, "", signal);
   }, [ns, project, only, contains]);
   const data = first.data && { sections: joined([...first.data.sections, ...further.sections]), next: further.sections.length ? further.next : first.data.next };
   const more = () => attempt(async () => {
     const found = await askSections(ns, project, contains, data?.next || "");
-    setFurther(now => ({ sections: [...now.sections, ...found.sections], next: found.next }));
+    setFurther(now => (now.of === asked ? { of: asked, sections: [...now.sections, ...found.sections], next: found.next } : now));
   });
   return { ...first, data, more, loading: first.loading || contains !== typed };
 }
