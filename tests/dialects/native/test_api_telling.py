@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from calling import Caller
 
 RUNS = "/api/v1/runs/lab/telling"
@@ -55,7 +57,8 @@ def test_moments_of_a_run(people: dict[str, Caller]):
     assert max_.get(f"{run}/moments").expect(200)["items"] == []
 
     def log(*steps: int) -> None:
-        rows = [{"step": step, "time": step, "values": {"loss": 1.0}} for step in steps]
+        now = time.time_ns() // 1000
+        rows = [{"step": step, "time": now, "values": {"loss": 1.0}} for step in steps]
         max_.post(f"{run}/rows", {"rows": rows}).expect(200)
 
     max_.post(f"{run}/alerts", {"title": "begun", "severity": "warn"}).expect(200)
@@ -85,3 +88,23 @@ def test_moments_of_a_run(people: dict[str, Caller]):
     ]
     assert [each["time"] for each in found] == sorted(each["time"] for each in found)
     assert people["eve"].get(f"{run}/moments").code == "missing"
+
+
+def test_a_moment_stands_where_the_run_was_and_not_where_its_points_had_arrived(people: dict[str, Caller]):
+    max_ = people["max"]
+    run = f"{RUNS}/late"
+    max_.post(RUNS, {"name": "late"}).expect(201)
+
+    def log(moment: int, *steps: int) -> None:
+        rows = [{"step": step, "time": moment, "values": {"loss": 1.0}} for step in steps]
+        max_.post(f"{run}/rows", {"rows": rows}).expect(200)
+
+    log(1, 0)
+    max_.post(f"{run}/alerts", {"title": "x"}).expect(200)
+    (alert,) = max_.get(f"{run}/alerts").expect(200)["items"]
+    log(alert["time"] - 1, 1, 2)
+    log(alert["time"] - 1, 3)
+    log(alert["time"] + 1, 4)
+    log(alert["time"] - 1, 5)
+    (moment,) = max_.get(f"{run}/moments").expect(200)["items"]
+    assert moment["step"] == 3

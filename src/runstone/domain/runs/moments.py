@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from runstone._native import points
 from runstone.domain import lineage
 from runstone.domain.context import Context
 from runstone.domain.runs import finding
 from runstone.domain.runs.commands import CreateRun, SetRunState
+from runstone.domain.runs.logging import LogPoints
 from runstone.domain.runs.rewinding import RewindRun, UndoRewind
 from runstone.domain.store import Store
 from runstone.storage.commands import Command, kind_numbered
@@ -20,6 +22,9 @@ from runstone.types import MomentInfo
 #: Of each kind the latest so many, and the latest changes of the run that are looked through.
 MOST = 200
 MOST_CHANGES = 2000
+#: Clients send what they log a little later: so many entries behind a moment are looked at, and so many for one answer.
+LATE = 4
+MOST_DECODED = 32
 _TURNS: dict[type[Command], str] = {
     CreateRun: "resumed",
     SetRunState: "",
@@ -37,17 +42,18 @@ class _Moment(NamedTuple):
 
 
 def of(store: Store, ctx: Context, name: str) -> list[MomentInfo]:
-    """The moments of a run, oldest first. ``step`` is the greatest that had arrived by then of what arrived last; -1 when nothing had."""
+    """The moments of a run, oldest first. ``step`` is what the run had come to by then; -1: nothing yet."""
     with store.index.read() as view:
         run = finding.find(store, view, ctx, name).run
         found = [*_alerts(view, run), *_turns(store, view, run), *_checkpoints(store, view, ctx, run)]
+        steps = _Steps(store, view, run)
         return [
             MomentInfo(
                 kind=each.kind,
                 text=each.text,
                 severity=each.severity,
                 time=each.time,
-                step=_step(view, run, each.seq),
+                step=steps.at(each.seq, each.time),
             )
             for each in sorted(found)
         ]
@@ -83,8 +89,36 @@ def _checkpoints(store: Store, view: View, ctx: Context, run: Run) -> Iterator[_
             yield _Moment(made[0][1], edge.time, "checkpoint", shown.name)
 
 
-def _step(view: View, run: Run, seq: int) -> int:
-    before = (
-        next(view.scan(ARRIVALS, stream, after=(stream, seq), reverse=True), None) for stream in run.streams
-    )
-    return max(((place[1], last.max_step) for place, last in filter(None, before)), default=(-1, -1))[1]
+class _Steps:
+    """What step a run had come to."""
+
+    def __init__(self, store: Store, view: View, run: Run) -> None:
+        self._store, self._view, self._run = store, view, run
+        self._decoded: dict[int, list[tuple[Any, Any, Any]]] = {}
+
+    def at(self, seq: int, time: int) -> int:
+        """The greatest step of what arrived last before a log entry, and of what arrived late: behind it, with points from before a time."""
+        found = (-1, -1)
+        for stream in self._run.streams:
+            last = next(self._view.scan(ARRIVALS, stream, after=(stream, seq), reverse=True), None)
+            if last is not None:
+                found = max(found, (last[0][1], last[1].max_step))
+        step = found[1]
+        for (_, later), _ in islice(
+            self._view.scan(ARRIVALS, self._run.stream, after=(self._run.stream, seq)), LATE
+        ):
+            before = self._greatest(later, time)
+            if before < 0:
+                break
+            step = max(step, before)
+        return step
+
+    def _greatest(self, seq: int, time: int) -> int:
+        """The greatest step of an entry's points from before a time; -1: none."""
+        if seq not in self._decoded:
+            if len(self._decoded) >= MOST_DECODED:
+                return -1
+            command = self._store.log.command(*self._store.log.entry_in(self._view, seq))
+            self._decoded[seq] = points.decode(command.batch) if isinstance(command, LogPoints) else []
+        frames = self._decoded[seq]
+        return max((int(steps[times < time].max(initial=-1)) for steps, times, _ in frames), default=-1)
