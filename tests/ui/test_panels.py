@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
@@ -198,7 +199,8 @@ def test_arrows_lead_from_panel_to_panel_in_full_screen(workspace, accessible):
 
 def test_what_happened_meanwhile_is_pointed_out(page, server, store, accessible):
     store.create_run("p/told", display_name="the told one")
-    store.log_rows("p/told", [(step, step, {"loss": 1 / (step + 1)}) for step in range(51)])
+    logged = [(step, time.time_ns() // 1000, {"loss": 1 / (step + 1)}) for step in range(51)]
+    store.log_rows("p/told", logged)
     alert = {"title": "loss is <b>odd</b>", "severity": "error"}
     post = urllib.request.Request(
         f"{server.url}/api/v1/runs/local/p/told/alerts",
@@ -206,7 +208,8 @@ def test_what_happened_meanwhile_is_pointed_out(page, server, store, accessible)
         {"Content-Type": "application/json"},
     )
     urllib.request.urlopen(post).close()
-    store.log_rows("p/told", [(step, step, {"loss": 1 / (step + 1)}) for step in range(51, 101)])
+    logged = [(step, time.time_ns() // 1000, {"loss": 1 / (step + 1)}) for step in range(51, 101)]
+    store.log_rows("p/told", logged)
     page.goto(f"{server.url}/local/p/runs/told/charts")
     chart = page.get_by_role("img", name="loss: 1 lines over step, 1 moments")
     expect(chart).to_be_visible()
