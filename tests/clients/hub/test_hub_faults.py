@@ -168,3 +168,41 @@ def test_a_full_disk_of_the_server(tmp_path: Path, way: str):
             assert {entry.path for entry in api.list_repo_tree("local/full")} == {"config.json", "after"}
     finally:
         subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
+@pytest.mark.parametrize("way", ["xet", "lfs"])
+def test_a_full_disk_of_the_client(tmp_path: Path, way: str):
+    """The download fails at the client; the server goes on, and the same download works where there is room."""
+    place = tmp_path / "small"
+    place.mkdir()
+    data = random.Random(way).randbytes(30_000_000)
+    with served(tmp_path / "data") as server:
+        api = HfApi(endpoint=server.url, token="hf_any")
+        api.create_repo("local/fits")
+        api.upload_file(path_or_fileobj=data, path_in_repo="model.bin", repo_id="local/fits")
+        code = (
+            "from huggingface_hub import hf_hub_download; print(hf_hub_download('local/fits', 'model.bin'))"
+        )
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        given = {**kept, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_any"}
+        given |= {"HF_HUB_DISABLE_XET": "1"} if way == "lfs" else {}
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], check=True)
+        try:
+            command = [sys.executable, "-c", code]
+            done = subprocess.run(
+                command, env={**given, "HF_HOME": str(place)}, capture_output=True, text=True, timeout=120
+            )
+            assert done.returncode != 0
+            assert "No space left on device" in done.stderr, done.stderr[-2000:]
+            assert not [path for path in place.rglob("snapshots/*/*") if path.exists()]
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
+        done = subprocess.run(
+            command,
+            env={**given, "HF_HOME": str(tmp_path / "roomy")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert Path(done.stdout.strip()).read_bytes() == data, done.stderr[-2000:]
