@@ -146,13 +146,14 @@ def test_one_model_by_every_client(server, models, tmp_path):
 
 @pytest.mark.skipif(CURL is None or NGINX is None, reason="needs curl and nginx")
 def test_how_evenly_cold_fetches_take_their_time(server, models, tmp_path):
-    """Beside plain copies from nginx, interleaved: what the disk takes, it takes of both."""
+    """Beside plain copies from nginx, interleaved. Each begins when what was written before is on the disk, as one that comes alone does."""
     key = log_key_of(server.url)
     spent: dict[str, list[float]] = {"fetch": [], "curl": []}
     copied = tmp_path / "copied"
     with nginx(tmp_path, models[0]) as plain:
         command = [CURL, "--silent", "--fail", "--output", str(copied), f"{plain}/model.safetensors"]
         for turn in range(COLD):
+            os.sync()
             began = time.perf_counter()
             with load(
                 "local/bench/model@v1", url=server.url, cache=tmp_path / str(turn), log_key=key
@@ -160,6 +161,7 @@ def test_how_evenly_cold_fetches_take_their_time(server, models, tmp_path):
                 spent["fetch"].append(time.perf_counter() - began)
                 assert found.bytes_fetched > MB << 19
             shutil.rmtree(tmp_path / str(turn))
+            os.sync()
             began = time.perf_counter()
             subprocess.run(command, check=True)
             spent["curl"].append(time.perf_counter() - began)
