@@ -64,7 +64,9 @@ def frequent(
     matches, _ = _asked("", kind)
     table, visible = _table(store, ctx, project)
     found = table.frequent(prefix, limit, lambda name: matches(name) and visible(name))
-    return _infos(found, _MEAN if kind == "numbers" else "")
+    # With what is behind each name, ``m10`` came before ``m1``.
+    infos = _infos(found, _MEAN if kind == "numbers" else "")
+    return sorted(infos, key=lambda info: (-info.runs, info.field))
 
 
 def sections(
