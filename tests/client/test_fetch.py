@@ -260,12 +260,14 @@ def test_a_waiting_process_takes_over_from_one_that_dies(relay, cache, whole, mo
     relay.rate = 20 << 20
     first = child(name="local/demo/model@prod", url=relay.url, cache=str(cache))
     until(lambda: relay.body >= BIG // 4, first)
+    relay.rate = 256 << 10  # however long the second takes to start, the first is not done
     second = child(name="local/demo/model@prod", url=relay.url, cache=str(cache))
     until(lambda: sum("plan" in request for request in relay.requests) == 2, second)
     time.sleep(0.1)
     before = relay.body
     first.kill()
     first.communicate()
+    relay.rate = None
     path, fetched, _ = result(second)
     assert whole(fetching.Path(path))
     assert 0 < fetched <= size_of(model) - before + (4 << 20)

@@ -73,10 +73,10 @@ def test_a_grid_is_tried_point_by_point(served, sdk):
 @since_newer
 def test_sweeps_are_found_by_their_state(served, sdk):
     said = sdk.run("""
-        name = wandb.sweep({"method": "grid", "parameters": {"x": {"values": [1]}}}, project="states")
-        wandb.agent(name, lambda: wandb.init().finish(), project="states")
-        wandb.sweep({"method": "grid", "parameters": {"x": {"values": [1]}}}, project="states")
-        found = lambda state: [each.name for each in wandb.Api().project("states", "local").sweeps(filters={"state": state})]
+        name = wandb.sweep({"method": "grid", "parameters": {"x": {"values": [1]}}}, project="by-state")
+        wandb.agent(name, lambda: wandb.init().finish(), project="by-state")
+        wandb.sweep({"method": "grid", "parameters": {"x": {"values": [1]}}}, project="by-state")
+        found = lambda state: [each.name for each in wandb.Api().project("by-state", "local").sweeps(filters={"state": state})]
         say([found("FINISHED") == [name], len(found("PENDING")), len(found("RUNNING"))])
     """)
     assert said == [[True, 1, 0]]

@@ -202,6 +202,24 @@ def test_questions_over_http(people: dict[str, Caller]):
         {"field": "config.n", "runs": 5},
         {"field": "config.opt", "runs": 5},
     ]
+    for number in range(3):
+        values = {"loss": 1.0, f"train/k{number}": 2.0}
+        max_.post(
+            f"/api/v1/runs/lab/asked/r{number}/rows", {"rows": [{"step": 0, "time": 1, "values": values}]}
+        ).expect(200)
+    sections = max_.get(f"{where}/sections?keys=2").expect(200)["items"]
+    assert [(each["name"], each["keys"]) for each in sections] == [
+        ("", ["loss"]),
+        ("train", ["train/k0", "train/k1"]),
+    ]
+    assert max_.get(f"{where}/sections?contains=K2").expect(200)["items"][0]["keys"] == ["train/k2"]
+    keys = max_.get(f"{where}/section-keys?section=train&limit=2").expect(200)
+    assert keys["items"] == ["train/k0", "train/k1"]
+    assert (
+        people["eve"].get(f"{where}/sections").code
+        == people["eve"].get(f"{where}/section-keys").code
+        == "missing"
+    )
     assert max_.post(f"{where}/query", {"filter": "config.n >"}).code == "invalid"
     assert (
         max_.post(f"{where}/group", {"by": ["config.opt"], "figures": ["median(config.n)"]}).code == "invalid"
