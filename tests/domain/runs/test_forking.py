@@ -145,3 +145,13 @@ def test_a_run_that_reports_all_the_time_is_forked_and_loses_nothing(library, st
     assert len(calls) == 5
     parent = known(library, RUN)
     assert all(known(library, f"local/vision/f{number}") == parent for number in range(5))
+
+
+def test_a_point_that_a_fork_repeats_is_one(library):
+    library.create_run("p/whole")
+    library.log_rows("p/whole", [(-2, 4, {"a": 0.5}), (3, 4, {"a": 1.0})])
+    library.create_run("p/part", fork="p/whole", step=0)
+    library.log_rows("p/part", [(0, 0, {"a": 0.5}), (-2, 4, {"a": 0.5}), (-2, 4, {"a": 0.25})])
+    page = library.series("p/part", "a")
+    found = list(zip(page.steps, page.times, page.values, strict=True))
+    assert found == [(-2, 4, 0.25), (-2, 4, 0.5), (0, 0, 0.5)]

@@ -93,8 +93,8 @@ class Points:
         same = self.steps[1:] == self.steps[:-1]
         return bool((after | (same & (self.times[1:] > self.times[:-1]))).all())
 
-    def ordered(self, *, once: bool = True) -> Points:
-        """By step, time, kind and value (floats in IEEE 754 total order, objects by their bytes); identical points ``once``."""
+    def ordered(self) -> Points:
+        """By step, time, kind and value (floats in IEEE 754 total order, objects by their bytes); identical points once."""
         if self.is_rising():
             return self
         by_step = self.take(np.argsort(self.steps, kind="stable"))
@@ -102,8 +102,6 @@ class Points:
             return by_step
         rank = self._ranks()
         order = np.lexsort((rank, self.kinds, self.times, self.steps))
-        if not once:
-            return self.take(order)
         different = np.ones(len(order), bool)
         for column in (self.steps, self.times, self.kinds, rank):
             sorted_column = column[order]

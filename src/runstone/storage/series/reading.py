@@ -112,7 +112,7 @@ def page(points: Points, limit: int) -> Points:
 def read_points(
     view: View, spans: Sequence[Span], key: int, tails: Sequence[Tail], asked: Range, limit: int | None
 ) -> Points:
-    """The points of a history in order. What two streams of it hold, even alike, are two points."""
+    """The points of a history in order, identical ones once, also those that two of its streams hold."""
     parts = [read_span(view, span, key, tail, asked, limit) for span, tail in zip(spans, tails, strict=True)]
     parts = [part for part in parts if len(part)]
     if len(parts) <= 1:
@@ -122,7 +122,7 @@ def read_points(
         full = [part.last() for part in parts if len(part) >= limit]
         if full:
             parts = [part.take(slice(0, part.place(min(full), right=True))) for part in parts]
-    found = joined(parts).ordered(once=False)
+    found = joined(parts).ordered()
     return found if limit is None else page(found, limit)
 
 
