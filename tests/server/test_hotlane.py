@@ -245,10 +245,14 @@ FIELDS = [
 ]
 
 
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field[:40].decode("latin-1"))
 def test_fields(pair: Pair, field: bytes):
     pair.both(request(pair.key, PATH, field))
-    pair.both(request(pair.key, PATH, field, close=False), request(pair.key))
+    if field != CHUNKED:  # what follows would be the body, whose end each waits for as it came in
+        pair.both(request(pair.key, PATH, field, close=False), request(pair.key))
 
 
 @pytest.mark.parametrize(
