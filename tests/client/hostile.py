@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from runstone._native.ingest import Ingest
+from runstone.client import near
 from runstone.client.plan import Plan, PlannedFile
 from runstone.types import VersionInfo
 
@@ -71,6 +72,8 @@ class Origin:
 
     def __enter__(self) -> Origin:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        for left in near.token_files(self._listener.getsockname()[1]):
+            left.unlink(missing_ok=True)
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()

@@ -30,16 +30,21 @@ MAX_PIECES = 1024
 _LOOPBACK = frozenset({"localhost", "::1"})
 
 
+def token_files(port: int) -> tuple[Path, ...]:
+    """Where this user's server on a port may have left its token; one that was killed leaves it there."""
+    user = os.getuid()
+    return Path(f"/run/user/{user}/runstone/{port}"), Path(f"/tmp/runstone-{user}/{port}")
+
+
 def token_for(origin: Origin) -> str:
     """What a server on this machine left for who may read its files; empty for any other server."""
     if not (origin.host in _LOOPBACK or origin.host.startswith("127.")) or origin.prefix:
         return ""
-    user = os.getuid()
-    for directory in (Path(f"/run/user/{user}/runstone"), Path(f"/tmp/runstone-{user}")):
+    for path in token_files(origin.port):
         try:
-            with open(directory / str(origin.port), "rb", buffering=0) as file:  # noqa: PTH123 (one read, no buffer)
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (one read, no buffer)
                 text = file.read(256).decode("ascii")
-            if text.isalnum() and directory.stat().st_uid == user:
+            if text.isalnum() and path.parent.stat().st_uid == os.getuid():
                 return text
         except (OSError, UnicodeDecodeError):
             continue

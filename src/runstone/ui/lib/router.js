@@ -14,6 +14,8 @@ const here = signal(read());
 export const path = computed(() => here.value.path);
 /** The query, as it stands in the address. */
 export const search = computed(() => here.value.search);
+/** What follows the path and the query, with its `#`. */
+export const hash = computed(() => here.value.hash);
 
 function read() {
   return { path: location.pathname, search: location.search, hash: location.hash };

@@ -1,24 +1,18 @@
 /** Home: the projects and runs that changed last, how the system is, and how to begin. */
 
-import { Fragment, html, useEffect, useState } from "../lib/html.js";
+import { Fragment, html } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { colorOf } from "../lib/colors.js";
 import { ago, bytes, count } from "../lib/format.js";
 import { useResource } from "../lib/resource.js";
-import { to } from "../lib/router.js";
+import { hash, to } from "../lib/router.js";
 import { session } from "../lib/session.js";
 import { Recipes } from "../components/recipes.js";
 import { isPrinted, Printed } from "./links.js";
 import { Blank, Bones, Failure, Loaded, State } from "../components/states.js";
 
 export default function Home() {
-  const [hash, setHash] = useState(location.hash);
-  useEffect(() => {
-    const moved = () => setHash(location.hash);
-    addEventListener("hashchange", moved);
-    return () => removeEventListener("hashchange", moved);
-  }, []);
-  if (isPrinted(hash)) return html`<${Printed} key=${hash} hash=${hash} />`;
+  if (isPrinted(hash.value)) return html`<${Printed} key=${hash.value} hash=${hash.value} />`;
   return html`<${Latest} />`;
 }
 
