@@ -117,6 +117,8 @@ class Selection:
 
     def of_table(self, table: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The wanted part of each wanted tensor; raises :class:`Missing` for one that is not there."""
+        if self.is_all:
+            return dict(table)
         lacking = sorted((self.names or frozenset()) - table.keys())
         if lacking:
             raise Missing(f"the version has no tensor {lacking[0]!r:.200}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from math import prod
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -50,10 +51,16 @@ class Tensor(NamedTuple):
         return self._replace(shape=shape, offset=self.offset + first * row, length=(last - first) * row)
 
 
+_Dimension = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+
+
 class _Entry(msgspec.Struct):
     dtype: str = ""
-    shape: list[int] = []
+    shape: Annotated[tuple[_Dimension, ...], msgspec.Meta(max_length=MAX_DIMENSIONS)] = ()
     data_offsets: tuple[int, int] = (-1, -1)
+
+
+_PLACE = itemgetter(Tensor._fields.index("offset"), Tensor._fields.index("length"))
 
 
 class _Index(msgspec.Struct):
@@ -81,7 +88,7 @@ def tensors(head: memoryview | bytes, size: int, path: str) -> dict[str, Tensor]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise Corrupt(f"the header of {path} is not one of a safetensors file: {error}") from None
     at = base
-    for tensor in sorted(found.values(), key=lambda each: (each.offset, each.length)):
+    for tensor in sorted(found.values(), key=_PLACE):
         if tensor.offset != at:
             raise Corrupt(f"tensor {tensor.name!r:.200} of {path} overlaps another, or leaves a gap")
         at += tensor.length
@@ -103,12 +110,10 @@ def _entries(header: bytes) -> dict[str, _Entry]:
 
 
 def _tensor(name: str, entry: _Entry, base: int, path: str) -> Tensor:
-    (start, stop), shape = entry.data_offsets, tuple(entry.shape)
+    (start, stop), shape = entry.data_offsets, entry.shape
     bits = BITS.get(entry.dtype)
     if bits is None:
         raise ValueError(f"{name!r:.200} has the unknown type {entry.dtype!r:.50}")
-    if len(shape) > MAX_DIMENSIONS or (shape and not 0 <= min(shape) <= max(shape) < 1 << 62):
-        raise ValueError(f"{name!r:.200} has an impossible shape")
     if not 0 <= start <= stop or prod(shape) * bits != (stop - start) * 8:
         raise ValueError(
             f"{name!r:.200} has {stop - start} bytes for the shape {list(shape)} of {entry.dtype}"
