@@ -90,6 +90,21 @@ def test_charts_and_system_are_of_this_run_alone(page, server, store):
     expect(page.get_by_role("img", name="system/cpu: 1 lines over relative")).to_be_visible()
 
 
+def test_a_run_of_more_keys_than_one_asks_for(page, server, store):
+    with store.run("vision", "r1", system=0) as run:
+        run.log({f"{section}/k{key:03}": 1.0 for section in "abcd" for key in range(300)}, step=0)
+        run.log({"zeta": 2.0, "system/cpu": 50.0}, step=0)
+    page.goto(f"{server.url}/local/vision/runs/r1/charts")
+    expect(page.get_by_role("img", name="zeta: 1 lines")).to_be_visible()
+    page.get_by_role("textbox", name="Find panels").fill("d/K299")
+    expect(page.get_by_role("img", name="d/k299: 1 lines")).to_be_visible()
+    page.get_by_role("textbox", name="Find panels").fill("cpu")
+    expect(page.get_by_text("No panel is called that")).to_be_visible()
+    page.get_by_role("link", name="System", exact=True).click()
+    expect(page.get_by_role("img", name="system/cpu: 1 lines over relative")).to_be_visible()
+    expect(page.locator(".panel")).to_have_count(1)
+
+
 def test_the_log_follows_its_end_and_is_searched(page, server, store, accessible):
     store.create_run("vision/r1")
 

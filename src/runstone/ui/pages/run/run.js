@@ -19,6 +19,8 @@ import { ViewState } from "../workspace/view.js";
 import { Overview } from "./overview.js";
 
 const TABS = [["overview", "Overview"], ["charts", "Charts"], ["logs", "Logs"], ["system", "System"], ["media", "Media and tables"], ["files", "Files"], ["artifacts", "Artifacts"]];
+/** A run's keys that are asked for by name. */
+const MOST_KEYS = 1000;
 const NONE = { turn: 0, beat: 0, fresh: /** @type {Set<string>} */ (new Set()) };
 
 /** @param {{ ns: string, project: string, run: string, tab?: string }} props */
@@ -106,18 +108,12 @@ function Charts({ info, live, system = false }) {
   }, [info.id, system]);
   useEffect(() => state.follow(), [search.value]);
   const shown = useMemo(() => [{ id: info.name, full: `${info.namespace}/${info.project}/${info.name}`, name: info.display_name || info.name, color: colorOf(info.name), group: "" }], [info.id, info.display_name]);
-  const own = useResource(async signal => {
-    /** @type {string[]} */
-    const keys = [];
-    let after = "";
-    do {
-      const page = await get(api("runs", info.namespace, info.project, info.name, "stats") + `?limit=1000${after && `&after=${encodeURIComponent(after)}`}`, { signal });
-      keys.push(...page.items.map((/** @type {any} */ each) => each.key));
-      after = page.next;
-    } while (after && keys.length < 5000);
-    return keys;
-  }, [info.id]);
-  useEffect(() => { if (live.turn) own.reload(); }, [live.turn]);
-  const keys = useMemo(() => own.data?.filter(key => key.startsWith("system/") === system), [own.data, system]);
-  return html`<div class="run-charts"><${Panels} ns=${info.namespace} project=${info.project} state=${state} shown=${shown} live=${live} only=${keys || []} loading=${!own.data} /></div>`;
+  const own = useResource(signal => get(api("runs", info.namespace, info.project, info.name, "stats") + `?limit=${MOST_KEYS}`, { signal }), [info.id]);
+  const again = useMemo(() => gathered(own.reload, 2000), [info.id]);
+  useEffect(() => { if (live.turn && !own.data?.next) again(); }, [live.turn]);
+  useEffect(() => again.cancel, [again]);
+  const keys = useMemo(() => own.data?.items.map((/** @type {any} */ each) => each.key).filter((/** @type {string} */ key) => key.startsWith("system/") === system), [own.data, system]);
+  // Of a run with more keys than that the server lists the project's, in pieces.
+  const only = own.data?.next ? undefined : keys || [];
+  return html`<div class="run-charts"><${Panels} ns=${info.namespace} project=${info.project} state=${state} shown=${shown} live=${live} of=${system ? "system" : "own"} only=${only} loading=${!own.data} /></div>`;
 }

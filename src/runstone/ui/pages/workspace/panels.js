@@ -24,11 +24,12 @@ const OPEN = 12;
 const TOP = "Pinned";
 
 /**
- * @param {{ ns: string, project: string, state: import("./view.js").ViewState, shown: import("./runs.js").Shown[] | null, live: import("./workspace.js").Live, only?: string[], loading?: boolean }} props
+ * @param {{ ns: string, project: string, state: import("./view.js").ViewState, shown: import("./runs.js").Shown[] | null, live: import("./workspace.js").Live, of?: "runs" | "own" | "system", only?: string[], loading?: boolean }} props
+ * `of`: of the runs of the table, or of one run what it logged itself, or what its machine did; `only`: its keys, where they are few enough to be known
  */
-export function Panels({ ns, project, state, shown, live, only, loading }) {
+export function Panels({ ns, project, state, shown, live, of = "runs", only, loading }) {
   const view = state.now.value;
-  const asked = useSections(ns, project, view.panels, only);
+  const asked = useSections(ns, project, of === "system" && !only ? `${SYSTEM}/ ${view.panels}` : view.panels, only);
   const keys = loading ? { ...asked, data: undefined, error: undefined } : asked;
   useEffect(() => { if (live.turn && !only) keys.reload(); }, [live.turn]);
   // A project that is not there yet is made by its first run.
@@ -36,12 +37,12 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
   const [adding, setAdding] = useState(false);
   // Saved views are not needed for the first look.
   const [Views, setViews] = useState(/** @type {any} */ (null));
-  useEffect(() => { if (!only) import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [Boolean(only)]);
+  useEffect(() => { if (of === "runs") import("./views.js").then(module => setViews(() => module.Views), () => {}); }, [of]);
   const wanted = (/** @type {string} */ key) => wordsOf(view.panels).every(word => key.toLowerCase().includes(word));
   const sections = useMemo(() => {
     const lifted = new Set(view.top);
     const top = view.top.filter(wanted);
-    const found = inOrder(keys.data?.sections || []).map(section => {
+    const found = inOrder(keys.data?.sections || []).filter(section => of === "runs" || (section.name === SYSTEM) === (of === "system")).map(section => {
       // What was put first is there whether it is among the first by name or not.
       const placed = (view.places[section.name] || []).filter(wanted);
       return { ...section, keys: arranged([...new Set([...placed, ...section.keys])].filter(key => !lifted.has(key)), placed) };
@@ -61,7 +62,7 @@ export function Panels({ ns, project, state, shown, live, only, loading }) {
       ${Views && html`<${Views} ns=${ns} project=${project} state=${state} />`}
       <span class="grow" />
       <${LookMenu} view=${view} set=${(/** @type {any} */ change) => state.set(change)} keys=${known} />
-      ${!only && html`<${Menu} label=${`${view.most} runs`} title="How many runs are drawn">
+      ${of === "runs" && html`<${Menu} label=${`${view.most} runs`} title="How many runs are drawn">
         <label class="field" style=${{ padding: "6px 9px", width: "220px" }}><span>Draw the first ${view.most} runs of the table</span>
           <input type="range" min="1" max="1000" step="1" value=${view.most} onChange=${(/** @type {any} */ event) => state.set({ most: Number(event.target.value) })} /></label>
       </${Menu}>`}
@@ -137,6 +138,8 @@ function joined(pieces) {
 /** @param {string} text */
 const wordsOf = text => text.toLowerCase().split(/\s+/).filter(Boolean);
 const LOOSE = "Charts";
+/** What machines do. */
+const SYSTEM = "system";
 
 /** Keys that are all known, in sections. @param {string[]} keys @param {string} wanted @returns {Listing[]} */
 export function sectioned(keys, wanted) {
@@ -153,7 +156,7 @@ export function sectioned(keys, wanted) {
 
 /** Keys without a section first, what machines log last. @param {Listing[]} sections */
 function inOrder(sections) {
-  const order = (/** @type {string} */ name) => (name === LOOSE ? 0 : name === "system" ? 2 : 1);
+  const order = (/** @type {string} */ name) => (name === LOOSE ? 0 : name === SYSTEM ? 2 : 1);
   return sections.map(each => ({ ...each, name: each.name || LOOSE })).sort((one, other) => order(one.name) - order(other.name) || one.name.localeCompare(other.name));
 }
 
