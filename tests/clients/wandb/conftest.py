@@ -12,10 +12,8 @@ from runstone.server.background import Background
 
 sys.path.append(str(Path(__file__).parent))
 
-from sdk import ANY_KEY, OLDER_SDK, Sdk
+from sdk import ANY_KEY, OLDER, OLDER_SDK, Sdk
 
-#: The oldest minor version of the SDK that is supported.
-OLDER = "0.28.0"
 #: What it needs and the newest does not.
 BESIDE = ("sentry-sdk", "gitpython", "gitdb", "smmap")
 
@@ -30,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
 
 @pytest.fixture(scope="session")
 def older_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the oldest version of the SDK that is supported; the test is skipped when it cannot be installed."""
+    """A folder with an older version of the SDK; the test is skipped when it cannot be installed."""
     folder = tmp_path_factory.mktemp("older")
     into = ["--quiet", "--no-deps", "--target", str(folder)]
     command = [sys.executable, "-m", "pip", "install", *into, *BESIDE, f"wandb=={OLDER}"]
@@ -47,6 +45,6 @@ def older(served: Background, older_packages: Path, tmp_path: Path) -> Sdk:
 
 @pytest.fixture
 def sdk(served: Background, tmp_path: Path, request: pytest.FixtureRequest) -> Sdk:
-    """The installed SDK; with RUNSTONE_WANDB_SDK=older the oldest that is supported, for everything that tests do with it."""
+    """The installed SDK; with RUNSTONE_WANDB_SDK=0.28.0 that one, for everything that tests do with it."""
     packages = request.getfixturevalue("older_packages") if OLDER_SDK else None
     return Sdk(served.url, ANY_KEY, tmp_path / "sdk", packages)

@@ -13,9 +13,13 @@ import pytest
 
 #: A key of the right shape; a server in local mode takes it for its owner's.
 ANY_KEY = "hf_" + "k" * 48
-#: Whether the tests run with the oldest version of the SDK that is supported, and what they do that it has not yet.
-OLDER_SDK = os.environ.get("RUNSTONE_WANDB_SDK") == "older"
-since_newer = pytest.mark.skipif(OLDER_SDK, reason="the oldest SDK that is supported has no such function")
+#: The older version of the SDK that all tests run with, if any; that of tests of an older one: the oldest minor version that is supported.
+OLDER_SDK = os.environ.get("RUNSTONE_WANDB_SDK", "")
+OLDER = OLDER_SDK or "0.28.0"
+#: For what tests do that the oldest has not yet.
+since_newer = pytest.mark.skipif(
+    bool(OLDER_SDK), reason="the oldest SDK that is supported has no such function"
+)
 
 
 class Sdk:

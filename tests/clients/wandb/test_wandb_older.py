@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sdk import OLDER
+
 from runstone.domain import versions
 from runstone.domain.context import Context
 from runstone.domain.runs import lifecycle, rows
@@ -31,7 +33,7 @@ def test_an_older_sdk_logs_resumes_finds_and_reads_back(served, older):
         wandb.agent(name, train, project="older", count=1)
         say(wandb.Api().sweep(f"older/{name}").best_run().summary["loss"])
     """)
-    assert said[0] == "0.28.0"
+    assert said[0] == OLDER
     assert said[1] is True
     assert said[2] == ["finished", {"lr": 0.1}, 0, 21, 22]
     assert said[3] == ["kept", ["o"]]
@@ -64,7 +66,7 @@ def test_an_older_sdk_logs_links_and_fetches(served, older):
              [each.name for each in api.registry("oldreg").collections()], [row["x"] for row in api.run("linked/maker").scan_history()]])
         """
     )
-    assert said[0] == "0.28.0"
+    assert said[0] == OLDER
     assert said[1:] == [
         ["v0", "net:v0", {"a": 1}, "weights"],
         "v1",
