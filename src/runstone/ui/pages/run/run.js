@@ -112,8 +112,8 @@ function Charts({ info, live, system = false }) {
   const again = useMemo(() => gathered(own.reload, 2000), [info.id]);
   useEffect(() => { if (live.turn && !own.data?.next) again(); }, [live.turn]);
   useEffect(() => again.cancel, [again]);
-  const keys = useMemo(() => own.data?.items.map((/** @type {any} */ each) => each.key).filter((/** @type {string} */ key) => key.startsWith("system/") === system), [own.data, system]);
+  const keys = useMemo(() => own.data?.items.map((/** @type {any} */ each) => each.key) || [], [own.data]);
   // Of a run with more keys than that the server lists the project's, in pieces.
-  const only = own.data?.next ? undefined : keys || [];
+  const only = own.data?.next ? undefined : keys;
   return html`<div class="run-charts"><${Panels} ns=${info.namespace} project=${info.project} state=${state} shown=${shown} live=${live} of=${system ? "system" : "own"} only=${only} loading=${!own.data} /></div>`;
 }
